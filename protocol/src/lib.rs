@@ -1,0 +1,13 @@
+//! Every decision of OwnStream, and no deed.
+//!
+//! No socket, no clock, no thread, no source of randomness, no `HashMap`: time and random numbers are
+//! arguments, and what is to be done comes out as values. The same machines run in the browser (as
+//! WebAssembly), in the services (on tokio, by the `peer` crate) and, thousands at a time under virtual
+//! time, in the simulator.
+//!
+//! Every machine has one contract: `handle(now, input, &mut out)` and `next_wakeup()`.
+
+pub mod chunk;
+pub mod id;
+pub mod media;
+pub mod time;
