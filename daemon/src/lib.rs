@@ -1,1 +1,14 @@
+//! What every OwnStream service does at start and stop: read its configuration, log, tell systemd
+//! how it is, and end as a whole.
+//!
+//! A service's `main` is one line, `daemon::run("edge-relay", edge_relay::main)`, and its own
+//! `main(service)` is the straight line of what it does. Nothing here knows what a service is for.
 
+pub mod config;
+mod limit;
+pub mod logging;
+pub mod service;
+mod watchdog;
+
+pub use service::{Service, Shutdown, run};
+pub use watchdog::Watchdog;
