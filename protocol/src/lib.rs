@@ -11,3 +11,4 @@ pub mod chunk;
 pub mod id;
 pub mod media;
 pub mod time;
+pub mod webm;
