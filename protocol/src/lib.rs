@@ -8,7 +8,13 @@
 //! Every machine has one contract: `handle(now, input, &mut out)` and `next_wakeup()`.
 
 pub mod chunk;
+pub mod forwarder;
 pub mod id;
+pub mod link;
 pub mod media;
+pub mod node;
+pub mod signal;
 pub mod time;
 pub mod webm;
+pub mod window;
+pub mod wire;

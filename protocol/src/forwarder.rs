@@ -1,0 +1,230 @@
+//! What one child of one stream still has to get, and when it has fallen so far behind that it must skip.
+//!
+//! A slow child costs itself frames, never its siblings and never memory: its mailbox is bounded in media
+//! time, and past the bound it goes on at the next random access point and is told what it will not get.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crate::chunk::{Chunk, Position};
+use crate::media::Track;
+
+/// A child further behind than this, in capture time, skips. Guess: two groups of pictures of a camera and
+/// half of one more; less would make a child skip that merely had a bad second.
+pub const MAX_LAG: Duration = Duration::from_millis(2_500);
+/// Bytes handed to a link's transport between two looks at what it still has. Guess: a sixth of a second at
+/// 3 Mbit/s, so that a look costs little and the transport's own buffer stays small.
+const LOOK_EVERY: usize = 64 * 1024;
+/// A transport with more than this unacknowledged gets no more for now. Guess: 0.7 s at 3 Mbit/s, and a
+/// quarter of the transport's own limit.
+pub const HIGH_WATER: usize = 256 * 1024;
+/// It gets more again below this.
+pub const LOW_WATER: usize = 128 * 1024;
+
+/// How much one link's transport has taken and not yet delivered, as far as is known.
+#[derive(Debug, Default)]
+pub struct Flow {
+    since_look: usize,
+    looking: bool,
+    blocked: bool,
+}
+
+/// What to do after handing bytes to a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterSend {
+    /// Go on.
+    GoOn,
+    /// Ask the transport what it still has.
+    Look,
+}
+
+impl Flow {
+    /// Whether the transport may be given more.
+    pub const fn is_open(&self) -> bool {
+        !self.blocked
+    }
+
+    /// The transport was given `bytes`.
+    pub const fn sent(&mut self, bytes: usize) -> AfterSend {
+        self.since_look += bytes;
+        if self.since_look < LOOK_EVERY {
+            return AfterSend::GoOn;
+        }
+        // Until the answer is there the link is closed, else a burst would all go before the first look.
+        self.blocked = true;
+        if self.looking {
+            return AfterSend::GoOn;
+        }
+        self.looking = true;
+        AfterSend::Look
+    }
+
+    /// The transport's answer: it has this many bytes left. It will answer again by itself below
+    /// [`LOW_WATER`] if it is above [`HIGH_WATER`] now.
+    pub const fn left(&mut self, bytes: usize) {
+        self.looking = false;
+        self.since_look = 0;
+        self.blocked = bytes > HIGH_WATER;
+    }
+}
+
+/// A gap a child is told of: frames of `name` from `from` up to, not including, `to`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// Track and rendition.
+    pub name: (Track, u8),
+    /// The first frame left out.
+    pub from: Position,
+    /// The next frame that does come.
+    pub to: Position,
+}
+
+/// One child's mailbox for one stream.
+#[derive(Debug, Default)]
+pub struct Mailbox {
+    waiting: VecDeque<Chunk>,
+    /// Tracks that skip, with the first frame left out.
+    skipping: BTreeMap<(Track, u8), Position>,
+    skips: u64,
+}
+
+impl Mailbox {
+    /// A mailbox that begins with what the window holds.
+    pub fn starting_with(chunks: Vec<Chunk>) -> Self {
+        Self { waiting: chunks.into(), ..Self::default() }
+    }
+
+    /// Takes the next chunk of the stream. Gives the gap that ends with it, if one does.
+    pub fn push(&mut self, chunk: &Chunk) -> Option<Gap> {
+        let gap = match self.resume(chunk) {
+            Resume::NotYet => return None,
+            Resume::After(gap) => Some(gap),
+            Resume::WasNotSkipping => None,
+        };
+        self.waiting.push_back(chunk.clone());
+        if self.lag() > MAX_LAG && self.waiting.len() > 1 && !self.would_be_its_first_picture() {
+            self.skip();
+        }
+        gap
+    }
+
+    fn resume(&mut self, chunk: &Chunk) -> Resume {
+        let header = chunk.header();
+        let name = (header.track, header.rendition);
+        let Some(&from) = self.skipping.get(&name) else { return Resume::WasNotSkipping };
+        if !header.random_access || header.part != 0 || header.position < from {
+            return Resume::NotYet;
+        }
+        self.skipping.remove(&name);
+        Resume::After(Gap { name, from, to: header.position })
+    }
+
+    /// How far the oldest waiting chunk is behind the newest.
+    fn lag(&self) -> Duration {
+        match (self.waiting.front(), self.waiting.back()) {
+            (Some(first), Some(last)) => last.header().capture.since(first.header().capture),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// A file may have its key frames further apart than the bound: then there is nothing newer to skip to.
+    fn would_be_its_first_picture(&self) -> bool {
+        let is_start = |c: &Chunk| c.header().track == Track::Video && c.header().random_access;
+        self.waiting.front().is_some_and(is_start)
+            && self.waiting.iter().skip(1).filter(|c| is_start(c) && c.header().part == 0).count() == 0
+            && self.lag() < 4 * MAX_LAG
+    }
+
+    fn skip(&mut self) {
+        self.skips += 1;
+        for chunk in self.waiting.drain(..) {
+            let header = chunk.header();
+            let from = self.skipping.entry((header.track, header.rendition)).or_insert(header.position);
+            *from = (*from).min(header.position);
+        }
+    }
+
+    /// The next chunk to hand to the link.
+    pub fn pop(&mut self) -> Option<Chunk> {
+        self.waiting.pop_front()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// How often this child had to skip.
+    pub const fn skips(&self) -> u64 {
+        self.skips
+    }
+}
+
+enum Resume {
+    WasNotSkipping,
+    NotYet,
+    After(Gap),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::{Header, cut};
+    use crate::id::StreamHandle;
+    use crate::time::Time;
+
+    fn frame(sequence: u64) -> Chunk {
+        let header = Header {
+            random_access: sequence.is_multiple_of(25),
+            track: Track::Video,
+            rendition: 0,
+            key_id: 0,
+            handle: StreamHandle(1),
+            position: Position { epoch: 1, sequence },
+            part: 0,
+            parts: 1,
+            capture: Time::from_millis(sequence * 40),
+            media_us: sequence * 40_000,
+        };
+        cut(header, b"frame").pop().expect("one part")
+    }
+
+    #[test]
+    fn a_child_that_reads_gets_everything_in_order() {
+        let mut mailbox = Mailbox::default();
+        for sequence in 0..1_000 {
+            assert_eq!(mailbox.push(&frame(sequence)), None);
+            assert_eq!(mailbox.pop().map(|c| c.header().position.sequence), Some(sequence));
+        }
+        assert_eq!(mailbox.skips(), 0);
+    }
+
+    #[test]
+    fn a_child_that_stops_reading_keeps_a_bounded_mailbox_and_goes_on_at_a_random_access_point() {
+        let mut mailbox = Mailbox::default();
+        let mut gaps = Vec::new();
+        let mut longest = 0;
+        for sequence in 0..500 {
+            gaps.extend(mailbox.push(&frame(sequence)));
+            longest = longest.max(mailbox.waiting.len());
+        }
+        assert!(longest <= 70, "{longest} frames of 40 ms in a mailbox of 2.5 s");
+        let first = gaps.first().expect("it skipped");
+        assert_eq!((first.from.sequence, first.to.sequence % 25), (0, 0));
+        let resumed = mailbox.pop().expect("it went on");
+        assert!(resumed.header().random_access);
+    }
+
+    #[test]
+    fn nothing_more_is_handed_over_until_the_transport_has_answered() {
+        let mut flow = Flow::default();
+        assert_eq!(flow.sent(LOOK_EVERY - 1), AfterSend::GoOn);
+        assert!(flow.is_open());
+        assert_eq!(flow.sent(1), AfterSend::Look);
+        assert!(!flow.is_open());
+        flow.left(HIGH_WATER + 1);
+        assert!(!flow.is_open());
+        flow.left(LOW_WATER - 1);
+        assert!(flow.is_open());
+    }
+}

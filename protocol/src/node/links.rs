@@ -1,0 +1,242 @@
+//! The peer's links: set up through the supervisor, greeted, kept alive, closed.
+
+use bytes::Bytes;
+
+use super::{Event, Input, Node, Output};
+use crate::chunk::Chunk;
+use crate::forwarder::AfterSend;
+use crate::id::{Fingerprint, LinkId, PeerId, StreamId};
+use crate::link::{Due, Link, Phase, Use};
+use crate::signal::{FromPeer, LinkDescription, Neighbour, VERSIONS};
+use crate::time::Time;
+use crate::wire::{Control, short};
+
+impl Node {
+    /// The link to `neighbour` that there is, or a new one.
+    pub(super) fn link_to(&mut self, now: Time, neighbour: &Neighbour, out: &mut Vec<Output>) -> LinkId {
+        let there = self.links.iter().find(|(_, link)| link.peer == neighbour.peer);
+        if let Some((&id, _)) = there {
+            return id;
+        }
+        let id = self.new_link_id();
+        self.links.insert(id, Link::new(now, neighbour.peer, neighbour.fingerprint, true));
+        out.push(Output::Connect(id));
+        id
+    }
+
+    /// SplitMix64 (Steele, Lea, Flood 2014) of the seed and a counter: distinct for 2^64 links.
+    fn new_link_id(&mut self) -> LinkId {
+        self.made_links += 1;
+        let mut z = self.config.seed.wrapping_add(self.made_links.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        LinkId(z ^ (z >> 31))
+    }
+
+    pub(super) fn describe(&mut self, id: LinkId, sdp: String, out: &mut Vec<Output>) {
+        let Some(link) = self.links.get(&id) else { return };
+        let description = LinkDescription { peer: link.peer, link: id, body: sdp };
+        let message =
+            if link.ours { FromPeer::LinkOffer(description) } else { FromPeer::LinkAnswer(description) };
+        self.tell(&message, out);
+    }
+
+    pub(super) fn tell_candidate(&mut self, id: LinkId, candidate: String, out: &mut Vec<Output>) {
+        let Some(link) = self.links.get(&id) else { return };
+        let description = LinkDescription { peer: link.peer, link: id, body: candidate };
+        self.tell(&FromPeer::LinkCandidate(description), out);
+    }
+
+    pub(super) fn offered(&mut self, now: Time, offer: LinkDescription, out: &mut Vec<Output>) {
+        let refuse = |body: &str| {
+            FromPeer::LinkRefused(LinkDescription { peer: offer.peer, link: offer.link, body: body.into() })
+        };
+        let Some(child) = self.expected(&offer.peer) else {
+            return self.tell(&refuse("this peer is not expected here"), out);
+        };
+        if Fingerprint::from_sdp(&offer.body) != Some(child.fingerprint) {
+            return self.tell(&refuse("the offer shows another certificate than the supervisor named"), out);
+        }
+        if self.links.contains_key(&offer.link) {
+            return self.tell(&refuse("there is a link of this name"), out);
+        }
+        self.links.insert(offer.link, Link::new(now, child.peer, child.fingerprint, false));
+        out.push(Output::Accept(offer.link, offer.body));
+    }
+
+    pub(super) fn answered(&mut self, now: Time, peer: PeerId, id: LinkId, sdp: String, out: &mut Vec<Output>) {
+        let Some(link) = self.links.get(&id).filter(|l| l.peer == peer && l.ours) else { return };
+        if Fingerprint::from_sdp(&sdp) != Some(link.fingerprint) {
+            let reason = "the answer shows another certificate than the supervisor named";
+            return self.close_link(now, id, reason, out);
+        }
+        out.push(Output::SetAnswer(id, sdp));
+    }
+
+    pub(super) fn link_open(&mut self, now: Time, id: LinkId, out: &mut Vec<Output>) {
+        let Some(link) = self.links.get_mut(&id) else { return out.push(Output::Close(id)) };
+        link.opened(now);
+        let hello = Control::Hello { versions: VERSIONS, peer: self.config.peer, lanes: 1 };
+        self.say(now, id, &hello, out);
+    }
+
+    /// Sends one message over a link's control channel.
+    pub(super) fn say(&mut self, now: Time, id: LinkId, message: &Control, out: &mut Vec<Output>) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.said(now);
+            out.push(Output::Control(id, message.encode()));
+        }
+    }
+
+    /// Sends one chunk over a link's media channel; the link must be open for more.
+    pub(super) fn send_media(&mut self, now: Time, id: LinkId, chunk: &Chunk, out: &mut Vec<Output>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.said(now);
+        out.push(Output::Media(id, chunk.message().clone()));
+        if link.flow.sent(chunk.message().len()) == AfterSend::Look {
+            out.push(Output::AskBacklog(id));
+        }
+    }
+
+    pub(super) fn backlog_told(&mut self, now: Time, id: LinkId, bytes: usize, out: &mut Vec<Output>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.flow.left(bytes);
+        if link.flow.is_open() {
+            self.empty_mailboxes(now, id, out);
+        }
+    }
+
+    pub(super) fn control_came(&mut self, now: Time, id: LinkId, bytes: &Bytes, out: &mut Vec<Output>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.heard(now);
+        match Control::decode(bytes) {
+            Ok(message) => self.heard(now, id, message, out),
+            Err(error) => self.expel(now, id, &error.to_string(), out),
+        }
+    }
+
+    fn heard(&mut self, now: Time, id: LinkId, message: Control, out: &mut Vec<Output>) {
+        let Some(link) = self.links.get(&id) else { return };
+        let peer = link.peer;
+        match (link.phase, message) {
+            (Phase::Open, Control::Hello { versions, peer: says, .. }) => {
+                if says != peer {
+                    return self.expel(now, id, "the other end is not the peer it was said to be", out);
+                }
+                if VERSIONS.common(versions).is_none() {
+                    return self.expel(now, id, "the two peers have no protocol version in common", out);
+                }
+                self.link_ready(now, id, out);
+            }
+            (_, Control::Bye { reason }) => self.close_link(now, id, &format!("closed by the peer: {reason}"), out),
+            (Phase::Ready, Control::Subscribe { stream, from }) => self.subscribed(now, id, stream, from, out),
+            (Phase::Ready, Control::Unsubscribe { stream }) => self.unsubscribed(stream, id),
+            (Phase::Ready, Control::Refused { stream, reason }) => self.refused(now, id, stream, &reason, out),
+            (Phase::Ready, Control::Epoch(descriptor)) => self.epoch_came(now, id, descriptor, out),
+            (Phase::Ready, Control::RootPath { handle, path }) => self.path_came(now, id, handle, path, out),
+            (Phase::Ready, Control::Heartbeat(_)) => {}
+            (Phase::Ready, Control::Skipped { handle, track, rendition, from, to }) => {
+                self.skipped(now, id, handle, crate::forwarder::Gap { name: (track, rendition), from, to }, out);
+            }
+            (Phase::Ready, Control::Ended { stream }) => self.ended_above(now, id, stream, out),
+            (_, other) => {
+                let name = format!("{other:?}");
+                let name = name.split([' ', '(', '{']).next().unwrap_or_default();
+                self.expel(now, id, &format!("{name} came out of order"), out);
+            }
+        }
+    }
+
+    fn link_ready(&mut self, now: Time, id: LinkId, out: &mut Vec<Output>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.phase = Phase::Ready;
+        self.subscribe_over(now, id, out);
+    }
+
+    pub(super) fn media_came(&mut self, now: Time, id: LinkId, bytes: Bytes, out: &mut Vec<Output>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.heard(now);
+        match Chunk::decode(bytes) {
+            Ok(chunk) => self.chunk_came(now, id, chunk, out),
+            Err(error) => self.expel(now, id, &error.to_string(), out),
+        }
+    }
+
+    /// Closes a link whose other end broke the rules, and says so to it.
+    pub(super) fn expel(&mut self, now: Time, id: LinkId, reason: &str, out: &mut Vec<Output>) {
+        self.say(now, id, &Control::Bye { reason: short(reason) }, out);
+        self.close_link(now, id, reason, out);
+    }
+
+    /// Closes a link from this end.
+    pub(super) fn close_link(&mut self, now: Time, id: LinkId, reason: &str, out: &mut Vec<Output>) {
+        out.push(Output::Close(id));
+        self.link_gone(now, id, reason, out);
+    }
+
+    /// The link is no more: whoever it fed or was fed by has to look elsewhere.
+    pub(super) fn link_gone(&mut self, now: Time, id: LinkId, reason: &str, out: &mut Vec<Output>) {
+        let Some(link) = self.links.remove(&id) else { return };
+        let streams: Vec<StreamId> = self.streams.keys().copied().collect();
+        let mut used = false;
+        for stream in streams {
+            used |= self.lose_link(stream, id, reason, out);
+        }
+        if used {
+            out.push(Output::Event(Event::LinkLost(link.peer, reason.to_owned())));
+        }
+        // The mailboxes of other links are none the worse; what waits for a placement is told by streams.
+        let _ = now;
+    }
+
+    /// What the neighbour at the other end of `id` is for us.
+    pub(super) fn use_of(&self, id: LinkId) -> Use {
+        let mut used = Use::default();
+        for stream in self.streams.values() {
+            used.parent |= stream.is_fed_by(id);
+            used.child |= stream.feeds(id);
+        }
+        used
+    }
+
+    pub(super) fn tend_links(&mut self, now: Time, out: &mut Vec<Output>) {
+        let due: Vec<(LinkId, Due)> = self
+            .links
+            .keys()
+            .copied()
+            .collect::<Vec<_>>()
+            .into_iter()
+            .filter_map(|id| {
+                let used = self.use_of(id);
+                let due = self.links.get_mut(&id)?.due(now, used);
+                (due != Due::Nothing).then_some((id, due))
+            })
+            .collect();
+        for (id, due) in due {
+            match due {
+                Due::Nothing => {}
+                Due::Beat => {
+                    let beats = self.beats_for(id);
+                    self.say(now, id, &Control::Heartbeat(beats), out);
+                }
+                Due::Close(reason) => self.expel(now, id, reason, out),
+            }
+        }
+    }
+}
+
+impl Input {
+    /// The link this is about, if it is about one.
+    pub const fn link(&self) -> Option<LinkId> {
+        match self {
+            Self::LocalDescription(id, _)
+            | Self::LocalCandidate(id, _)
+            | Self::LinkOpen(id)
+            | Self::Control(id, _)
+            | Self::Media(id, _)
+            | Self::Backlog(id, _)
+            | Self::LinkClosed(id, _) => Some(*id),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,520 @@
+//! What peers and the supervisor say to each other over the WebSocket: JSON texts, one message each, under
+//! the paper's names where the paper has one (§III.C.1).
+//!
+//! A conversation begins with `COLLECT_PEER_INFO_REQUEST` and its response; nothing else is taken before.
+//! Then everything is asynchronous: neither side waits for an answer before it says the next thing.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Fingerprint, LinkId, PeerId, StreamId};
+use crate::media::{Codec, Track};
+use crate::time::ClockMap;
+
+/// Longest text either side takes, bytes. A session description is 2 KB at most; a list of 100 streams 40 KB.
+pub const MAX_TEXT: usize = 64 * 1024;
+/// Longest session description or candidate, bytes.
+pub const MAX_DESCRIPTION: usize = 16 * 1024;
+/// Longest name of a stream or a peer, bytes.
+pub const MAX_NAME: usize = 100;
+/// The signalling versions this crate speaks.
+pub const VERSIONS: VersionRange = VersionRange { min: 1, max: 1 };
+
+/// The protocol versions one side speaks, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionRange {
+    /// The oldest.
+    pub min: u16,
+    /// The newest.
+    pub max: u16,
+}
+
+impl VersionRange {
+    /// The newest version both sides speak, if there is one.
+    pub fn common(self, other: Self) -> Option<u16> {
+        let newest = self.max.min(other.max);
+        (newest >= self.min && newest >= other.min).then_some(newest)
+    }
+}
+
+/// What a peer is (the paper's componentType).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Component {
+    /// The source of streams.
+    Broadcaster,
+    /// An always-on forward relay point.
+    Relay,
+    /// A viewer, in a browser or headless.
+    Receiver,
+}
+
+/// Another peer, as the supervisor introduces it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Neighbour {
+    /// Its name.
+    pub peer: PeerId,
+    /// What it is.
+    pub component: Component,
+    /// The DTLS certificate it must show.
+    pub fingerprint: Fingerprint,
+}
+
+/// Number of an order: a later one counts, an earlier one is stale. A supervisor that starts again uses a
+/// higher term.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct Order {
+    /// Which run of the supervisor: its start, in seconds since 1970.
+    pub term: u64,
+    /// Which order of the run.
+    pub sequence: u64,
+}
+
+/// How a stream's peers are arranged (paper §III.A; relay-first is ours).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Topology {
+    /// Viewers one after another, in order of arrival.
+    LinkedList,
+    /// A complete tree; the paper's binary tree has arity 2.
+    Tree {
+        /// Most children of one peer.
+        arity: u8,
+    },
+    /// Relays at the top within their uplinks, viewers below them, and below viewers only when relays are full.
+    #[default]
+    RelayFirst,
+}
+
+/// One track of a stream, as the list of streams shows it: enough to say "this browser cannot play it".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamTrack {
+    /// Video or audio.
+    pub track: Track,
+    /// How it is encoded.
+    pub codec: Codec,
+}
+
+/// A stream, as the list of streams shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamInfo {
+    /// The stream.
+    pub stream: StreamId,
+    /// Its name, unique at this supervisor; for people, never a key.
+    pub name: String,
+    /// Its tracks.
+    pub tracks: Vec<StreamTrack>,
+    /// Its rate, kbit/s.
+    pub kbps: u32,
+    /// Whether its broadcaster is connected.
+    pub live: bool,
+    /// Peers that watch it now (receivers only).
+    pub viewers: u32,
+}
+
+/// A STUN or TURN server, as `RTCConfiguration.iceServers` takes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IceServer {
+    /// `stun:host:port` or `turn:host:port?transport=udp`.
+    pub urls: Vec<String>,
+    /// TURN: expiry and name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// TURN: HMAC over the user name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+}
+
+/// How a member of a stream fares; sent every second or two while it watches or relays.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// Peers from the broadcaster down to this one: a child of the broadcaster has 1.
+    pub depth: u16,
+    /// Children it feeds.
+    pub children: u16,
+    /// Capture to picture (or, for a relay, to arrival), milliseconds; absent until clocks agree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<u32>,
+    /// Media held ahead of the play head, milliseconds; receivers only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_ms: Option<u32>,
+    /// Stalls since the first picture.
+    #[serde(default)]
+    pub stalls: u32,
+    /// Their total length, milliseconds.
+    #[serde(default)]
+    pub stalled_ms: u64,
+    /// Media received since the last report, kbit/s.
+    #[serde(default)]
+    pub down_kbps: u32,
+    /// Media sent since the last report, kbit/s.
+    #[serde(default)]
+    pub up_kbps: u32,
+}
+
+/// What a peer says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum FromPeer {
+    /// Who it is; the first message of a peer.
+    CollectPeerInfoResponse(PeerInfo),
+    /// A broadcaster offers a stream. Answered by `STREAM_REGISTERED` or `STREAM_REFUSED`.
+    RegisterStream(Registration),
+    /// How the broadcaster's clock maps to the supervisor's, now; passed on to the stream's members.
+    StreamClock {
+        /// The stream.
+        stream: StreamId,
+        /// The map.
+        clock: ClockMap,
+    },
+    /// The broadcaster ends a stream for good.
+    EndStream {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// Asks for `STREAMS` now, and to be told of every change from now on.
+    ListStreams,
+    /// Asks for a place in a stream; or, with `parent`, says that it has one (after the supervisor came
+    /// back, or a relay's own report), which the supervisor adopts where it can.
+    Join {
+        /// The stream.
+        stream: StreamId,
+        /// The parent that feeds it now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parent: Option<PeerId>,
+    },
+    /// Gives the place up.
+    Leave {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// Its parent is gone, or refused it; asks for another. Stale unless `order` is the newest one.
+    ParentLost {
+        /// The stream.
+        stream: StreamId,
+        /// Who.
+        parent: PeerId,
+        /// The order that named that parent.
+        order: Order,
+        /// What happened, in words.
+        reason: String,
+    },
+    /// A child's offer to its parent, passed on as it is.
+    LinkOffer(LinkDescription),
+    /// The parent's answer.
+    LinkAnswer(LinkDescription),
+    /// An ICE candidate of either, trickled: `RTCIceCandidateInit` as JSON text.
+    LinkCandidate(LinkDescription),
+    /// The peer will not have this link.
+    LinkRefused(LinkDescription),
+    /// How it fares in one stream.
+    Report {
+        /// The stream.
+        stream: StreamId,
+        /// The figures.
+        report: Report,
+    },
+    /// Asks for the supervisor's time; also the peer's heartbeat.
+    TimeRequest {
+        /// The peer's own time, microseconds, to be given back.
+        sent_us: u64,
+    },
+}
+
+/// Who a peer is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerInfo {
+    /// What it speaks.
+    pub versions: VersionRange,
+    /// Its name, for as long as its process or tab lives.
+    pub peer: PeerId,
+    /// What it is.
+    pub component: Component,
+    /// The DTLS certificate it shows on every link.
+    pub fingerprint: Fingerprint,
+    /// What it can send over all streams, kbit/s. Children are derived from it.
+    pub uplink_kbps: u32,
+    /// Whether it relays at all: a receiver on a metered connection does not.
+    pub relays: bool,
+    /// Program and version, for people.
+    pub software: String,
+    /// What its owner calls it, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// A broadcaster's offer of a stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registration {
+    /// The stream, kept by the broadcaster for good.
+    pub stream: StreamId,
+    /// Its name.
+    pub name: String,
+    /// Its tracks.
+    pub tracks: Vec<StreamTrack>,
+    /// Its rate, kbit/s.
+    pub kbps: u32,
+    /// The epoch that runs already, if one does: it goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running_epoch: Option<u32>,
+    /// How its peers are to be arranged; the supervisor's default if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology: Option<Topology>,
+}
+
+/// One step of setting up a link, carried between its two ends by the supervisor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkDescription {
+    /// The other end: the recipient in what a peer says, the sender in what the supervisor says.
+    pub peer: PeerId,
+    /// The link.
+    pub link: LinkId,
+    /// SDP, an `RTCIceCandidateInit` as JSON text, or words, by the message's type. At most
+    /// [`MAX_DESCRIPTION`] bytes.
+    pub body: String,
+}
+
+/// Why a peer, a stream or a message is refused: a word for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Refusal {
+    /// No common protocol version.
+    Version,
+    /// Not a message, too long, or out of order.
+    BadMessage,
+    /// The PeerID is in use.
+    PeerIdInUse,
+    /// Somebody else's stream, or its name is taken.
+    StreamTaken,
+    /// No such stream.
+    NoSuchStream,
+    /// Not allowed to this kind of peer.
+    NotAllowed,
+    /// Too many peers, streams or messages.
+    TooMany,
+    /// It did not keep up with what it was told, or said nothing for too long.
+    TooSlow,
+}
+
+/// What the supervisor says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ToPeer {
+    /// Asks who it is; the first message on every socket.
+    CollectPeerInfoRequest {
+        /// What the supervisor speaks.
+        versions: VersionRange,
+        /// Program and version, for people.
+        software: String,
+    },
+    /// The peer is in.
+    PeerAccepted {
+        /// The version both speak from now on.
+        version: u16,
+        /// For its links.
+        ice_servers: Vec<IceServer>,
+        /// The address under which peers on the supervisor's host are seen from outside, if configured.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        external_address: Option<String>,
+        /// Supervisor's time, microseconds since 1970.
+        supervisor_us: i64,
+    },
+    /// The peer, or something it said, is refused; the socket closes after this.
+    PeerRefused {
+        /// Why, for programs.
+        refusal: Refusal,
+        /// Why, for people.
+        words: String,
+    },
+    /// All streams there are.
+    Streams {
+        /// The list.
+        streams: Vec<StreamInfo>,
+    },
+    /// A stream is new, or something of it changed.
+    StreamAnnounced {
+        /// It.
+        info: StreamInfo,
+    },
+    /// A stream is gone for good.
+    StreamEnded {
+        /// It.
+        stream: StreamId,
+    },
+    /// The broadcaster may send under this epoch.
+    StreamRegistered {
+        /// The stream.
+        stream: StreamId,
+        /// Greater than any before it, or the one that runs.
+        epoch: u32,
+    },
+    /// A registration or a join is refused; the socket stays.
+    StreamRefused {
+        /// The stream.
+        stream: StreamId,
+        /// Why, for programs.
+        refusal: Refusal,
+        /// Why, for people.
+        words: String,
+    },
+    /// Take this parent; without one, wait (the stream is away, or the tree is full).
+    Placement {
+        /// The stream.
+        stream: StreamId,
+        /// The order's number.
+        order: Order,
+        /// The parent.
+        parent: Option<Neighbour>,
+    },
+    /// This peer is about to subscribe: let it.
+    ExpectChild {
+        /// The stream.
+        stream: StreamId,
+        /// The child.
+        child: Neighbour,
+    },
+    /// This peer has no business here any more.
+    DropChild {
+        /// The stream.
+        stream: StreamId,
+        /// The child.
+        child: PeerId,
+    },
+    /// The member has no place in the stream any more: forget it, children included.
+    Release {
+        /// The stream.
+        stream: StreamId,
+        /// The order's number.
+        order: Order,
+    },
+    /// The broadcaster's clock.
+    StreamClock {
+        /// The stream.
+        stream: StreamId,
+        /// The map.
+        clock: ClockMap,
+    },
+    /// See [`FromPeer::LinkOffer`].
+    LinkOffer(LinkDescription),
+    /// See [`FromPeer::LinkAnswer`].
+    LinkAnswer(LinkDescription),
+    /// See [`FromPeer::LinkCandidate`].
+    LinkCandidate(LinkDescription),
+    /// See [`FromPeer::LinkRefused`]; also said when the other end is not connected.
+    LinkRefused(LinkDescription),
+    /// Answer to `TIME_REQUEST`.
+    TimeResponse {
+        /// The request's own.
+        sent_us: u64,
+        /// Supervisor's time, microseconds since 1970.
+        supervisor_us: i64,
+    },
+}
+
+/// Why a text is not a message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignalError {
+    /// Longer than [`MAX_TEXT`].
+    #[error("a message of {0} bytes, but at most {MAX_TEXT} are allowed")]
+    TooLong(usize),
+    /// Not JSON, no known type, or a field amiss.
+    #[error("not a message of this protocol: {0}")]
+    Malformed(String),
+    /// A field is longer than it may be.
+    #[error("{field} is {got} bytes long, but may be {most}")]
+    Field {
+        /// Which.
+        field: &'static str,
+        /// Bytes there are.
+        got: usize,
+        /// Bytes allowed.
+        most: usize,
+    },
+}
+
+fn parse<'a, M: Deserialize<'a>>(text: &'a str) -> Result<M, SignalError> {
+    if text.len() > MAX_TEXT {
+        return Err(SignalError::TooLong(text.len()));
+    }
+    serde_json::from_str(text).map_err(|e| SignalError::Malformed(e.to_string()))
+}
+
+fn bounded(field: &'static str, text: &str, most: usize) -> Result<(), SignalError> {
+    let got = text.len();
+    if got > most { Err(SignalError::Field { field, got, most }) } else { Ok(()) }
+}
+
+impl FromPeer {
+    /// Reads one text, and checks the bounds that the encoding alone does not.
+    pub fn parse(text: &str) -> Result<Self, SignalError> {
+        let message: Self = parse(text)?;
+        match &message {
+            Self::CollectPeerInfoResponse(info) => {
+                bounded("software", &info.software, MAX_NAME)?;
+                bounded("name", info.name.as_deref().unwrap_or(""), MAX_NAME)?;
+            }
+            Self::RegisterStream(registration) => bounded("name", &registration.name, MAX_NAME)?,
+            Self::ParentLost { reason, .. } => bounded("reason", reason, MAX_NAME * 2)?,
+            Self::LinkOffer(d) | Self::LinkAnswer(d) | Self::LinkCandidate(d) | Self::LinkRefused(d) => {
+                bounded("body", &d.body, MAX_DESCRIPTION)?;
+            }
+            _ => {}
+        }
+        Ok(message)
+    }
+
+    /// Writes one text.
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(self).expect("messages hold nothing that JSON cannot")
+    }
+}
+
+impl ToPeer {
+    /// Reads one text.
+    pub fn parse(text: &str) -> Result<Self, SignalError> {
+        parse(text)
+    }
+
+    /// Writes one text.
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(self).expect("messages hold nothing that JSON cannot")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_carry_the_papers_names() {
+        let text = r#"{"type":"COLLECT_PEER_INFO_RESPONSE","versions":{"min":1,"max":1},"peer":"000102030405060708090a0b0c0d0e0f","component":"relay","fingerprint":"00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F","uplink_kbps":100000,"relays":true,"software":"edge-relay 0.1.0"}"#;
+        let message = FromPeer::parse(text).expect("a message");
+        assert_eq!(message.to_text(), text);
+    }
+
+    #[test]
+    fn the_newest_common_version_is_spoken_or_none() {
+        let range = |min, max| VersionRange { min, max };
+        assert_eq!(range(1, 3).common(range(2, 5)), Some(3));
+        assert_eq!(range(1, 1).common(range(2, 5)), None);
+    }
+
+    #[test]
+    fn an_unknown_message_is_refused_in_words() {
+        let error = FromPeer::parse(r#"{"type":"MAKE_COFFEE"}"#).expect_err("no such message").to_string();
+        assert!(error.contains("MAKE_COFFEE"), "{error}");
+    }
+
+    #[test]
+    fn a_description_beyond_its_bound_is_refused() {
+        let body = "x".repeat(MAX_DESCRIPTION + 1);
+        let message = FromPeer::LinkOffer(LinkDescription {
+            peer: PeerId::from_bytes([0; 16]),
+            link: LinkId(1),
+            body,
+        });
+        assert!(matches!(FromPeer::parse(&message.to_text()), Err(SignalError::Field { field: "body", .. })));
+    }
+}

@@ -1,0 +1,284 @@
+//! The last seconds of a stream that a peer keeps: out of it come the first picture of a child that joins in
+//! the middle, and what a child lacks that comes from another parent.
+//!
+//! Holds whole chunks, as they came, each once; says of an arriving chunk whether it is new.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::time::Duration;
+
+use crate::chunk::{Chunk, Position};
+use crate::media::Track;
+use crate::wire::TrackPosition;
+
+/// Media kept at least, newest minus oldest (design §4).
+pub const MIN_SPAN: Duration = Duration::from_secs(4);
+/// Bytes kept at most (design §4).
+pub const MAX_BYTES: usize = 16 << 20;
+
+/// A track of a rendition.
+type Name = (Track, u8);
+type Key = (Position, u16);
+
+#[derive(Debug, Default)]
+struct TrackWindow {
+    chunks: BTreeMap<Key, Chunk>,
+    /// Positions at which decoding can start, with their media time; all within `chunks`.
+    starts: BTreeMap<Position, u64>,
+    /// Nothing before this is taken any more.
+    floor: Position,
+}
+
+/// When a chunk plays. The epoch comes first: a board that boots again may start its time line again.
+fn moment(chunk: &Chunk) -> (u32, u64) {
+    (chunk.header().position.epoch, chunk.header().media_us)
+}
+
+/// The window of one stream.
+#[derive(Debug, Default)]
+pub struct Window {
+    tracks: BTreeMap<Name, TrackWindow>,
+    bytes: usize,
+}
+
+impl TrackWindow {
+    fn newest(&self) -> Option<&Chunk> {
+        self.chunks.last_key_value().map(|(_, chunk)| chunk)
+    }
+
+    /// Forgets the oldest frame; gives the bytes freed.
+    fn drop_oldest(&mut self) -> usize {
+        let Some((&(position, _), _)) = self.chunks.first_key_value() else { return 0 };
+        let rest = self.chunks.split_off(&(position.next(), 0));
+        let gone = std::mem::replace(&mut self.chunks, rest);
+        self.starts.remove(&position);
+        self.floor = position.next();
+        gone.values().map(|c| c.message().len()).sum()
+    }
+
+    /// Whether the oldest frame is neither needed to start decoding nor within the span.
+    fn has_outlived(&self) -> bool {
+        let (Some((&(oldest, _), first)), Some(newest)) = (self.chunks.first_key_value(), self.newest()) else {
+            return false;
+        };
+        let span = newest.header().media_us.saturating_sub(first.header().media_us);
+        let needed = self.starts.last_key_value().is_none_or(|(&start, _)| oldest >= start);
+        u128::from(span) > MIN_SPAN.as_micros() && !needed
+    }
+}
+
+impl Window {
+    /// Takes a chunk; false if it was here already, or is older than what is kept.
+    pub fn insert(&mut self, chunk: &Chunk) -> bool {
+        let header = *chunk.header();
+        let track = self.tracks.entry((header.track, header.rendition)).or_default();
+        if header.position < track.floor {
+            return false;
+        }
+        let Entry::Vacant(place) = track.chunks.entry((header.position, header.part)) else { return false };
+        place.insert(chunk.clone());
+        self.bytes += chunk.message().len();
+        if header.random_access && header.part == 0 {
+            track.starts.insert(header.position, header.media_us);
+        }
+        while track.has_outlived() {
+            self.bytes -= track.drop_oldest();
+        }
+        while self.bytes > MAX_BYTES && self.drop_from_fullest() {}
+        true
+    }
+
+    fn drop_from_fullest(&mut self) -> bool {
+        let Some(track) = self.tracks.values_mut().max_by_key(|t| t.chunks.len()) else { return false };
+        let freed = track.drop_oldest();
+        self.bytes -= freed;
+        freed > 0
+    }
+
+    /// Bytes kept now.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The newest frame of each track.
+    pub fn newest(&self) -> Vec<TrackPosition> {
+        let newest = |(&(track, rendition), window): (&Name, &TrackWindow)| {
+            let position = window.newest()?.header().position;
+            Some(TrackPosition { track, rendition, position })
+        };
+        self.tracks.iter().filter_map(newest).collect()
+    }
+
+    /// Epoch and media time of the newest random access point that all tracks can be played from: the newest
+    /// of the video, if there is video.
+    fn newest_start(&self) -> Option<(u32, u64)> {
+        let newest =
+            |window: &TrackWindow| window.starts.last_key_value().map(|(at, &media)| (at.epoch, media));
+        self.tracks.iter().find_map(|(_, window)| newest(window))
+    }
+
+    /// What a child that joins now gets: all from the newest random access point of the video on, and the
+    /// sound from the same moment on; in order of media time.
+    pub fn from_newest_start(&self) -> Vec<Chunk> {
+        let Some(start) = self.newest_start() else { return Vec::new() };
+        self.collect(|_, chunk| moment(chunk) >= start)
+    }
+
+    /// What a child gets that lacks everything from the given positions on; in order of media time. A track it
+    /// does not name comes from the newest random access point on.
+    pub fn from_positions(&self, from: &[TrackPosition]) -> Vec<Chunk> {
+        let start = self.newest_start().unwrap_or_default();
+        self.collect(|&(track, rendition), chunk| {
+            let asked = from.iter().find(|p| p.track == track && p.rendition == rendition);
+            match asked {
+                Some(asked) => chunk.header().position >= asked.position,
+                None => moment(chunk) >= start,
+            }
+        })
+    }
+
+    fn collect(&self, wanted: impl Fn(&Name, &Chunk) -> bool) -> Vec<Chunk> {
+        let mut chunks: Vec<Chunk> = self
+            .tracks
+            .iter()
+            .flat_map(|(name, window)| window.chunks.values().filter(|c| wanted(name, c)))
+            .cloned()
+            .collect();
+        chunks.sort_by_key(|c| (moment(c), c.header().track, c.header().part));
+        chunks
+    }
+
+    /// The first frame of each track this peer lacks: where another parent is to go on. A frame that lies
+    /// behind a gap does not count as held.
+    pub fn first_lacking(&self) -> Vec<TrackPosition> {
+        let lacking = |(&(track, rendition), window): (&Name, &TrackWindow)| {
+            let position = window.first_lacking()?;
+            Some(TrackPosition { track, rendition, position })
+        };
+        self.tracks.iter().filter_map(lacking).collect()
+    }
+}
+
+impl TrackWindow {
+    fn first_lacking(&self) -> Option<Position> {
+        let newest_epoch = self.newest()?.header().position.epoch;
+        let mut expected: Option<Key> = None;
+        for (&(position, part), chunk) in self.chunks.range((Position::start_of(newest_epoch), 0)..) {
+            if expected.is_some_and(|key| key != (position, part)) || (expected.is_none() && part != 0) {
+                break;
+            }
+            let last_part = part + 1 == chunk.header().parts;
+            expected = Some(if last_part { (position.next(), 0) } else { (position, part + 1) });
+        }
+        expected.map(|(position, _)| position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::{Header, cut};
+    use crate::id::StreamHandle;
+    use crate::time::Time;
+
+    fn chunks(track: Track, sequence: u64, media_ms: u64, key: bool, bytes: usize) -> Vec<Chunk> {
+        let header = Header {
+            random_access: key,
+            track,
+            rendition: 0,
+            key_id: 0,
+            handle: StreamHandle(1),
+            position: Position { epoch: 1, sequence },
+            part: 0,
+            parts: 1,
+            capture: Time::from_millis(media_ms),
+            media_us: media_ms * 1000,
+        };
+        cut(header, &vec![7; bytes])
+    }
+
+    fn video_and_sound(seconds: u64) -> Window {
+        let mut window = Window::default();
+        for frame in 0..seconds * 25 {
+            for chunk in chunks(Track::Video, frame, frame * 40, frame % 25 == 0, 100) {
+                assert!(window.insert(&chunk));
+            }
+            for half in 0..2 {
+                for chunk in chunks(Track::Audio, frame * 2 + half, frame * 40 + half * 20, true, 50) {
+                    assert!(window.insert(&chunk));
+                }
+            }
+        }
+        window
+    }
+
+    #[test]
+    fn a_late_joiner_gets_the_newest_group_of_pictures_and_its_sound() {
+        let joined = video_and_sound(10).from_newest_start();
+        let first = joined.first().expect("a group").header();
+        assert_eq!((first.track, first.media_us, first.random_access), (Track::Video, 9_000_000, true));
+        assert!(joined.iter().all(|c| c.header().media_us >= 9_000_000));
+        assert_eq!(joined.len(), 25 + 50);
+    }
+
+    #[test]
+    fn four_seconds_are_kept_and_not_much_more() {
+        let window = video_and_sound(60);
+        let oldest = window.from_positions(&[TrackPosition {
+            track: Track::Video,
+            rendition: 0,
+            position: Position::default(),
+        }]);
+        let first = oldest.first().expect("kept").header().media_us;
+        assert!((55_900_000..=56_000_000).contains(&first), "{first}");
+    }
+
+    #[test]
+    fn a_group_longer_than_the_span_is_kept_whole() {
+        let mut window = Window::default();
+        for frame in 0..500 {
+            chunks(Track::Video, frame, frame * 40, frame == 0, 100).iter().for_each(|c| {
+                window.insert(c);
+            });
+        }
+        assert_eq!(window.from_newest_start().len(), 500);
+    }
+
+    #[test]
+    fn memory_stays_within_its_bound_even_without_key_frames() {
+        let mut window = Window::default();
+        for frame in 0..2_000 {
+            for chunk in chunks(Track::Video, frame, frame, frame == 0, 30_000) {
+                window.insert(&chunk);
+            }
+        }
+        assert!(window.bytes() <= MAX_BYTES);
+        assert!(window.bytes() > MAX_BYTES / 2);
+    }
+
+    #[test]
+    fn a_chunk_that_comes_twice_is_new_only_once() {
+        let mut window = Window::default();
+        let chunk = &chunks(Track::Video, 0, 0, true, 10)[0];
+        assert!(window.insert(chunk));
+        assert!(!window.insert(chunk));
+    }
+
+    #[test]
+    fn what_is_lacking_begins_at_the_first_gap() {
+        let mut window = Window::default();
+        for sequence in [0, 1, 2, 4, 5] {
+            window.insert(&chunks(Track::Video, sequence, sequence * 40, sequence == 0, 10)[0]);
+        }
+        let lacking = window.first_lacking();
+        assert_eq!(lacking.iter().map(|l| l.position.sequence).collect::<Vec<_>>(), [3]);
+    }
+
+    #[test]
+    fn a_frame_of_which_a_part_is_lacking_is_asked_for_again() {
+        let mut window = Window::default();
+        window.insert(&chunks(Track::Video, 0, 0, true, 10)[0]);
+        window.insert(&chunks(Track::Video, 1, 40, false, 40_000)[0]);
+        assert_eq!(window.first_lacking()[0].position.sequence, 1);
+    }
+}
