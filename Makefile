@@ -1,0 +1,70 @@
+# OwnStream Edge. `make demo` and `make test` need nothing before them on a fresh Debian 12.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+
+PORT ?= 8080
+SOURCE ?=
+FUZZ_SECONDS ?= 60
+
+# Saves gigabytes below target/, and costs little with crates of this size.
+export CARGO_INCREMENTAL ?= 0
+export CROSS_CONFIG := cross.toml
+# Debian's compiler or rustup's: whichever is new enough (packages.txt, tools/with-rust).
+CARGO := tools/with-rust cargo
+
+.DEFAULT_GOAL := help
+.PHONY: help deps build web demo test test-rust test-web check bench fuzz clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: ## supervisor, relay and broadcaster in one terminal (SOURCE=film.webm PORT=8080)
+	@tools/deps.sh build rust wasm run
+	@$(MAKE) build
+	@PORT=$(PORT) SOURCE="$(SOURCE)" tools/demo.sh
+
+test: ## all tests, those in real browsers included
+	@$(MAKE) deps
+	@$(MAKE) test-rust
+	@$(MAKE) test-web
+
+test-rust: web
+	$(CARGO) build --workspace # the end-to-end tests start these programs
+	$(CARGO) test --workspace
+	tools/fuzz.sh 5
+
+test-web: web web/node_modules
+	node --test $$(find web/tests -name '*.test.js')
+
+check: web/node_modules ## format, lints, documentation, JavaScript types, licences
+	@tools/deps.sh build rust wasm node check
+	@$(MAKE) web
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
+	cd web && node_modules/.bin/tsc --project .
+	tools/deny.sh
+
+build: web ## the programs, optimised, into target/release
+	$(CARGO) build --release --package supervisor --package edge-relay --package edge-broadcaster
+
+web: ## the browser's half of the protocol, into web/pkg
+	@tools/web.sh
+
+deps: ## install the Debian packages that are missing
+	@tools/deps.sh build rust wasm run node test
+
+bench: ## the benchmarks, optimised
+	$(CARGO) bench --workspace
+
+fuzz: ## every parser, FUZZ_SECONDS each
+	tools/fuzz.sh $(FUZZ_SECONDS)
+
+clean: ## remove everything that was built
+	rm -rf --one-file-system target web/pkg web/node_modules
+
+web/node_modules: web/package-lock.json
+	@tools/deps.sh node
+	cd web && npm ci --ignore-scripts
+	@touch web/node_modules

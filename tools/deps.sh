@@ -1,0 +1,42 @@
+#!/bin/bash
+# Installs the packages that packages.txt lists for the given purposes and that are missing here.
+# usage: tools/deps.sh PURPOSE…      (the names in [brackets] of packages.txt)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+packages_for() { # PURPOSE
+  awk -v section="[$1]" '/^\[/ { inside = $1 == section; next } inside && $1 ~ /^[a-z]/ { print $1 }' packages.txt
+}
+
+# Some purposes are served already by tools that are no Debian packages.
+served() { # PURPOSE
+  case $1 in
+    rust) tools/with-rust cargo --version ;;
+    wasm) tools/web.sh --has-target ;;
+    check) tools/with-rust cargo clippy --version && tools/with-rust cargo fmt --version ;;
+    node) npm --version && [[ $(node --version) =~ ^v(1[89]|[2-9][0-9]) ]] ;;
+    *) false ;;
+  esac >/dev/null 2>&1
+}
+
+wanted=()
+for purpose in "$@"; do
+  served "$purpose" || mapfile -t -O "${#wanted[@]}" wanted < <(packages_for "$purpose")
+done
+
+missing=()
+for package in "${wanted[@]}"; do
+  state=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true)
+  [ "$state" = installed ] || missing+=("$package")
+done
+[ "${#missing[@]}" -gt 0 ] || exit 0
+
+echo "Installing: ${missing[*]}"
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+  command -v sudo >/dev/null || { echo "Neither root nor sudo: install them by hand." >&2; exit 1; }
+  as_root=(sudo)
+fi
+"${as_root[@]}" apt-get update --quiet
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+  apt-get install --yes --quiet --no-install-recommends "${missing[@]}"
