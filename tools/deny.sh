@@ -13,13 +13,10 @@ if ! cargo-deny --version >/dev/null 2>&1; then
   rm -rf --one-file-system target/tools/build
 fi
 
-deny() {
-  tools/with-rust cargo-deny --workspace --all-features "$@"
-}
-
-deny check --hide-inclusion-graph bans licenses sources
-if deny fetch db 2>/dev/null; then
-  deny check advisories
+deny=(tools/with-rust cargo-deny --workspace --all-features)
+"${deny[@]}" check --hide-inclusion-graph bans licenses sources
+if timeout 120 "${deny[@]}" fetch db 2>/dev/null; then
+  "${deny[@]}" check advisories
 else
   echo "advisories: the database of known vulnerabilities cannot be reached from here, so not checked"
 fi

@@ -1,0 +1,120 @@
+#!/bin/bash
+# Runs supervisor, relay and broadcaster in this terminal until Ctrl-C, and leaves nothing behind.
+# usage: PORT=8080 SOURCE=film.webm tools/demo.sh     (after `make build`)
+#        SOURCE is a WebM file, or "test" for the test picture; without it: a camera if there is one
+set -euo pipefail
+source=${SOURCE:-auto}
+[ -f "$source" ] && source=$(realpath "$source")
+cd "$(dirname "$0")/.."
+port=${PORT:-8080}
+programs=target/release
+
+fail() { # WORDS
+  echo "demo: $1" >&2
+  exit 1
+}
+
+answers() { # asks the supervisor for /health
+  { exec 3<>"/dev/tcp/127.0.0.1/$port"; } 2>/dev/null || return 1
+  printf 'GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n' /health >&3
+  local status
+  IFS= read -r -t 2 status <&3 || true
+  exec 3>&-
+  [[ ${status-} == *" 200 "* ]]
+}
+
+in_use() { (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; }
+
+stream_source() { # as the broadcaster's configuration says it
+  case $source in
+    auto | test | camera) echo "\"$source\"" ;;
+    /*) echo "{ kind = \"file\", path = \"$source\" }" ;;
+    *) fail "SOURCE=$source: no such file, nor one of auto, camera, test" ;;
+  esac
+}
+
+[[ $port =~ ^[0-9]+$ && $port -ge 1 && $port -le 65535 ]] || fail "PORT=$port is no port"
+chosen=$(stream_source)
+! in_use || fail "port $port is in use; try another one: make demo PORT=$((port + 1))"
+
+mkdir -p target
+dir=$(mktemp -d "$PWD/target/demo.XXXXXX")
+cat >"$dir/supervisor.toml" <<TOML
+listen = "0.0.0.0:$port"
+state_dir = "$dir/supervisor"
+TOML
+cat >"$dir/edge-relay.toml" <<TOML
+supervisor = "ws://127.0.0.1:$port/peer"
+name = "relay"
+uplink_kbps = 100000
+state_dir = "$dir/relay"
+TOML
+cat >"$dir/edge-broadcaster.toml" <<TOML
+supervisor = "ws://127.0.0.1:$port/peer"
+uplink_kbps = 20000
+state_dir = "$dir/broadcaster"
+
+[[stream]]
+name = "demo"
+source = $chosen
+TOML
+
+declare -A name_of=()
+
+paint() { # NAME COLOUR: the service's name in its colour, before every line
+  local on="" off=""
+  [ ! -t 1 ] || [ -n "${NO_COLOR-}" ] || { on=$'\e['$2m; off=$'\e[0m'; }
+  local padded
+  padded=$on$(printf '%-16s' "$1")$off
+  sed -u -E "s/^([0-9:.]+Z) $1 /\1 $padded /; t; s/^/$(printf '%13s' '') $padded /"
+}
+
+start() { # NAME COLOUR
+  mkdir -p "$dir/${1#edge-}"
+  "$programs/$1" "$dir/$1.toml" </dev/null > >(paint "$1" "$2") 2>&1 &
+  name_of[$!]=$1
+}
+
+finish() {
+  trap - EXIT
+  trap '' INT TERM
+  kill "${!name_of[@]}" 2>/dev/null || true
+  for _ in {1..50}; do # 5 s: more than the services' own grace
+    kill -0 "${!name_of[@]}" 2>/dev/null || break
+    sleep 0.1
+  done
+  kill -KILL "${!name_of[@]}" 2>/dev/null || true
+  wait
+  rm -rf --one-file-system "$dir"
+}
+trap finish EXIT
+trap 'exit 0' INT TERM
+set -m # each service in a process group of its own: Ctrl-C reaches only this script
+
+watch_for_death() { # says who ended, and ends the demo
+  local pid status=0
+  wait -n -p pid || status=$?
+  [ -n "${pid-}" ] || exit "$status"
+  sleep 0.3 # its last words first
+  fail "${name_of[$pid]} has ended by itself (status $status), so the others end as well"
+}
+
+all_live() { [ "$(jobs -pr | wc -l)" -eq "${#name_of[@]}" ]; }
+
+start supervisor 36
+until answers; do
+  all_live || watch_for_death
+  sleep 0.1
+done
+start edge-relay 35
+start edge-broadcaster 33
+
+echo
+echo "  Open in a browser:"
+echo "      http://localhost:$port"
+for address in $(hostname -I 2>/dev/null) $(hostname); do
+  [[ $address == *:* ]] || echo "      http://$address:$port"
+done
+echo "  Ctrl-C ends everything."
+echo
+watch_for_death
