@@ -1,0 +1,402 @@
+//! One connection: a task that listens to the library and tells the owner, and the handle through
+//! which the owner sends.
+//!
+//! Only the task closes the library's connection. It does so when the handle says so or is dropped,
+//! when the owner no longer listens, and when the other side is gone. While the owner does not read
+//! its events, the task reads nothing from the channels; then the library stops reading from SCTP,
+//! whose receive window tells the other side to wait.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use ::webrtc::data_channel::{DataChannel, DataChannelEvent};
+use ::webrtc::error::Error;
+use ::webrtc::peer_connection::{
+    PeerConnection, PeerConnectionEventHandler, RTCPeerConnectionIceEvent, RTCPeerConnectionState,
+    RTCSessionDescription,
+};
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use protocol::id::LinkId;
+use rtc::peer_connection::transport::{RTCIceCandidate, RTCIceCandidateInit};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::session::{self, CandidateWriter, MAX_REMOTE_CANDIDATES};
+use super::shared_port::Membership;
+use super::table::Member;
+use crate::transport::{
+    Channel, Connection, Events, MAX_MESSAGE, SendError, TransportError, TransportEvent,
+};
+
+/// Time from creation to both channels open. Guess: the answer travels through a supervisor, and
+/// ICE itself gives up on a path within seconds.
+const OPEN_LIMIT: Duration = Duration::from_secs(30);
+/// News of the library that may wait for the task: candidates and a few changes of state.
+const NEWS_CAPACITY: usize = 64;
+
+/// What the library tells outside of the channels.
+pub(super) enum News {
+    Candidate(RTCIceCandidate),
+    Channel(Arc<dyn DataChannel>),
+    Failed(&'static str),
+}
+
+/// Passes the library's callbacks on. They run inside its driver, so none of them may wait; what
+/// does not fit is dropped: more than [`NEWS_CAPACITY`] of them is nobody's honest session.
+pub(super) struct Handler(mpsc::Sender<News>);
+
+impl Handler {
+    pub(super) fn new() -> (Arc<Self>, mpsc::Receiver<News>) {
+        let (news, receiver) = mpsc::channel(NEWS_CAPACITY);
+        (Arc::new(Self(news)), receiver)
+    }
+
+    fn tell(&self, news: News) {
+        let _ = self.0.try_send(news);
+    }
+}
+
+#[async_trait]
+impl PeerConnectionEventHandler for Handler {
+    async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
+        self.tell(News::Candidate(event.candidate));
+    }
+
+    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
+        match state {
+            RTCPeerConnectionState::Failed => self.tell(News::Failed("the other side is unreachable")),
+            RTCPeerConnectionState::Closed => self.tell(News::Failed("closed")),
+            _ => {}
+        }
+    }
+
+    async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {
+        self.tell(News::Channel(channel));
+    }
+}
+
+/// The two data channels, as soon as they are known.
+#[derive(Default)]
+pub(super) struct Channels {
+    control: OnceLock<Arc<dyn DataChannel>>,
+    media: OnceLock<Arc<dyn DataChannel>>,
+    /// Level for [`TransportEvent::Drained`], should it be set before there is a channel.
+    low_water: Mutex<u32>,
+    open: AtomicBool,
+}
+
+impl Channels {
+    const fn slot(&self, channel: Channel) -> &OnceLock<Arc<dyn DataChannel>> {
+        match channel {
+            Channel::Control => &self.control,
+            Channel::Media => &self.media,
+        }
+    }
+
+    /// Takes a channel in; not if there is one of its label already.
+    pub(super) fn set(&self, channel: Channel, channel_impl: Arc<dyn DataChannel>) -> bool {
+        self.slot(channel).set(channel_impl).is_ok()
+    }
+
+    fn low_water(&self) -> u32 {
+        *self.low_water.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next event of a channel; waits for ever while there is no such channel.
+    async fn poll(&self, channel: Channel) -> Option<DataChannelEvent> {
+        match self.slot(channel).get() {
+            Some(channel) => channel.poll().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// The parts of a connection that was set up.
+pub(super) struct Parts {
+    pub(super) link: LinkId,
+    pub(super) events: Events,
+    pub(super) library: Arc<dyn PeerConnection>,
+    pub(super) channels: Arc<Channels>,
+    pub(super) membership: Membership,
+    pub(super) news: mpsc::Receiver<News>,
+    pub(super) candidates: CandidateWriter,
+    /// Whether the other side's description is known, as it is to who answers.
+    pub(super) described: bool,
+}
+
+/// Starts the task of a connection, which tells its owner the `first` events first.
+pub(super) fn start(parts: Parts, first: Vec<TransportEvent>) -> Box<dyn Connection> {
+    let (stop, stopped) = oneshot::channel();
+    let handle = Handle {
+        library: Arc::clone(&parts.library),
+        channels: Arc::clone(&parts.channels),
+        member: Arc::clone(&parts.membership.member),
+        remote: Mutex::new(Remote { described: parts.described, ..Remote::default() }),
+        stop: Some(stop),
+    };
+    let task = Task { parts, stopped, opened: (false, false) };
+    tokio::spawn(task.run(first));
+    Box::new(handle)
+}
+
+/// Why the task ends.
+enum End {
+    /// The owner said so; a sender to tell when it is done, if it wants to know.
+    Owner(Option<oneshot::Sender<()>>),
+    Reason(String),
+}
+
+impl End {
+    fn because(reason: &str) -> Self {
+        Self::Reason(reason.to_owned())
+    }
+}
+
+struct Task {
+    parts: Parts,
+    stopped: oneshot::Receiver<oneshot::Sender<()>>,
+    /// Control, media.
+    opened: (bool, bool),
+}
+
+impl Task {
+    async fn run(mut self, first: Vec<TransportEvent>) {
+        let end = match self.go(first).await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        };
+        self.parts.membership.member.youth.end();
+        if let Err(error) = self.parts.library.close().await {
+            log::debug!(link:% = self.parts.link; "closing: {error}");
+        }
+        let Parts { link, events, membership, .. } = self.parts;
+        drop(membership);
+        match end {
+            End::Owner(Some(done)) => drop(done.send(())),
+            End::Owner(None) => {}
+            End::Reason(reason) => {
+                tokio::select! {
+                    _ = events.send((link, TransportEvent::Closed(reason))) => {}
+                    // The owner, instead of reading, lets go of it.
+                    done = self.stopped => drop(done.map(|done| done.send(()))),
+                }
+            }
+        }
+    }
+
+    async fn go(&mut self, first: Vec<TransportEvent>) -> Result<std::convert::Infallible, End> {
+        for event in first {
+            self.tell(event).await?;
+        }
+        let deadline = Instant::now() + OPEN_LIMIT;
+        loop {
+            let (control_open, media_open) = self.opened;
+            let open = control_open && media_open;
+            tokio::select! {
+                biased;
+                done = &mut self.stopped => return Err(End::Owner(done.ok())),
+                Some(news) = self.parts.news.recv() => self.on_news(news).await?,
+                // A channel that opened first is not read before the other has opened, too.
+                event = self.parts.channels.poll(Channel::Control), if open || !control_open => {
+                    self.on_channel_event(Channel::Control, event).await?;
+                }
+                event = self.parts.channels.poll(Channel::Media), if open || !media_open => {
+                    self.on_channel_event(Channel::Media, event).await?;
+                }
+                () = tokio::time::sleep_until(deadline), if !open => {
+                    return Err(End::Reason(format!("not open after {} s", OPEN_LIMIT.as_secs())));
+                }
+            }
+        }
+    }
+
+    async fn on_news(&mut self, news: News) -> Result<(), End> {
+        match news {
+            News::Candidate(candidate) => match self.parts.candidates.local(candidate) {
+                Some(candidate) => self.tell(TransportEvent::LocalCandidate(candidate)).await,
+                None => Ok(()),
+            },
+            News::Channel(channel) => {
+                self.on_new_channel(channel).await;
+                Ok(())
+            }
+            News::Failed(reason) => Err(End::because(reason)),
+        }
+    }
+
+    async fn on_new_channel(&self, channel: Arc<dyn DataChannel>) {
+        let label = channel.label().await.unwrap_or_default();
+        let known = Channel::from_label(&label);
+        let taken = known.is_some_and(|known| self.parts.channels.set(known, Arc::clone(&channel)));
+        if !taken {
+            log::debug!(link:% = self.parts.link; "closing a channel with an unknown label");
+            let _ = channel.close().await;
+        }
+    }
+
+    async fn on_channel_event(
+        &mut self,
+        channel: Channel,
+        event: Option<DataChannelEvent>,
+    ) -> Result<(), End> {
+        match event {
+            Some(DataChannelEvent::OnOpen) => self.on_open(channel).await,
+            Some(DataChannelEvent::OnMessage(message)) => {
+                self.on_message(channel, message.data.freeze()).await
+            }
+            Some(DataChannelEvent::OnBufferedAmountLow) if channel == Channel::Media => {
+                self.tell(TransportEvent::Drained).await
+            }
+            Some(DataChannelEvent::OnClose | DataChannelEvent::OnClosing) | None => {
+                Err(End::because("closed by the other side"))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    async fn on_open(&mut self, channel: Channel) -> Result<(), End> {
+        match channel {
+            Channel::Control => self.opened.0 = true,
+            Channel::Media => self.opened.1 = true,
+        }
+        if self.opened != (true, true) {
+            return Ok(());
+        }
+        self.parts.membership.member.youth.end();
+        self.apply_low_water().await;
+        self.parts.channels.open.store(true, Ordering::Release);
+        self.tell(TransportEvent::Open).await
+    }
+
+    async fn apply_low_water(&self) {
+        if let Some(media) = self.parts.channels.media.get() {
+            let _ = media.set_buffered_amount_low_threshold(self.parts.channels.low_water()).await;
+        }
+    }
+
+    async fn on_message(&mut self, channel: Channel, message: Bytes) -> Result<(), End> {
+        let length = message.len();
+        if length > MAX_MESSAGE {
+            return Err(End::Reason(format!("a message of {length} bytes, {MAX_MESSAGE} allowed")));
+        }
+        self.tell(TransportEvent::Message(channel, message)).await
+    }
+
+    /// Waits for room in the owner's queue, and for as long as that takes does nothing else.
+    async fn tell(&mut self, event: TransportEvent) -> Result<(), End> {
+        let event = (self.parts.link, event);
+        let event = match self.parts.events.try_send(event) {
+            Ok(()) => return Ok(()),
+            Err(mpsc::error::TrySendError::Closed(_)) => return Err(End::Owner(None)),
+            Err(mpsc::error::TrySendError::Full(event)) => event,
+        };
+        tokio::select! {
+            sent = self.parts.events.send(event) => sent.map_err(|_| End::Owner(None)),
+            done = &mut self.stopped => Err(End::Owner(done.ok())),
+        }
+    }
+}
+
+/// What is known of the other side before its description is.
+#[derive(Default)]
+struct Remote {
+    described: bool,
+    early: Vec<RTCIceCandidateInit>,
+    candidates: usize,
+}
+
+/// The owner's handle. The task ends when `stop` is used or dropped.
+struct Handle {
+    library: Arc<dyn PeerConnection>,
+    channels: Arc<Channels>,
+    member: Arc<Member>,
+    remote: Mutex<Remote>,
+    stop: Option<oneshot::Sender<oneshot::Sender<()>>>,
+}
+
+impl Handle {
+    /// Keeps a candidate that came before the description it belongs to.
+    fn keep_early(&self, candidate: &RTCIceCandidateInit) -> Result<bool, TransportError> {
+        let mut remote = self.remote.lock().unwrap_or_else(PoisonError::into_inner);
+        remote.candidates += 1;
+        if remote.candidates > MAX_REMOTE_CANDIDATES {
+            return Err(TransportError::Candidate("there were too many before".to_owned()));
+        }
+        if !remote.described {
+            remote.early.push(candidate.clone());
+        }
+        Ok(!remote.described)
+    }
+
+    fn take_early(&self) -> Vec<RTCIceCandidateInit> {
+        let mut remote = self.remote.lock().unwrap_or_else(PoisonError::into_inner);
+        remote.described = true;
+        std::mem::take(&mut remote.early)
+    }
+
+    async fn add(&self, candidate: RTCIceCandidateInit) -> Result<(), TransportError> {
+        let added = self.library.add_ice_candidate(candidate).await;
+        added.map_err(|error| TransportError::Candidate(error.to_string()))
+    }
+
+    fn open_channel(&self, channel: Channel) -> Option<&Arc<dyn DataChannel>> {
+        let open = self.channels.open.load(Ordering::Acquire);
+        self.channels.slot(channel).get().filter(|_| open)
+    }
+}
+
+#[async_trait]
+impl Connection for Handle {
+    async fn set_answer(&self, sdp: String) -> Result<(), TransportError> {
+        let refused = |error: Error| TransportError::Description(error.to_string());
+        let answer = RTCSessionDescription::answer(session::accepted(&sdp)?).map_err(refused)?;
+        self.member.youth.renew();
+        self.library.set_remote_description(answer).await.map_err(refused)?;
+        for candidate in self.take_early() {
+            self.add(candidate).await?;
+        }
+        Ok(())
+    }
+
+    async fn add_candidate(&self, candidate: String) -> Result<(), TransportError> {
+        let Some(candidate) = session::remote_candidate(&candidate)? else { return Ok(()) };
+        if self.keep_early(&candidate)? { Ok(()) } else { self.add(candidate).await }
+    }
+
+    async fn try_send(&self, channel: Channel, message: &Bytes) -> Result<(), SendError> {
+        if message.len() > MAX_MESSAGE {
+            return Err(SendError::TooLarge(message.len()));
+        }
+        let channel = self.open_channel(channel).ok_or(SendError::Closed)?;
+        match channel.try_send(BytesMut::from(&message[..])).await {
+            Ok(()) => Ok(()),
+            Err(Error::ErrSendBufferFull) => Err(SendError::Full),
+            Err(_) => Err(SendError::Closed),
+        }
+    }
+
+    async fn media_buffered(&self) -> usize {
+        match self.open_channel(Channel::Media) {
+            Some(media) => media.outstanding_bytes().await.unwrap_or(0),
+            None => 0,
+        }
+    }
+
+    async fn set_low_water(&self, bytes: usize) {
+        let level = u32::try_from(bytes).unwrap_or(u32::MAX);
+        *self.channels.low_water.lock().unwrap_or_else(PoisonError::into_inner) = level;
+        if let Some(media) = self.open_channel(Channel::Media) {
+            let _ = media.set_buffered_amount_low_threshold(level).await;
+        }
+    }
+
+    async fn close(mut self: Box<Self>) {
+        let (done, finished) = oneshot::channel();
+        let asked = self.stop.take().is_some_and(|stop| stop.send(done).is_ok());
+        if asked {
+            let _ = finished.await;
+        }
+    }
+}

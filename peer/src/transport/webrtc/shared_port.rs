@@ -1,0 +1,195 @@
+//! One UDP port for all connections: a socket for IPv4, one for IPv6, the table that says whose
+//! datagram it is, and the tasks that read and write.
+
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use ::webrtc::runtime::{RecvMeta, UdpSockRef, UdpSocketState};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+use tokio::task::AbortHandle;
+
+use super::send_queue::SendQueue;
+use super::socket::{KERNEL_BUFFER, bind, granted_buffers};
+use super::table::{Member, Table};
+use crate::transport::TransportError;
+
+/// Receive buffers, and so datagram trains, in one system call. Guess: each may hold 64 KiB, so
+/// this is at most 512 KiB of memory a socket, of which only what is used counts.
+const RECEIVE_BATCH: usize = 8;
+/// Longest train of datagrams that the kernel puts into one buffer (UDP GRO).
+const TRAIN: usize = 65_536;
+/// Ports tried until one is free for both families. Guess.
+const PORT_TRIES: usize = 16;
+
+/// A socket and its queue.
+#[derive(Debug)]
+struct Lane {
+    socket: UdpSocket,
+    queue: SendQueue,
+}
+
+/// The port. Its tasks end with it.
+#[derive(Debug)]
+pub(super) struct SharedPort {
+    port: u16,
+    table: Arc<Table>,
+    v4: Option<Arc<Lane>>,
+    v6: Option<Arc<Lane>>,
+    tasks: Vec<AbortHandle>,
+}
+
+impl SharedPort {
+    /// Binds `port` (0: any that is free) on every address, or on `address` only.
+    pub(super) fn open(address: Option<IpAddr>, port: u16) -> Result<Arc<Self>, TransportError> {
+        let sockets = bind_families(address, port).map_err(|source| TransportError::Socket {
+            what: format!("binding UDP port {port}"),
+            source,
+        })?;
+        warn_about_small_buffers(&sockets);
+        Self::run(sockets).map_err(|source| TransportError::Socket {
+            what: "preparing the UDP socket".to_owned(),
+            source,
+        })
+    }
+
+    fn run(sockets: Vec<std::net::UdpSocket>) -> io::Result<Arc<Self>> {
+        let mut port = Self { port: 0, table: Arc::default(), v4: None, v6: None, tasks: Vec::new() };
+        for socket in sockets {
+            let local = socket.local_addr()?;
+            let lane = port.start(UdpSocket::from_std(socket)?)?;
+            port.port = local.port();
+            if local.is_ipv4() { port.v4 = Some(lane) } else { port.v6 = Some(lane) }
+        }
+        Ok(Arc::new(port))
+    }
+
+    fn start(&mut self, socket: UdpSocket) -> io::Result<Arc<Lane>> {
+        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+        let queue = SendQueue::new(state.max_gso_segments() > 1);
+        let lane = Arc::new(Lane { socket, queue });
+        let reader = read(Arc::clone(&lane), state, Arc::clone(&self.table));
+        let writer = Arc::clone(&lane);
+        self.tasks.push(tokio::spawn(reader).abort_handle());
+        let write = async move { writer.queue.run(&writer.socket).await };
+        self.tasks.push(tokio::spawn(write).abort_handle());
+        Ok(lane)
+    }
+
+    /// The port number.
+    pub(super) const fn number(&self) -> u16 {
+        self.port
+    }
+
+    /// Whether datagrams can go to addresses of this one's family.
+    pub(super) const fn serves(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(_) => self.v4.is_some(),
+            IpAddr::V6(_) => self.v6.is_some(),
+        }
+    }
+
+    pub(super) fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Queues one datagram; from `source`, where the machine has several addresses.
+    pub(super) fn send(&self, destination: SocketAddr, source: Option<IpAddr>, datagram: &[u8]) {
+        let lane = if destination.is_ipv4() { &self.v4 } else { &self.v6 };
+        if let Some(lane) = lane {
+            lane.queue.push(destination, source, datagram);
+        }
+    }
+}
+
+impl Drop for SharedPort {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+/// A connection's place in the table; dropping it takes all its rows away.
+#[derive(Debug)]
+pub(super) struct Membership {
+    pub(super) port: Arc<SharedPort>,
+    pub(super) member: Arc<Member>,
+}
+
+impl Membership {
+    pub(super) fn new(port: Arc<SharedPort>, member: Arc<Member>) -> Self {
+        port.table.insert(&member);
+        Self { port, member }
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.port.table.remove(&self.member);
+    }
+}
+
+/// Reads datagrams for ever and puts them into their connections' inboxes.
+async fn read(lane: Arc<Lane>, state: UdpSocketState, table: Arc<Table>) {
+    let mut store: Vec<Vec<u8>> = (0..RECEIVE_BATCH).map(|_| vec![0; TRAIN]).collect();
+    let mut meta = [RecvMeta::default(); RECEIVE_BATCH];
+    while lane.socket.readable().await.is_ok() {
+        let mut buffers: Vec<IoSliceMut<'_>> =
+            store.iter_mut().map(|buffer| IoSliceMut::new(buffer)).collect();
+        let received = lane.socket.try_io(Interest::READABLE, || {
+            state.recv(UdpSockRef::from(&lane.socket), &mut buffers, &mut meta)
+        });
+        // Errors are news of single addresses (unreachable ones), never the end of the socket.
+        let Ok(count) = received else { continue };
+        for (train, meta) in store.iter().zip(&meta[..count]) {
+            deliver(&table, meta, train);
+        }
+    }
+}
+
+fn deliver(table: &Table, meta: &RecvMeta, train: &[u8]) {
+    let Some(train) = train.get(..meta.len) else { return };
+    for datagram in train.chunks(meta.stride.max(1)) {
+        if let Some(member) = table.route(meta.addr, datagram) {
+            member.deliver(meta.dst_ip, meta.addr, datagram);
+        }
+    }
+}
+
+fn bind_families(address: Option<IpAddr>, port: u16) -> io::Result<Vec<std::net::UdpSocket>> {
+    let Some(address) = address else { return bind_everywhere(port) };
+    Ok(vec![bind(SocketAddr::new(address, port))?])
+}
+
+/// Binds both families to one port. A machine without IPv6 has only the first.
+fn bind_everywhere(port: u16) -> io::Result<Vec<std::net::UdpSocket>> {
+    let mut last = io::Error::from(io::ErrorKind::AddrInUse);
+    for _ in 0..PORT_TRIES {
+        let v4 = bind((Ipv4Addr::UNSPECIFIED, port).into())?;
+        match bind((Ipv6Addr::UNSPECIFIED, v4.local_addr()?.port()).into()) {
+            Ok(v6) => return Ok(vec![v4, v6]),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => last = error,
+            Err(error) => {
+                log::info!("no IPv6 here: {error}");
+                return Ok(vec![v4]);
+            }
+        }
+        if port != 0 {
+            break;
+        }
+    }
+    Err(last)
+}
+
+fn warn_about_small_buffers(sockets: &[std::net::UdpSocket]) {
+    let Some(Ok((receive, send))) = sockets.first().map(granted_buffers) else { return };
+    if receive.min(send) < KERNEL_BUFFER {
+        log::warn!(
+            "the kernel grants UDP buffers of {receive} (receive) and {send} (send) bytes instead \
+             of {KERNEL_BUFFER}, so that streams to many children will lose datagrams: set \
+             net.core.rmem_max={KERNEL_BUFFER} and net.core.wmem_max={KERNEL_BUFFER} with sysctl"
+        );
+    }
+}
