@@ -10,5 +10,5 @@ pub mod logging;
 pub mod service;
 mod watchdog;
 
-pub use service::{Service, Shutdown, run};
+pub use service::{Service, Shutdown, run, run_parsed};
 pub use watchdog::Watchdog;

@@ -36,7 +36,8 @@ pub struct Service {
 pub struct Shutdown(watch::Receiver<bool>);
 
 /// Runs a service from its first line to its exit code: logging, the tokio runtime, signals, and
-/// the words about why it ended.
+/// the words about why it ended. The command line is one configuration file, read with
+/// [`crate::config::from_args`].
 pub fn run<F, Fut>(name: &'static str, main: F) -> ExitCode
 where
     F: FnOnce(Service) -> Fut,
@@ -46,6 +47,15 @@ where
         println!("{answer}");
         return ExitCode::SUCCESS;
     }
+    run_parsed(name, main)
+}
+
+/// [`run`] for a program that has read its command line itself.
+pub fn run_parsed<F, Fut>(name: &'static str, main: F) -> ExitCode
+where
+    F: FnOnce(Service) -> Fut,
+    Fut: Future<Output = anyhow::Result<()>>,
+{
     if let Err(error) = crate::logging::init(name) {
         eprintln!("{name}: {error:#}");
         return ExitCode::FAILURE;
