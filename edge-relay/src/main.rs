@@ -1,1 +1,81 @@
-fn main() {}
+//! A *forward relay point*: takes streams from its parents, keeps their last seconds, forwards them to its
+//! children. Never decodes, and decides nothing: `protocol::node` does.
+
+mod config;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use config::Config;
+use log::{info, warn};
+use peer::identity::{self, Identity};
+use protocol::node::Event;
+use protocol::signal::Component;
+use tokio::sync::mpsc;
+
+fn main() -> ExitCode {
+    daemon::run("edge-relay", relay)
+}
+
+async fn relay(mut service: daemon::Service) -> anyhow::Result<()> {
+    let config: Config = daemon::config::from_args()?;
+    let identity = Identity {
+        component: Component::Relay,
+        name: Some(config.name.clone()),
+        uplink_kbps: config.uplink_kbps,
+        relays: true,
+        state_dir: config.state_dir.clone(),
+        udp_port: config.udp_port,
+        loopback: config.loopback,
+        software: concat!("edge-relay ", env!("CARGO_PKG_VERSION")).into(),
+    };
+    let (handle, news) = identity::start(identity, config.supervisor.0.clone(), peer::Clock::new())
+        .context("starting the relay")?;
+    let (mut shutdown, watchdog) = (service.shutdown(), service.watchdog());
+    service.spawn("relay", async move {
+        tokio::select! {
+            () = tell(news) => anyhow::bail!("the peer's task has ended"),
+            () = feed(handle.clone(), watchdog) => anyhow::bail!("the peer's task does not answer"),
+            () = shutdown.wait() => Ok(()),
+        }
+    });
+    service.ready(&format!(
+        "relaying up to {} kbit/s as {:?}",
+        config.uplink_kbps, config.name
+    ));
+    service.run().await
+}
+
+/// Puts what happens into the log.
+async fn tell(mut news: mpsc::Receiver<Event>) {
+    while let Some(event) = news.recv().await {
+        match event {
+            Event::Accepted => info!("the supervisor took this relay in"),
+            Event::Refused(_, words) => warn!("the supervisor refuses this relay: {words}"),
+            Event::Epoch(d) => {
+                info!(stream:% = d.stream, epoch = d.epoch; "relaying a stream, {} kbit/s", d.kbps())
+            }
+            Event::Parent(stream, Some(parent)) => {
+                info!(stream:% = stream, peer:% = parent; "fed by a new parent")
+            }
+            Event::Parent(stream, None) => {
+                warn!(stream:% = stream; "without a parent, waiting for one")
+            }
+            Event::Ended(stream) => info!(stream:% = stream; "the stream has ended"),
+            Event::LinkLost(peer, reason) => info!(peer:% = peer; "link lost: {reason}"),
+            _ => {}
+        }
+    }
+}
+
+/// How often the peer's task is asked whether it lives. Guess: well within systemd's shortest watchdog.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+
+/// Feeds the watchdog as long as the task that forwards answers.
+async fn feed(handle: peer::Handle, mut watchdog: daemon::Watchdog) {
+    while handle.snapshot().await.is_some() {
+        watchdog.feed();
+        tokio::time::sleep(ASK_EVERY).await;
+    }
+}

@@ -91,7 +91,10 @@ pub struct Mailbox {
 impl Mailbox {
     /// A mailbox that begins with what the window holds.
     pub fn starting_with(chunks: Vec<Chunk>) -> Self {
-        Self { waiting: chunks.into(), ..Self::default() }
+        Self {
+            waiting: chunks.into(),
+            ..Self::default()
+        }
     }
 
     /// Takes the next chunk of the stream. Gives the gap that ends with it, if one does.
@@ -111,12 +114,18 @@ impl Mailbox {
     fn resume(&mut self, chunk: &Chunk) -> Resume {
         let header = chunk.header();
         let name = (header.track, header.rendition);
-        let Some(&from) = self.skipping.get(&name) else { return Resume::WasNotSkipping };
+        let Some(&from) = self.skipping.get(&name) else {
+            return Resume::WasNotSkipping;
+        };
         if !header.random_access || header.part != 0 || header.position < from {
             return Resume::NotYet;
         }
         self.skipping.remove(&name);
-        Resume::After(Gap { name, from, to: header.position })
+        Resume::After(Gap {
+            name,
+            from,
+            to: header.position,
+        })
     }
 
     /// How far the oldest waiting chunk is behind the newest.
@@ -131,7 +140,13 @@ impl Mailbox {
     fn would_be_its_first_picture(&self) -> bool {
         let is_start = |c: &Chunk| c.header().track == Track::Video && c.header().random_access;
         self.waiting.front().is_some_and(is_start)
-            && self.waiting.iter().skip(1).filter(|c| is_start(c) && c.header().part == 0).count() == 0
+            && self
+                .waiting
+                .iter()
+                .skip(1)
+                .filter(|c| is_start(c) && c.header().part == 0)
+                .count()
+                == 0
             && self.lag() < 4 * MAX_LAG
     }
 
@@ -139,7 +154,10 @@ impl Mailbox {
         self.skips += 1;
         for chunk in self.waiting.drain(..) {
             let header = chunk.header();
-            let from = self.skipping.entry((header.track, header.rendition)).or_insert(header.position);
+            let from = self
+                .skipping
+                .entry((header.track, header.rendition))
+                .or_insert(header.position);
             *from = (*from).min(header.position);
         }
     }
@@ -194,7 +212,10 @@ mod tests {
         let mut mailbox = Mailbox::default();
         for sequence in 0..1_000 {
             assert_eq!(mailbox.push(&frame(sequence)), None);
-            assert_eq!(mailbox.pop().map(|c| c.header().position.sequence), Some(sequence));
+            assert_eq!(
+                mailbox.pop().map(|c| c.header().position.sequence),
+                Some(sequence)
+            );
         }
         assert_eq!(mailbox.skips(), 0);
     }
@@ -208,7 +229,10 @@ mod tests {
             gaps.extend(mailbox.push(&frame(sequence)));
             longest = longest.max(mailbox.waiting.len());
         }
-        assert!(longest <= 70, "{longest} frames of 40 ms in a mailbox of 2.5 s");
+        assert!(
+            longest <= 70,
+            "{longest} frames of 40 ms in a mailbox of 2.5 s"
+        );
         let first = gaps.first().expect("it skipped");
         assert_eq!((first.from.sequence, first.to.sequence % 25), (0, 0));
         let resumed = mailbox.pop().expect("it went on");

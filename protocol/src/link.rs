@@ -80,7 +80,18 @@ impl Link {
     pub fn new(now: Time, peer: PeerId, fingerprint: Fingerprint, ours: bool) -> Self {
         let phase = Phase::Connecting;
         let flow = Flow::default();
-        Self { peer, fingerprint, ours, phase, flow, since: now, heard: now, said: now, used: now, grace: now }
+        Self {
+            peer,
+            fingerprint,
+            ours,
+            phase,
+            flow,
+            since: now,
+            heard: now,
+            said: now,
+            used: now,
+            grace: now,
+        }
     }
 
     /// The channels opened.
@@ -112,7 +123,11 @@ impl Link {
         }
         if self.phase != Phase::Ready {
             let late = now >= self.since + CONNECT_LIMIT;
-            return if late { Due::Close("the connection could not be set up") } else { Due::Nothing };
+            return if late {
+                Due::Close("the connection could not be set up")
+            } else {
+                Due::Nothing
+            };
         }
         if now >= self.silent_at(used) {
             return Due::Close("nothing was heard for too long");
@@ -120,7 +135,11 @@ impl Link {
         if now >= self.used + IDLE_LIMIT {
             return Due::Close("no stream needs it any more");
         }
-        if now >= self.said + beat(used) { Due::Beat } else { Due::Nothing }
+        if now >= self.said + beat(used) {
+            Due::Beat
+        } else {
+            Due::Nothing
+        }
     }
 
     /// When [`Self::due`] may have something new to say.
@@ -128,12 +147,20 @@ impl Link {
         if self.phase != Phase::Ready {
             return self.since + CONNECT_LIMIT;
         }
-        let idle = if used.parent || used.child { Time::NEVER } else { self.used + IDLE_LIMIT };
+        let idle = if used.parent || used.child {
+            Time::NEVER
+        } else {
+            self.used + IDLE_LIMIT
+        };
         self.silent_at(used).min(self.said + beat(used)).min(idle)
     }
 
     fn silent_at(&self, used: Use) -> Time {
-        let limit = if used.parent { PARENT_SILENT } else { CHILD_SILENT };
+        let limit = if used.parent {
+            PARENT_SILENT
+        } else {
+            CHILD_SILENT
+        };
         (self.heard + limit).max(self.grace + limit / 2)
     }
 }
@@ -146,12 +173,22 @@ const fn beat(used: Use) -> Duration {
 mod tests {
     use super::*;
 
-    const PARENT: Use = Use { parent: true, child: false };
-    const CHILD: Use = Use { parent: false, child: true };
+    const PARENT: Use = Use {
+        parent: true,
+        child: false,
+    };
+    const CHILD: Use = Use {
+        parent: false,
+        child: true,
+    };
 
     fn ready() -> Link {
-        let mut link =
-            Link::new(Time::ZERO, PeerId::from_bytes([1; 16]), Fingerprint::from_bytes([2; 32]), true);
+        let mut link = Link::new(
+            Time::ZERO,
+            PeerId::from_bytes([1; 16]),
+            Fingerprint::from_bytes([2; 32]),
+            true,
+        );
         link.opened(Time::ZERO);
         link.phase = Phase::Ready;
         link
@@ -162,10 +199,16 @@ mod tests {
         let mut link = ready();
         link.said(Time::from_millis(499));
         assert_eq!(link.due(Time::from_millis(499), PARENT), Due::Nothing);
-        assert!(matches!(link.due(Time::from_millis(500), PARENT), Due::Close(_)));
+        assert!(matches!(
+            link.due(Time::from_millis(500), PARENT),
+            Due::Close(_)
+        ));
         link.said(Time::from_millis(2_999));
         assert_eq!(link.due(Time::from_millis(2_999), CHILD), Due::Nothing);
-        assert!(matches!(link.due(Time::from_millis(3_000), CHILD), Due::Close(_)));
+        assert!(matches!(
+            link.due(Time::from_millis(3_000), CHILD),
+            Due::Close(_)
+        ));
     }
 
     #[test]
@@ -184,7 +227,10 @@ mod tests {
         link.overslept(late);
         link.said(late);
         assert_eq!(link.due(late, PARENT), Due::Nothing);
-        assert!(matches!(link.due(late + PARENT_SILENT / 2, PARENT), Due::Close(_)));
+        assert!(matches!(
+            link.due(late + PARENT_SILENT / 2, PARENT),
+            Due::Close(_)
+        ));
     }
 
     #[test]
@@ -192,6 +238,9 @@ mod tests {
         let mut link = ready();
         link.due(Time::from_millis(100), CHILD);
         link.heard(Time::from_millis(2_000));
-        assert!(matches!(link.due(Time::from_millis(2_100), Use::default()), Due::Close(_)));
+        assert!(matches!(
+            link.due(Time::from_millis(2_100), Use::default()),
+            Due::Close(_)
+        ));
     }
 }

@@ -18,7 +18,9 @@ use crate::forwarder::Gap;
 use crate::id::{Fingerprint, LinkId, PeerId, StreamId};
 use crate::link::Link;
 use crate::media::Descriptor;
-use crate::signal::{Component, IceServer, PeerInfo, Refusal, Registration, Report, StreamInfo, VERSIONS};
+use crate::signal::{
+    Component, IceServer, PeerInfo, Refusal, Registration, Report, StreamInfo, VERSIONS,
+};
 use crate::time::{ClockMap, Time};
 
 use session::Session;
@@ -233,7 +235,10 @@ impl Node {
 
     /// When [`Self::handle`] wants to be called at the latest.
     pub fn next_wakeup(&self) -> Time {
-        let links = self.links.iter().map(|(&id, link)| link.next_wakeup(self.use_of(id)));
+        let links = self
+            .links
+            .iter()
+            .map(|(&id, link)| link.next_wakeup(self.use_of(id)));
         let streams = self.streams.values().map(Stream::next_wakeup);
         let own = [self.session.next_wakeup(), self.report_at()];
         links.chain(streams).chain(own).min().unwrap_or(Time::NEVER)
@@ -290,6 +295,10 @@ impl Node {
     }
 
     fn report_at(&self) -> Time {
-        if self.session.is_in() && !self.streams.is_empty() { self.next_report } else { Time::NEVER }
+        if self.session.is_in() && !self.streams.is_empty() {
+            self.next_report
+        } else {
+            Time::NEVER
+        }
     }
 }

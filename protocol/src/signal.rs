@@ -443,7 +443,11 @@ fn parse<'a, M: Deserialize<'a>>(text: &'a str) -> Result<M, SignalError> {
 
 fn bounded(field: &'static str, text: &str, most: usize) -> Result<(), SignalError> {
     let got = text.len();
-    if got > most { Err(SignalError::Field { field, got, most }) } else { Ok(()) }
+    if got > most {
+        Err(SignalError::Field { field, got, most })
+    } else {
+        Ok(())
+    }
 }
 
 impl FromPeer {
@@ -457,7 +461,10 @@ impl FromPeer {
             }
             Self::RegisterStream(registration) => bounded("name", &registration.name, MAX_NAME)?,
             Self::ParentLost { reason, .. } => bounded("reason", reason, MAX_NAME * 2)?,
-            Self::LinkOffer(d) | Self::LinkAnswer(d) | Self::LinkCandidate(d) | Self::LinkRefused(d) => {
+            Self::LinkOffer(d)
+            | Self::LinkAnswer(d)
+            | Self::LinkCandidate(d)
+            | Self::LinkRefused(d) => {
                 bounded("body", &d.body, MAX_DESCRIPTION)?;
             }
             _ => {}
@@ -503,7 +510,9 @@ mod tests {
 
     #[test]
     fn an_unknown_message_is_refused_in_words() {
-        let error = FromPeer::parse(r#"{"type":"MAKE_COFFEE"}"#).expect_err("no such message").to_string();
+        let error = FromPeer::parse(r#"{"type":"MAKE_COFFEE"}"#)
+            .expect_err("no such message")
+            .to_string();
         assert!(error.contains("MAKE_COFFEE"), "{error}");
     }
 
@@ -515,6 +524,9 @@ mod tests {
             link: LinkId(1),
             body,
         });
-        assert!(matches!(FromPeer::parse(&message.to_text()), Err(SignalError::Field { field: "body", .. })));
+        assert!(matches!(
+            FromPeer::parse(&message.to_text()),
+            Err(SignalError::Field { field: "body", .. })
+        ));
     }
 }

@@ -48,7 +48,9 @@ impl TrackWindow {
 
     /// Forgets the oldest frame; gives the bytes freed.
     fn drop_oldest(&mut self) -> usize {
-        let Some((&(position, _), _)) = self.chunks.first_key_value() else { return 0 };
+        let Some((&(position, _), _)) = self.chunks.first_key_value() else {
+            return 0;
+        };
         let rest = self.chunks.split_off(&(position.next(), 0));
         let gone = std::mem::replace(&mut self.chunks, rest);
         self.starts.remove(&position);
@@ -58,11 +60,19 @@ impl TrackWindow {
 
     /// Whether the oldest frame is neither needed to start decoding nor within the span.
     fn has_outlived(&self) -> bool {
-        let (Some((&(oldest, _), first)), Some(newest)) = (self.chunks.first_key_value(), self.newest()) else {
+        let (Some((&(oldest, _), first)), Some(newest)) =
+            (self.chunks.first_key_value(), self.newest())
+        else {
             return false;
         };
-        let span = newest.header().media_us.saturating_sub(first.header().media_us);
-        let needed = self.starts.last_key_value().is_none_or(|(&start, _)| oldest >= start);
+        let span = newest
+            .header()
+            .media_us
+            .saturating_sub(first.header().media_us);
+        let needed = self
+            .starts
+            .last_key_value()
+            .is_none_or(|(&start, _)| oldest >= start);
         u128::from(span) > MIN_SPAN.as_micros() && !needed
     }
 }
@@ -71,11 +81,16 @@ impl Window {
     /// Takes a chunk; false if it was here already, or is older than what is kept.
     pub fn insert(&mut self, chunk: &Chunk) -> bool {
         let header = *chunk.header();
-        let track = self.tracks.entry((header.track, header.rendition)).or_default();
+        let track = self
+            .tracks
+            .entry((header.track, header.rendition))
+            .or_default();
         if header.position < track.floor {
             return false;
         }
-        let Entry::Vacant(place) = track.chunks.entry((header.position, header.part)) else { return false };
+        let Entry::Vacant(place) = track.chunks.entry((header.position, header.part)) else {
+            return false;
+        };
         place.insert(chunk.clone());
         self.bytes += chunk.message().len();
         if header.random_access && header.part == 0 {
@@ -89,7 +104,9 @@ impl Window {
     }
 
     fn drop_from_fullest(&mut self) -> bool {
-        let Some(track) = self.tracks.values_mut().max_by_key(|t| t.chunks.len()) else { return false };
+        let Some(track) = self.tracks.values_mut().max_by_key(|t| t.chunks.len()) else {
+            return false;
+        };
         let freed = track.drop_oldest();
         self.bytes -= freed;
         freed > 0
@@ -104,7 +121,11 @@ impl Window {
     pub fn newest(&self) -> Vec<TrackPosition> {
         let newest = |(&(track, rendition), window): (&Name, &TrackWindow)| {
             let position = window.newest()?.header().position;
-            Some(TrackPosition { track, rendition, position })
+            Some(TrackPosition {
+                track,
+                rendition,
+                position,
+            })
         };
         self.tracks.iter().filter_map(newest).collect()
     }
@@ -112,28 +133,49 @@ impl Window {
     /// Epoch and media time of the newest random access point that all tracks can be played from: the newest
     /// of the video, if there is video.
     fn newest_start(&self) -> Option<(u32, u64)> {
-        let newest =
-            |window: &TrackWindow| window.starts.last_key_value().map(|(at, &media)| (at.epoch, media));
+        let newest = |window: &TrackWindow| {
+            window
+                .starts
+                .last_key_value()
+                .map(|(at, &media)| (at.epoch, media))
+        };
         self.tracks.iter().find_map(|(_, window)| newest(window))
     }
 
+    /// Where each track begins for whoever begins at the newest random access point: there, or at the
+    /// track's own last one before it (sound in WebM can only begin where a Cluster does).
+    fn start_of(&self, name: &Name, start: (u32, u64)) -> Position {
+        let starts = self.tracks.get(name).map(|window| &window.starts);
+        let before = |entry: &(&Position, &u64)| (entry.0.epoch, *entry.1) <= start;
+        let own = starts.and_then(|starts| starts.iter().rev().find(before));
+        own.map_or(Position::default(), |(&at, _)| at)
+    }
+
     /// What a child that joins now gets: all from the newest random access point of the video on, and the
-    /// sound from the same moment on; in order of media time.
+    /// sound that goes with it; in order of media time.
     pub fn from_newest_start(&self) -> Vec<Chunk> {
-        let Some(start) = self.newest_start() else { return Vec::new() };
-        self.collect(|_, chunk| moment(chunk) >= start)
+        self.from_positions(&[])
     }
 
     /// What a child gets that lacks everything from the given positions on; in order of media time. A track it
     /// does not name comes from the newest random access point on.
     pub fn from_positions(&self, from: &[TrackPosition]) -> Vec<Chunk> {
-        let start = self.newest_start().unwrap_or_default();
-        self.collect(|&(track, rendition), chunk| {
-            let asked = from.iter().find(|p| p.track == track && p.rendition == rendition);
-            match asked {
-                Some(asked) => chunk.header().position >= asked.position,
-                None => moment(chunk) >= start,
-            }
+        let Some(start) = self.newest_start() else {
+            return Vec::new();
+        };
+        let begin = |name: &Name| {
+            let asked = from.iter().find(|p| (p.track, p.rendition) == *name);
+            asked.map_or_else(|| self.start_of(name, start), |asked| asked.position)
+        };
+        let begins: BTreeMap<Name, Position> = self
+            .tracks
+            .keys()
+            .map(|name| (*name, begin(name)))
+            .collect();
+        self.collect(|name, chunk| {
+            begins
+                .get(name)
+                .is_some_and(|begin| chunk.header().position >= *begin)
         })
     }
 
@@ -153,7 +195,11 @@ impl Window {
     pub fn first_lacking(&self) -> Vec<TrackPosition> {
         let lacking = |(&(track, rendition), window): (&Name, &TrackWindow)| {
             let position = window.first_lacking()?;
-            Some(TrackPosition { track, rendition, position })
+            Some(TrackPosition {
+                track,
+                rendition,
+                position,
+            })
         };
         self.tracks.iter().filter_map(lacking).collect()
     }
@@ -163,12 +209,19 @@ impl TrackWindow {
     fn first_lacking(&self) -> Option<Position> {
         let newest_epoch = self.newest()?.header().position.epoch;
         let mut expected: Option<Key> = None;
-        for (&(position, part), chunk) in self.chunks.range((Position::start_of(newest_epoch), 0)..) {
-            if expected.is_some_and(|key| key != (position, part)) || (expected.is_none() && part != 0) {
+        for (&(position, part), chunk) in self.chunks.range((Position::start_of(newest_epoch), 0)..)
+        {
+            if expected.is_some_and(|key| key != (position, part))
+                || (expected.is_none() && part != 0)
+            {
                 break;
             }
             let last_part = part + 1 == chunk.header().parts;
-            expected = Some(if last_part { (position.next(), 0) } else { (position, part + 1) });
+            expected = Some(if last_part {
+                (position.next(), 0)
+            } else {
+                (position, part + 1)
+            });
         }
         expected.map(|(position, _)| position)
     }
@@ -204,7 +257,13 @@ mod tests {
                 assert!(window.insert(&chunk));
             }
             for half in 0..2 {
-                for chunk in chunks(Track::Audio, frame * 2 + half, frame * 40 + half * 20, true, 50) {
+                for chunk in chunks(
+                    Track::Audio,
+                    frame * 2 + half,
+                    frame * 40 + half * 20,
+                    true,
+                    50,
+                ) {
                     assert!(window.insert(&chunk));
                 }
             }
@@ -216,7 +275,10 @@ mod tests {
     fn a_late_joiner_gets_the_newest_group_of_pictures_and_its_sound() {
         let joined = video_and_sound(10).from_newest_start();
         let first = joined.first().expect("a group").header();
-        assert_eq!((first.track, first.media_us, first.random_access), (Track::Video, 9_000_000, true));
+        assert_eq!(
+            (first.track, first.media_us, first.random_access),
+            (Track::Video, 9_000_000, true)
+        );
         assert!(joined.iter().all(|c| c.header().media_us >= 9_000_000));
         assert_eq!(joined.len(), 25 + 50);
     }
@@ -237,9 +299,11 @@ mod tests {
     fn a_group_longer_than_the_span_is_kept_whole() {
         let mut window = Window::default();
         for frame in 0..500 {
-            chunks(Track::Video, frame, frame * 40, frame == 0, 100).iter().for_each(|c| {
-                window.insert(c);
-            });
+            chunks(Track::Video, frame, frame * 40, frame == 0, 100)
+                .iter()
+                .for_each(|c| {
+                    window.insert(c);
+                });
         }
         assert_eq!(window.from_newest_start().len(), 500);
     }
@@ -271,7 +335,13 @@ mod tests {
             window.insert(&chunks(Track::Video, sequence, sequence * 40, sequence == 0, 10)[0]);
         }
         let lacking = window.first_lacking();
-        assert_eq!(lacking.iter().map(|l| l.position.sequence).collect::<Vec<_>>(), [3]);
+        assert_eq!(
+            lacking
+                .iter()
+                .map(|l| l.position.sequence)
+                .collect::<Vec<_>>(),
+            [3]
+        );
     }
 
     #[test]

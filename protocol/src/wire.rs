@@ -136,7 +136,11 @@ pub enum ControlError {
 pub const MAX_STREAMS: usize = 32;
 
 fn bound(field: &'static str, got: usize, most: usize) -> Result<(), ControlError> {
-    if got > most { Err(ControlError::Bound { field, got, most }) } else { Ok(()) }
+    if got > most {
+        Err(ControlError::Bound { field, got, most })
+    } else {
+        Ok(())
+    }
 }
 
 impl Control {
@@ -147,7 +151,8 @@ impl Control {
         if version != VERSION {
             return Err(ControlError::Version(Some(version)));
         }
-        let (control, rest) = postcard::take_from_bytes::<Self>(body).map_err(|_| ControlError::Malformed)?;
+        let (control, rest) =
+            postcard::take_from_bytes::<Self>(body).map_err(|_| ControlError::Malformed)?;
         if !rest.is_empty() {
             return Err(ControlError::Malformed);
         }
@@ -157,12 +162,22 @@ impl Control {
 
     fn check(&self) -> Result<(), ControlError> {
         match self {
-            Self::Subscribe { from, .. } => bound("list of positions", from.len(), crate::media::MAX_TRACKS),
-            Self::Refused { reason, .. } | Self::Bye { reason } => bound("reason", reason.len(), MAX_REASON),
+            Self::Subscribe { from, .. } => {
+                bound("list of positions", from.len(), crate::media::MAX_TRACKS)
+            }
+            Self::Refused { reason, .. } | Self::Bye { reason } => {
+                bound("reason", reason.len(), MAX_REASON)
+            }
             Self::RootPath { path, .. } => bound("root path", path.len(), MAX_PATH),
             Self::Heartbeat(beats) => {
                 bound("heartbeat", beats.len(), MAX_STREAMS)?;
-                beats.iter().try_for_each(|b| bound("list of positions", b.newest.len(), crate::media::MAX_TRACKS))
+                beats.iter().try_for_each(|b| {
+                    bound(
+                        "list of positions",
+                        b.newest.len(),
+                        crate::media::MAX_TRACKS,
+                    )
+                })
             }
             Self::Epoch(descriptor) => descriptor.check().map_err(|_| ControlError::Malformed),
             _ => Ok(()),
@@ -172,13 +187,19 @@ impl Control {
     /// Writes one message.
     pub fn encode(&self) -> Bytes {
         let mut message = vec![VERSION];
-        message.extend(postcard::to_allocvec(self).expect("messages hold nothing that postcard cannot"));
+        message.extend(
+            postcard::to_allocvec(self).expect("messages hold nothing that postcard cannot"),
+        );
         Bytes::from(message)
     }
 }
 
 fn bound_message(got: usize) -> Result<(), ControlError> {
-    if got > MAX_MESSAGE { Err(ControlError::TooLong(got)) } else { Ok(()) }
+    if got > MAX_MESSAGE {
+        Err(ControlError::TooLong(got))
+    } else {
+        Ok(())
+    }
 }
 
 /// A reason cut to what a message may carry.
@@ -201,35 +222,109 @@ mod tests {
     }
 
     fn golden() -> Vec<(Control, &'static str)> {
-        let position = Position { epoch: 300, sequence: 7 };
-        let at = TrackPosition { track: Track::Audio, rendition: 1, position };
+        let position = Position {
+            epoch: 300,
+            sequence: 7,
+        };
+        let at = TrackPosition {
+            track: Track::Audio,
+            rendition: 1,
+            position,
+        };
         let stream = StreamId::from_bytes([0xAB; 16]);
         let handle = StreamHandle(5);
         let versions = VersionRange { min: 1, max: 1 };
         let init = Bytes::from_static(b"init");
-        let info = TrackInfo { track: Track::Video, rendition: 0, codec: Codec::Vp8, kbps: 1000, init };
-        let descriptor = Descriptor { stream, epoch: 300, key_id: 0, media_origin_us: 4, tracks: vec![info] };
+        let info = TrackInfo {
+            track: Track::Video,
+            rendition: 0,
+            codec: Codec::Vp8,
+            kbps: 1000,
+            init,
+        };
+        let descriptor = Descriptor {
+            stream,
+            epoch: 300,
+            key_id: 0,
+            media_origin_us: 4,
+            tracks: vec![info],
+        };
         vec![
-            (Control::Hello { versions, peer: peer(2), lanes: 1 }, "010001010202020202020202020202020202020201"),
-            (Control::Subscribe { stream, from: vec![at] }, "0101abababababababababababababababab010101ac0207"),
-            (Control::Unsubscribe { stream }, "0102abababababababababababababababab"),
-            (Control::Refused { stream, reason: "no".into() }, "0103abababababababababababababababab026e6f"),
-            (Control::Epoch(descriptor), "0104abababababababababababababababab ac02000401 000000e80704696e6974"),
-            (Control::RootPath { handle, path: vec![peer(1)] }, "01050501 01010101010101010101010101010101"),
-            (Control::Heartbeat(vec![Beat { handle, newest: vec![at] }]), "01060105010101ac0207"),
             (
-                Control::Skipped { handle, track: Track::Video, rendition: 0, from: position, to: position.next() },
+                Control::Hello {
+                    versions,
+                    peer: peer(2),
+                    lanes: 1,
+                },
+                "010001010202020202020202020202020202020201",
+            ),
+            (
+                Control::Subscribe {
+                    stream,
+                    from: vec![at],
+                },
+                "0101abababababababababababababababab010101ac0207",
+            ),
+            (
+                Control::Unsubscribe { stream },
+                "0102abababababababababababababababab",
+            ),
+            (
+                Control::Refused {
+                    stream,
+                    reason: "no".into(),
+                },
+                "0103abababababababababababababababab026e6f",
+            ),
+            (
+                Control::Epoch(descriptor),
+                "0104abababababababababababababababab ac02000401 000000e80704696e6974",
+            ),
+            (
+                Control::RootPath {
+                    handle,
+                    path: vec![peer(1)],
+                },
+                "01050501 01010101010101010101010101010101",
+            ),
+            (
+                Control::Heartbeat(vec![Beat {
+                    handle,
+                    newest: vec![at],
+                }]),
+                "01060105010101ac0207",
+            ),
+            (
+                Control::Skipped {
+                    handle,
+                    track: Track::Video,
+                    rendition: 0,
+                    from: position,
+                    to: position.next(),
+                },
                 "0107050000ac0207ac0208",
             ),
-            (Control::Ended { stream }, "0108abababababababababababababababab"),
-            (Control::Bye { reason: "bye".into() }, "010903627965"),
+            (
+                Control::Ended { stream },
+                "0108abababababababababababababababab",
+            ),
+            (
+                Control::Bye {
+                    reason: "bye".into(),
+                },
+                "010903627965",
+            ),
         ]
     }
 
     #[test]
     fn every_message_is_on_the_wire_as_in_the_golden_vectors() {
         for (control, hex) in golden() {
-            assert_eq!(hex::encode(control.encode()), hex.replace(' ', ""), "{control:?}");
+            assert_eq!(
+                hex::encode(control.encode()),
+                hex.replace(' ', ""),
+                "{control:?}"
+            );
             assert_eq!(Control::decode(&control.encode()), Ok(control));
         }
     }
@@ -239,18 +334,28 @@ mod tests {
         for (control, _) in golden() {
             let bytes = control.encode();
             for end in 0..bytes.len() {
-                assert!(Control::decode(&bytes[..end]).is_err(), "{control:?} cut at {end}");
+                assert!(
+                    Control::decode(&bytes[..end]).is_err(),
+                    "{control:?} cut at {end}"
+                );
             }
         }
     }
 
     #[test]
     fn a_path_longer_than_its_bound_is_refused() {
-        let long = Control::RootPath { handle: StreamHandle(1), path: vec![peer(1); MAX_PATH + 1] };
+        let long = Control::RootPath {
+            handle: StreamHandle(1),
+            path: vec![peer(1); MAX_PATH + 1],
+        };
         let got = MAX_PATH + 1;
         assert_eq!(
             Control::decode(&long.encode()),
-            Err(ControlError::Bound { field: "root path", got, most: MAX_PATH })
+            Err(ControlError::Bound {
+                field: "root path",
+                got,
+                most: MAX_PATH
+            })
         );
     }
 

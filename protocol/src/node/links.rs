@@ -13,13 +13,24 @@ use crate::wire::{Control, short};
 
 impl Node {
     /// The link to `neighbour` that there is, or a new one.
-    pub(super) fn link_to(&mut self, now: Time, neighbour: &Neighbour, out: &mut Vec<Output>) -> LinkId {
-        let there = self.links.iter().find(|(_, link)| link.peer == neighbour.peer);
+    pub(super) fn link_to(
+        &mut self,
+        now: Time,
+        neighbour: &Neighbour,
+        out: &mut Vec<Output>,
+    ) -> LinkId {
+        let there = self
+            .links
+            .iter()
+            .find(|(_, link)| link.peer == neighbour.peer);
         if let Some((&id, _)) = there {
             return id;
         }
         let id = self.new_link_id();
-        self.links.insert(id, Link::new(now, neighbour.peer, neighbour.fingerprint, true));
+        self.links.insert(
+            id,
+            Link::new(now, neighbour.peer, neighbour.fingerprint, true),
+        );
         out.push(Output::Connect(id));
         id
     }
@@ -27,45 +38,82 @@ impl Node {
     /// SplitMix64 (Steele, Lea, Flood 2014) of the seed and a counter: distinct for 2^64 links.
     fn new_link_id(&mut self) -> LinkId {
         self.made_links += 1;
-        let mut z = self.config.seed.wrapping_add(self.made_links.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let mut z = self
+            .config
+            .seed
+            .wrapping_add(self.made_links.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         LinkId(z ^ (z >> 31))
     }
 
     pub(super) fn describe(&mut self, id: LinkId, sdp: String, out: &mut Vec<Output>) {
-        let Some(link) = self.links.get(&id) else { return };
-        let description = LinkDescription { peer: link.peer, link: id, body: sdp };
-        let message =
-            if link.ours { FromPeer::LinkOffer(description) } else { FromPeer::LinkAnswer(description) };
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
+        let description = LinkDescription {
+            peer: link.peer,
+            link: id,
+            body: sdp,
+        };
+        let message = if link.ours {
+            FromPeer::LinkOffer(description)
+        } else {
+            FromPeer::LinkAnswer(description)
+        };
         self.tell(&message, out);
     }
 
     pub(super) fn tell_candidate(&mut self, id: LinkId, candidate: String, out: &mut Vec<Output>) {
-        let Some(link) = self.links.get(&id) else { return };
-        let description = LinkDescription { peer: link.peer, link: id, body: candidate };
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
+        let description = LinkDescription {
+            peer: link.peer,
+            link: id,
+            body: candidate,
+        };
         self.tell(&FromPeer::LinkCandidate(description), out);
     }
 
     pub(super) fn offered(&mut self, now: Time, offer: LinkDescription, out: &mut Vec<Output>) {
         let refuse = |body: &str| {
-            FromPeer::LinkRefused(LinkDescription { peer: offer.peer, link: offer.link, body: body.into() })
+            FromPeer::LinkRefused(LinkDescription {
+                peer: offer.peer,
+                link: offer.link,
+                body: body.into(),
+            })
         };
         let Some(child) = self.expected(&offer.peer) else {
             return self.tell(&refuse("this peer is not expected here"), out);
         };
         if Fingerprint::from_sdp(&offer.body) != Some(child.fingerprint) {
-            return self.tell(&refuse("the offer shows another certificate than the supervisor named"), out);
+            return self.tell(
+                &refuse("the offer shows another certificate than the supervisor named"),
+                out,
+            );
         }
         if self.links.contains_key(&offer.link) {
             return self.tell(&refuse("there is a link of this name"), out);
         }
-        self.links.insert(offer.link, Link::new(now, child.peer, child.fingerprint, false));
+        self.links.insert(
+            offer.link,
+            Link::new(now, child.peer, child.fingerprint, false),
+        );
         out.push(Output::Accept(offer.link, offer.body));
     }
 
-    pub(super) fn answered(&mut self, now: Time, peer: PeerId, id: LinkId, sdp: String, out: &mut Vec<Output>) {
-        let Some(link) = self.links.get(&id).filter(|l| l.peer == peer && l.ours) else { return };
+    pub(super) fn answered(
+        &mut self,
+        now: Time,
+        peer: PeerId,
+        id: LinkId,
+        sdp: String,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(link) = self.links.get(&id).filter(|l| l.peer == peer && l.ours) else {
+            return;
+        };
         if Fingerprint::from_sdp(&sdp) != Some(link.fingerprint) {
             let reason = "the answer shows another certificate than the supervisor named";
             return self.close_link(now, id, reason, out);
@@ -74,9 +122,15 @@ impl Node {
     }
 
     pub(super) fn link_open(&mut self, now: Time, id: LinkId, out: &mut Vec<Output>) {
-        let Some(link) = self.links.get_mut(&id) else { return out.push(Output::Close(id)) };
+        let Some(link) = self.links.get_mut(&id) else {
+            return out.push(Output::Close(id));
+        };
         link.opened(now);
-        let hello = Control::Hello { versions: VERSIONS, peer: self.config.peer, lanes: 1 };
+        let hello = Control::Hello {
+            versions: VERSIONS,
+            peer: self.config.peer,
+            lanes: 1,
+        };
         self.say(now, id, &hello, out);
     }
 
@@ -89,8 +143,16 @@ impl Node {
     }
 
     /// Sends one chunk over a link's media channel; the link must be open for more.
-    pub(super) fn send_media(&mut self, now: Time, id: LinkId, chunk: &Chunk, out: &mut Vec<Output>) {
-        let Some(link) = self.links.get_mut(&id) else { return };
+    pub(super) fn send_media(
+        &mut self,
+        now: Time,
+        id: LinkId,
+        chunk: &Chunk,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
         link.said(now);
         out.push(Output::Media(id, chunk.message().clone()));
         if link.flow.sent(chunk.message().len()) == AfterSend::Look {
@@ -98,16 +160,32 @@ impl Node {
         }
     }
 
-    pub(super) fn backlog_told(&mut self, now: Time, id: LinkId, bytes: usize, out: &mut Vec<Output>) {
-        let Some(link) = self.links.get_mut(&id) else { return };
+    pub(super) fn backlog_told(
+        &mut self,
+        now: Time,
+        id: LinkId,
+        bytes: usize,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
         link.flow.left(bytes);
         if link.flow.is_open() {
             self.empty_mailboxes(now, id, out);
         }
     }
 
-    pub(super) fn control_came(&mut self, now: Time, id: LinkId, bytes: &Bytes, out: &mut Vec<Output>) {
-        let Some(link) = self.links.get_mut(&id) else { return };
+    pub(super) fn control_came(
+        &mut self,
+        now: Time,
+        id: LinkId,
+        bytes: &Bytes,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
         link.heard(now);
         match Control::decode(bytes) {
             Ok(message) => self.heard(now, id, message, out),
@@ -116,27 +194,73 @@ impl Node {
     }
 
     fn heard(&mut self, now: Time, id: LinkId, message: Control, out: &mut Vec<Output>) {
-        let Some(link) = self.links.get(&id) else { return };
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
         let peer = link.peer;
         match (link.phase, message) {
-            (Phase::Open, Control::Hello { versions, peer: says, .. }) => {
+            (
+                Phase::Open,
+                Control::Hello {
+                    versions,
+                    peer: says,
+                    ..
+                },
+            ) => {
                 if says != peer {
-                    return self.expel(now, id, "the other end is not the peer it was said to be", out);
+                    return self.expel(
+                        now,
+                        id,
+                        "the other end is not the peer it was said to be",
+                        out,
+                    );
                 }
                 if VERSIONS.common(versions).is_none() {
-                    return self.expel(now, id, "the two peers have no protocol version in common", out);
+                    return self.expel(
+                        now,
+                        id,
+                        "the two peers have no protocol version in common",
+                        out,
+                    );
                 }
                 self.link_ready(now, id, out);
             }
-            (_, Control::Bye { reason }) => self.close_link(now, id, &format!("closed by the peer: {reason}"), out),
-            (Phase::Ready, Control::Subscribe { stream, from }) => self.subscribed(now, id, stream, from, out),
+            (_, Control::Bye { reason }) => {
+                self.close_link(now, id, &format!("closed by the peer: {reason}"), out)
+            }
+            (Phase::Ready, Control::Subscribe { stream, from }) => {
+                self.subscribed(now, id, stream, from, out)
+            }
             (Phase::Ready, Control::Unsubscribe { stream }) => self.unsubscribed(stream, id),
-            (Phase::Ready, Control::Refused { stream, reason }) => self.refused(now, id, stream, &reason, out),
+            (Phase::Ready, Control::Refused { stream, reason }) => {
+                self.refused(now, id, stream, &reason, out)
+            }
             (Phase::Ready, Control::Epoch(descriptor)) => self.epoch_came(now, id, descriptor, out),
-            (Phase::Ready, Control::RootPath { handle, path }) => self.path_came(now, id, handle, path, out),
+            (Phase::Ready, Control::RootPath { handle, path }) => {
+                self.path_came(now, id, handle, path, out)
+            }
             (Phase::Ready, Control::Heartbeat(_)) => {}
-            (Phase::Ready, Control::Skipped { handle, track, rendition, from, to }) => {
-                self.skipped(now, id, handle, crate::forwarder::Gap { name: (track, rendition), from, to }, out);
+            (
+                Phase::Ready,
+                Control::Skipped {
+                    handle,
+                    track,
+                    rendition,
+                    from,
+                    to,
+                },
+            ) => {
+                self.skipped(
+                    now,
+                    id,
+                    handle,
+                    crate::forwarder::Gap {
+                        name: (track, rendition),
+                        from,
+                        to,
+                    },
+                    out,
+                );
             }
             (Phase::Ready, Control::Ended { stream }) => self.ended_above(now, id, stream, out),
             (_, other) => {
@@ -148,13 +272,23 @@ impl Node {
     }
 
     fn link_ready(&mut self, now: Time, id: LinkId, out: &mut Vec<Output>) {
-        let Some(link) = self.links.get_mut(&id) else { return };
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
         link.phase = Phase::Ready;
         self.subscribe_over(now, id, out);
     }
 
-    pub(super) fn media_came(&mut self, now: Time, id: LinkId, bytes: Bytes, out: &mut Vec<Output>) {
-        let Some(link) = self.links.get_mut(&id) else { return };
+    pub(super) fn media_came(
+        &mut self,
+        now: Time,
+        id: LinkId,
+        bytes: Bytes,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
         link.heard(now);
         match Chunk::decode(bytes) {
             Ok(chunk) => self.chunk_came(now, id, chunk, out),
@@ -164,19 +298,34 @@ impl Node {
 
     /// Closes a link whose other end broke the rules, and says so to it.
     pub(super) fn expel(&mut self, now: Time, id: LinkId, reason: &str, out: &mut Vec<Output>) {
-        self.say(now, id, &Control::Bye { reason: short(reason) }, out);
+        self.say(
+            now,
+            id,
+            &Control::Bye {
+                reason: short(reason),
+            },
+            out,
+        );
         self.close_link(now, id, reason, out);
     }
 
     /// Closes a link from this end.
-    pub(super) fn close_link(&mut self, now: Time, id: LinkId, reason: &str, out: &mut Vec<Output>) {
+    pub(super) fn close_link(
+        &mut self,
+        now: Time,
+        id: LinkId,
+        reason: &str,
+        out: &mut Vec<Output>,
+    ) {
         out.push(Output::Close(id));
         self.link_gone(now, id, reason, out);
     }
 
     /// The link is no more: whoever it fed or was fed by has to look elsewhere.
     pub(super) fn link_gone(&mut self, now: Time, id: LinkId, reason: &str, out: &mut Vec<Output>) {
-        let Some(link) = self.links.remove(&id) else { return };
+        let Some(link) = self.links.remove(&id) else {
+            return;
+        };
         let streams: Vec<StreamId> = self.streams.keys().copied().collect();
         let mut used = false;
         for stream in streams {

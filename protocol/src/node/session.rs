@@ -59,12 +59,19 @@ impl Session {
     }
 
     fn pause(&self) -> Duration {
-        if self.samples.len() < SAMPLES { ASK_SOON } else { ASK_EVERY }
+        if self.samples.len() < SAMPLES {
+            ASK_SOON
+        } else {
+            ASK_EVERY
+        }
     }
 
     /// The most certain map of the last few, or nothing yet.
     pub(super) fn clock(&self) -> Option<ClockMap> {
-        self.samples.iter().min_by_key(|map| map.uncertainty_us).copied()
+        self.samples
+            .iter()
+            .min_by_key(|map| map.uncertainty_us)
+            .copied()
     }
 
     fn take_sample(&mut self, map: ClockMap) {
@@ -98,7 +105,10 @@ impl Node {
                 self.session.heard = now;
                 self.obey(now, message, out);
             }
-            Err(error) => self.hang_up(format!("the supervisor said something strange: {error}"), out),
+            Err(error) => self.hang_up(
+                format!("the supervisor said something strange: {error}"),
+                out,
+            ),
         }
     }
 
@@ -109,7 +119,10 @@ impl Node {
 
     fn obey(&mut self, now: Time, message: ToPeer, out: &mut Vec<Output>) {
         let is_first = matches!(message, ToPeer::CollectPeerInfoRequest { .. });
-        let is_verdict = matches!(message, ToPeer::PeerAccepted { .. } | ToPeer::PeerRefused { .. });
+        let is_verdict = matches!(
+            message,
+            ToPeer::PeerAccepted { .. } | ToPeer::PeerRefused { .. }
+        );
         match self.session.state {
             State::Asked if is_first || is_verdict => {}
             State::Introduced if is_verdict => {}
@@ -118,13 +131,22 @@ impl Node {
         }
         match message {
             ToPeer::CollectPeerInfoRequest { versions, .. } => self.introduce(versions, out),
-            ToPeer::PeerAccepted { ice_servers, external_address, .. } => {
+            ToPeer::PeerAccepted {
+                ice_servers,
+                external_address,
+                ..
+            } => {
                 out.push(Output::IceServers(ice_servers, external_address));
                 self.taken_in(now, out);
             }
-            ToPeer::PeerRefused { refusal, words } => out.push(Output::Event(Event::Refused(refusal, words))),
+            ToPeer::PeerRefused { refusal, words } => {
+                out.push(Output::Event(Event::Refused(refusal, words)))
+            }
             ToPeer::Streams { streams } => {
-                self.listed = streams.into_iter().map(|info| (info.stream, info)).collect();
+                self.listed = streams
+                    .into_iter()
+                    .map(|info| (info.stream, info))
+                    .collect();
                 self.list_changed(out);
             }
             ToPeer::StreamAnnounced { info } => self.announced(info, out),
@@ -134,17 +156,27 @@ impl Node {
                 self.forget(now, stream, true, out);
             }
             ToPeer::StreamRegistered { stream, epoch } => self.registered(stream, epoch, out),
-            ToPeer::StreamRefused { stream, refusal, words } => {
+            ToPeer::StreamRefused {
+                stream,
+                refusal,
+                words,
+            } => {
                 self.forget(now, stream, false, out);
                 out.push(Output::Event(Event::StreamRefused(stream, refusal, words)));
             }
-            ToPeer::Placement { stream, order, parent } => self.place(now, stream, order, parent, out),
+            ToPeer::Placement {
+                stream,
+                order,
+                parent,
+            } => self.place(now, stream, order, parent, out),
             ToPeer::ExpectChild { stream, child } => self.expect(now, stream, child, out),
             ToPeer::DropChild { stream, child } => self.drop_child(now, stream, child),
             ToPeer::Release { stream, order } => self.release(now, stream, order, out),
             ToPeer::StreamClock { stream, clock } => self.stream_clock(stream, clock, out),
             ToPeer::LinkOffer(d) => self.offered(now, d, out),
-            ToPeer::LinkAnswer(LinkDescription { peer, link, body }) => self.answered(now, peer, link, body, out),
+            ToPeer::LinkAnswer(LinkDescription { peer, link, body }) => {
+                self.answered(now, peer, link, body, out)
+            }
             ToPeer::LinkCandidate(LinkDescription { peer, link, body }) => {
                 if self.links.get(&link).is_some_and(|l| l.peer == peer) {
                     out.push(Output::AddCandidate(link, body));
@@ -155,7 +187,10 @@ impl Node {
                     self.close_link(now, link, &format!("refused: {body}"), out);
                 }
             }
-            ToPeer::TimeResponse { sent_us, supervisor_us } => self.time_told(now, sent_us, supervisor_us, out),
+            ToPeer::TimeResponse {
+                sent_us,
+                supervisor_us,
+            } => self.time_told(now, sent_us, supervisor_us, out),
         }
     }
 
@@ -168,7 +203,9 @@ impl Node {
             return self.hang_up(words, out);
         }
         self.session.state = State::Introduced;
-        out.push(Output::Signal(FromPeer::CollectPeerInfoResponse(self.info()).to_text()));
+        out.push(Output::Signal(
+            FromPeer::CollectPeerInfoResponse(self.info()).to_text(),
+        ));
     }
 
     /// Tells the supervisor all there is to know: it may be a new one that knows nothing.
@@ -196,12 +233,19 @@ impl Node {
     }
 
     fn list_changed(&self, out: &mut Vec<Output>) {
-        out.push(Output::Event(Event::Streams(self.listed.values().cloned().collect())));
+        out.push(Output::Event(Event::Streams(
+            self.listed.values().cloned().collect(),
+        )));
     }
 
     fn ask_time(&mut self, now: Time, out: &mut Vec<Output>) {
         self.session.asked = now;
-        self.tell(&FromPeer::TimeRequest { sent_us: now.as_micros() }, out);
+        self.tell(
+            &FromPeer::TimeRequest {
+                sent_us: now.as_micros(),
+            },
+            out,
+        );
     }
 
     fn time_told(&mut self, now: Time, sent_us: u64, supervisor_us: i64, out: &mut Vec<Output>) {
@@ -209,9 +253,16 @@ impl Node {
         if sent > now {
             return; // not a time we sent
         }
-        self.session.take_sample(ClockMap::from_exchange(sent, supervisor_us, now));
-        let Some(clock) = self.session.clock() else { return };
-        if self.session.told.is_none_or(|told| told.offset_us.abs_diff(clock.offset_us) > TOLD_AGAIN_US) {
+        self.session
+            .take_sample(ClockMap::from_exchange(sent, supervisor_us, now));
+        let Some(clock) = self.session.clock() else {
+            return;
+        };
+        if self
+            .session
+            .told
+            .is_none_or(|told| told.offset_us.abs_diff(clock.offset_us) > TOLD_AGAIN_US)
+        {
             self.session.told = Some(clock);
             out.push(Output::Event(Event::Clock(clock)));
             self.tell_own_clock(out);
@@ -219,7 +270,9 @@ impl Node {
     }
 
     pub(super) fn tell_own_clock(&self, out: &mut Vec<Output>) {
-        let Some(clock) = self.session.clock() else { return };
+        let Some(clock) = self.session.clock() else {
+            return;
+        };
         for stream in self.published() {
             self.tell(&FromPeer::StreamClock { stream, clock }, out);
         }
@@ -227,7 +280,10 @@ impl Node {
 
     pub(super) fn tend_session(&mut self, now: Time, out: &mut Vec<Output>) {
         if self.session.state != State::Down && now >= self.session.heard + SILENT {
-            return self.hang_up(format!("the supervisor said nothing for {} s", SILENT.as_secs()), out);
+            return self.hang_up(
+                format!("the supervisor said nothing for {} s", SILENT.as_secs()),
+                out,
+            );
         }
         if self.session.is_in() && now >= self.session.asked + self.session.pause() {
             self.ask_time(now, out);

@@ -112,7 +112,10 @@ impl Stream {
     }
 
     pub(super) fn is_fed_by(&self, link: LinkId) -> bool {
-        [self.parent, self.next].iter().flatten().any(|u| u.link == link)
+        [self.parent, self.next]
+            .iter()
+            .flatten()
+            .any(|u| u.link == link)
     }
 
     pub(super) fn feeds(&self, link: LinkId) -> bool {
@@ -127,7 +130,12 @@ impl Stream {
             bytes_down: self.bytes_down,
             bytes_up: self.bytes_up,
             window_bytes: self.window.bytes(),
-            skips: self.skips_of_the_gone + self.children.values().map(|c| c.mailbox.skips()).sum::<u64>(),
+            skips: self.skips_of_the_gone
+                + self
+                    .children
+                    .values()
+                    .map(|c| c.mailbox.skips())
+                    .sum::<u64>(),
         }
     }
 
@@ -136,12 +144,16 @@ impl Stream {
         match &self.role {
             Role::Published(registration) => {
                 let running_epoch = self.descriptor.as_ref().map(|d| d.epoch);
-                Some(FromPeer::RegisterStream(Registration { running_epoch, ..registration.clone() }))
+                Some(FromPeer::RegisterStream(Registration {
+                    running_epoch,
+                    ..registration.clone()
+                }))
             }
             Role::Relayed if self.parent.is_none() && self.children.is_empty() => None,
-            Role::Watched | Role::Relayed => {
-                Some(FromPeer::Join { stream: self.id, parent: self.parent.map(|p| p.peer) })
-            }
+            Role::Watched | Role::Relayed => Some(FromPeer::Join {
+                stream: self.id,
+                parent: self.parent.map(|p| p.peer),
+            }),
         }
     }
 
@@ -150,20 +162,29 @@ impl Stream {
     }
 
     pub(super) fn next_wakeup(&self) -> Time {
-        let ask = if self.wants_a_parent() { self.asked + ASK_AGAIN } else { Time::NEVER };
+        let ask = if self.wants_a_parent() {
+            self.asked + ASK_AGAIN
+        } else {
+            Time::NEVER
+        };
         let drops = self.children.values().filter_map(|c| c.until);
         let early = self.early_children.iter().map(|e| e.until);
         drops.chain(early).chain([ask]).min().unwrap_or(Time::NEVER)
     }
 
     fn remove_child(&mut self, link: LinkId) -> bool {
-        let Some(child) = self.children.remove(&link) else { return false };
+        let Some(child) = self.children.remove(&link) else {
+            return false;
+        };
         self.skips_of_the_gone += child.mailbox.skips();
         true
     }
 
     fn detail(&self, link: LinkId) -> Option<Upstream> {
-        [self.parent, self.next].into_iter().flatten().find(|u| u.link == link)
+        [self.parent, self.next]
+            .into_iter()
+            .flatten()
+            .find(|u| u.link == link)
     }
 }
 
@@ -174,7 +195,13 @@ impl Node {
             return;
         }
         self.streams.insert(id, Stream::new(id, Role::Watched, now));
-        self.tell(&FromPeer::Join { stream: id, parent: None }, out);
+        self.tell(
+            &FromPeer::Join {
+                stream: id,
+                parent: None,
+            },
+            out,
+        );
     }
 
     pub(super) fn unwatch(&mut self, now: Time, id: StreamId, out: &mut Vec<Output>) {
@@ -185,24 +212,38 @@ impl Node {
     }
 
     pub(super) fn release(&mut self, now: Time, id: StreamId, order: Order, out: &mut Vec<Output>) {
-        if self.streams.get(&id).is_some_and(|s| !s.is_ours() && order > s.order) {
+        if self
+            .streams
+            .get(&id)
+            .is_some_and(|s| !s.is_ours() && order > s.order)
+        {
             self.forget(now, id, false, out);
         }
     }
 
     /// Gives up our part in a stream, children included.
     pub(super) fn forget(&mut self, now: Time, id: StreamId, ended: bool, out: &mut Vec<Output>) {
-        let Some(stream) = self.streams.remove(&id) else { return };
+        let Some(stream) = self.streams.remove(&id) else {
+            return;
+        };
         let last_word = if ended {
             Control::Ended { stream: id }
         } else {
-            Control::Refused { stream: id, reason: "this peer leaves the stream".into() }
+            Control::Refused {
+                stream: id,
+                reason: "this peer leaves the stream".into(),
+            }
         };
         for &link in stream.children.keys() {
             self.say(now, link, &last_word, out);
         }
         for upstream in [stream.parent, stream.next].into_iter().flatten() {
-            self.say(now, upstream.link, &Control::Unsubscribe { stream: id }, out);
+            self.say(
+                now,
+                upstream.link,
+                &Control::Unsubscribe { stream: id },
+                out,
+            );
         }
         if ended {
             out.push(Output::Event(Event::Ended(id)));
@@ -224,7 +265,9 @@ impl Node {
             }
             self.streams.insert(id, Stream::new(id, Role::Relayed, now));
         }
-        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
         if order <= stream.order || stream.is_ours() {
             return;
         }
@@ -236,16 +279,30 @@ impl Node {
 
     fn move_to(&mut self, now: Time, id: StreamId, parent: &Neighbour, out: &mut Vec<Output>) {
         let link = self.link_to(now, parent, out);
-        let Some(stream) = self.streams.get_mut(&id) else { return };
-        let upstream = Upstream { peer: parent.peer, link };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        let upstream = Upstream {
+            peer: parent.peer,
+            link,
+        };
         let abandoned = stream.next.take().filter(|n| *n != upstream);
         if stream.parent != Some(upstream) {
             stream.next = Some(upstream);
         }
         if let Some(abandoned) = abandoned {
-            self.say(now, abandoned.link, &Control::Unsubscribe { stream: id }, out);
+            self.say(
+                now,
+                abandoned.link,
+                &Control::Unsubscribe { stream: id },
+                out,
+            );
         }
-        if self.links.get(&link).is_some_and(|l| l.phase == Phase::Ready) {
+        if self
+            .links
+            .get(&link)
+            .is_some_and(|l| l.phase == Phase::Ready)
+        {
             self.subscribe_over(now, link, out);
         }
     }
@@ -265,29 +322,52 @@ impl Node {
 
     /// Something of the stream came over `link`: if that is the parent to be, it is the parent now.
     fn came_from(&mut self, now: Time, id: StreamId, link: LinkId, out: &mut Vec<Output>) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
         if stream.next.is_none_or(|n| n.link != link) {
             return;
         }
         let old = stream.parent.take();
         stream.parent = stream.next.take();
-        out.push(Output::Event(Event::Parent(id, stream.parent.map(|p| p.peer))));
+        out.push(Output::Event(Event::Parent(
+            id,
+            stream.parent.map(|p| p.peer),
+        )));
         if let Some(old) = old.filter(|o| o.link != link) {
             self.say(now, old.link, &Control::Unsubscribe { stream: id }, out);
         }
     }
 
     /// What `link` was to the stream it is no longer. Says whether it was anything.
-    pub(super) fn lose_link(&mut self, id: StreamId, link: LinkId, reason: &str, out: &mut Vec<Output>) -> bool {
-        let Some(stream) = self.streams.get_mut(&id) else { return false };
+    pub(super) fn lose_link(
+        &mut self,
+        id: StreamId,
+        link: LinkId,
+        reason: &str,
+        out: &mut Vec<Output>,
+    ) -> bool {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return false;
+        };
         stream.early_children.retain(|e| e.link != link);
         let fed = stream.remove_child(link);
         self.lose_upstream(id, link, reason, out) || fed
     }
 
-    fn lose_upstream(&mut self, id: StreamId, link: LinkId, reason: &str, out: &mut Vec<Output>) -> bool {
-        let Some(stream) = self.streams.get_mut(&id) else { return false };
-        let Some(lost) = stream.detail(link) else { return false };
+    fn lose_upstream(
+        &mut self,
+        id: StreamId,
+        link: LinkId,
+        reason: &str,
+        out: &mut Vec<Output>,
+    ) -> bool {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return false;
+        };
+        let Some(lost) = stream.detail(link) else {
+            return false;
+        };
         stream.next = stream.next.filter(|n| *n != lost);
         if stream.parent == Some(lost) {
             stream.parent = None;
@@ -295,20 +375,44 @@ impl Node {
         }
         if stream.next.is_none() {
             let (order, reason) = (stream.order, short(reason));
-            let message = FromPeer::ParentLost { stream: id, parent: lost.peer, order, reason };
+            let message = FromPeer::ParentLost {
+                stream: id,
+                parent: lost.peer,
+                order,
+                reason,
+            };
             self.tell(&message, out);
         }
         true
     }
 
-    pub(super) fn refused(&mut self, now: Time, link: LinkId, id: StreamId, reason: &str, out: &mut Vec<Output>) {
+    pub(super) fn refused(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        id: StreamId,
+        reason: &str,
+        out: &mut Vec<Output>,
+    ) {
         let _ = now;
         self.lose_upstream(id, link, reason, out);
     }
 
-    pub(super) fn ended_above(&mut self, now: Time, link: LinkId, id: StreamId, out: &mut Vec<Output>) {
+    pub(super) fn ended_above(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        id: StreamId,
+        out: &mut Vec<Output>,
+    ) {
         // Only the supervisor's word ends a stream: a parent may err, or lie.
-        self.refused(now, link, id, "the parent says that the stream has ended", out);
+        self.refused(
+            now,
+            link,
+            id,
+            "the parent says that the stream has ended",
+            out,
+        );
     }
 
     pub(super) fn path_came(
@@ -320,7 +424,11 @@ impl Node {
         out: &mut Vec<Output>,
     ) {
         let me = self.config.peer;
-        let Some(stream) = self.streams.values_mut().find(|s| s.handle() == handle && s.is_fed_by(link)) else {
+        let Some(stream) = self
+            .streams
+            .values_mut()
+            .find(|s| s.handle() == handle && s.is_fed_by(link))
+        else {
             return;
         };
         let id = stream.id;
@@ -335,7 +443,15 @@ impl Node {
             stream.path = path.clone();
             let children: Vec<LinkId> = stream.children.keys().copied().collect();
             for child in children {
-                self.say(now, child, &Control::RootPath { handle, path: path.clone() }, out);
+                self.say(
+                    now,
+                    child,
+                    &Control::RootPath {
+                        handle,
+                        path: path.clone(),
+                    },
+                    out,
+                );
             }
         }
     }
@@ -345,26 +461,50 @@ impl Node {
 impl Node {
     /// A peer the supervisor announced as somebody's child here.
     pub(super) fn expected(&self, peer: &PeerId) -> Option<Neighbour> {
-        self.streams.values().find_map(|s| s.expected.get(peer).copied())
+        self.streams
+            .values()
+            .find_map(|s| s.expected.get(peer).copied())
     }
 
-    pub(super) fn expect(&mut self, now: Time, id: StreamId, child: Neighbour, out: &mut Vec<Output>) {
+    pub(super) fn expect(
+        &mut self,
+        now: Time,
+        id: StreamId,
+        child: Neighbour,
+        out: &mut Vec<Output>,
+    ) {
         if self.config.component == Component::Relay {
-            self.streams.entry(id).or_insert_with(|| Stream::new(id, Role::Relayed, now));
+            self.streams
+                .entry(id)
+                .or_insert_with(|| Stream::new(id, Role::Relayed, now));
         }
-        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
         stream.expected.insert(child.peer, child);
-        stream.children.values_mut().filter(|c| c.peer == child.peer).for_each(|c| c.until = None);
+        stream
+            .children
+            .values_mut()
+            .filter(|c| c.peer == child.peer)
+            .for_each(|c| c.until = None);
         let of_this_child = |links: &BTreeMap<LinkId, crate::link::Link>, e: &Early| {
             links.get(&e.link).is_some_and(|l| l.peer == child.peer)
         };
-        let Some(at) = stream.early_children.iter().position(|e| of_this_child(&self.links, e)) else { return };
+        let Some(at) = stream
+            .early_children
+            .iter()
+            .position(|e| of_this_child(&self.links, e))
+        else {
+            return;
+        };
         let early = stream.early_children.swap_remove(at);
         self.attach(now, early.link, id, &early.from, out);
     }
 
     pub(super) fn drop_child(&mut self, now: Time, id: StreamId, child: PeerId) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
         stream.expected.remove(&child);
         stream
             .children
@@ -381,29 +521,66 @@ impl Node {
         from: Vec<TrackPosition>,
         out: &mut Vec<Output>,
     ) {
-        let Some(peer) = self.links.get(&link).map(|l| l.peer) else { return };
-        let refuse = |reason: &str| Control::Refused { stream: id, reason: reason.into() };
+        let Some(peer) = self.links.get(&link).map(|l| l.peer) else {
+            return;
+        };
+        let refuse = |reason: &str| Control::Refused {
+            stream: id,
+            reason: reason.into(),
+        };
         let Some(stream) = self.streams.get_mut(&id) else {
-            return self.say(now, link, &refuse("this peer has no part in the stream"), out);
+            return self.say(
+                now,
+                link,
+                &refuse("this peer has no part in the stream"),
+                out,
+            );
         };
         if stream.path.contains(&peer) {
-            return self.say(now, link, &refuse("the way to the root leads through the subscriber"), out);
+            return self.say(
+                now,
+                link,
+                &refuse("the way to the root leads through the subscriber"),
+                out,
+            );
         }
         if stream.expected.contains_key(&peer) {
             return self.attach(now, link, id, &from, out);
         }
         if stream.early_children.len() < MAX_STREAMS {
             stream.early_children.retain(|e| e.link != link);
-            stream.early_children.push(Early { link, from, until: now + EXPECT_WAIT });
+            stream.early_children.push(Early {
+                link,
+                from,
+                until: now + EXPECT_WAIT,
+            });
         }
     }
 
-    fn attach(&mut self, now: Time, link: LinkId, id: StreamId, from: &[TrackPosition], out: &mut Vec<Output>) {
-        let Some(peer) = self.links.get(&link).map(|l| l.peer) else { return };
-        let Some(stream) = self.streams.get_mut(&id) else { return };
-        let held =
-            if from.is_empty() { stream.window.from_newest_start() } else { stream.window.from_positions(from) };
-        let child = Child { peer, mailbox: Mailbox::starting_with(held), until: None };
+    fn attach(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        id: StreamId,
+        from: &[TrackPosition],
+        out: &mut Vec<Output>,
+    ) {
+        let Some(peer) = self.links.get(&link).map(|l| l.peer) else {
+            return;
+        };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        let held = if from.is_empty() {
+            stream.window.from_newest_start()
+        } else {
+            stream.window.from_positions(from)
+        };
+        let child = Child {
+            peer,
+            mailbox: Mailbox::starting_with(held),
+            until: None,
+        };
         stream.children.insert(link, child);
         let (handle, path) = (stream.handle(), stream.path.clone());
         if let Some(descriptor) = stream.descriptor.clone() {
@@ -424,7 +601,12 @@ impl Node {
 
     /// Hands over what waits for the neighbour at `link`, as long as the link takes it.
     pub(super) fn empty_mailboxes(&mut self, now: Time, link: LinkId, out: &mut Vec<Output>) {
-        let ids: Vec<StreamId> = self.streams.values().filter(|s| s.feeds(link)).map(|s| s.id).collect();
+        let ids: Vec<StreamId> = self
+            .streams
+            .values()
+            .filter(|s| s.feeds(link))
+            .map(|s| s.id)
+            .collect();
         for id in ids {
             self.empty_mailbox(now, id, link, out);
         }
@@ -432,8 +614,12 @@ impl Node {
 
     fn empty_mailbox(&mut self, now: Time, id: StreamId, link: LinkId, out: &mut Vec<Output>) {
         while self.links.get(&link).is_some_and(|l| l.flow.is_open()) {
-            let Some(stream) = self.streams.get_mut(&id) else { return };
-            let Some(chunk) = stream.children.get_mut(&link).and_then(|c| c.mailbox.pop()) else { return };
+            let Some(stream) = self.streams.get_mut(&id) else {
+                return;
+            };
+            let Some(chunk) = stream.children.get_mut(&link).and_then(|c| c.mailbox.pop()) else {
+                return;
+            };
             stream.bytes_up += chunk.message().len() as u64;
             self.send_media(now, link, &chunk, out);
         }
@@ -441,7 +627,9 @@ impl Node {
 
     /// Passes a chunk on to every child.
     fn forward(&mut self, now: Time, id: StreamId, chunk: &Chunk, out: &mut Vec<Output>) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
         let handle = stream.handle();
         let mut told = Vec::new();
         for (&link, child) in &mut stream.children {
@@ -457,13 +645,29 @@ impl Node {
 }
 
 fn skipped_message(handle: StreamHandle, gap: &Gap) -> Control {
-    let Gap { name: (track, rendition), from, to } = *gap;
-    Control::Skipped { handle, track, rendition, from, to }
+    let Gap {
+        name: (track, rendition),
+        from,
+        to,
+    } = *gap;
+    Control::Skipped {
+        handle,
+        track,
+        rendition,
+        from,
+        to,
+    }
 }
 
 /// Media.
 impl Node {
-    pub(super) fn epoch_came(&mut self, now: Time, link: LinkId, descriptor: Descriptor, out: &mut Vec<Output>) {
+    pub(super) fn epoch_came(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        descriptor: Descriptor,
+        out: &mut Vec<Output>,
+    ) {
         let id = descriptor.stream;
         if !self.streams.get(&id).is_some_and(|s| s.is_fed_by(link)) {
             return; // from a parent we have just left
@@ -473,8 +677,14 @@ impl Node {
     }
 
     fn begin_epoch(&mut self, now: Time, descriptor: Descriptor, out: &mut Vec<Output>) {
-        let Some(stream) = self.streams.get_mut(&descriptor.stream) else { return };
-        if stream.descriptor.as_ref().is_some_and(|d| d.epoch >= descriptor.epoch) {
+        let Some(stream) = self.streams.get_mut(&descriptor.stream) else {
+            return;
+        };
+        if stream
+            .descriptor
+            .as_ref()
+            .is_some_and(|d| d.epoch >= descriptor.epoch)
+        {
             return;
         }
         stream.descriptor = Some(descriptor.clone());
@@ -490,9 +700,18 @@ impl Node {
         }
     }
 
-    pub(super) fn chunk_came(&mut self, now: Time, link: LinkId, chunk: Chunk, out: &mut Vec<Output>) {
+    pub(super) fn chunk_came(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        chunk: Chunk,
+        out: &mut Vec<Output>,
+    ) {
         let handle = chunk.header().handle;
-        let fed = self.streams.values().find(|s| s.handle() == handle && s.is_fed_by(link));
+        let fed = self
+            .streams
+            .values()
+            .find(|s| s.handle() == handle && s.is_fed_by(link));
         // What is still under way from a parent we have just left, or of a stream, is nobody's fault.
         let Some(id) = fed.map(|s| s.id) else { return };
         self.came_from(now, id, link, out);
@@ -500,7 +719,9 @@ impl Node {
     }
 
     fn take_chunk(&mut self, now: Time, id: StreamId, chunk: Chunk, out: &mut Vec<Output>) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
         let known = stream.descriptor.as_ref().map(|d| d.epoch);
         let epoch = chunk.header().position.epoch;
         if known.is_none_or(|known| epoch > known) {
@@ -532,7 +753,11 @@ impl Node {
         gap: Gap,
         out: &mut Vec<Output>,
     ) {
-        let Some(stream) = self.streams.values().find(|s| s.handle() == handle && s.is_fed_by(link)) else {
+        let Some(stream) = self
+            .streams
+            .values()
+            .find(|s| s.handle() == handle && s.is_fed_by(link))
+        else {
             return;
         };
         let id = stream.id;
@@ -544,7 +769,9 @@ impl Node {
     }
 
     pub(super) fn stream_clock(&mut self, id: StreamId, clock: ClockMap, out: &mut Vec<Output>) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
         stream.clock = Some(clock);
         out.push(Output::Event(Event::StreamClock(id, clock)));
     }
@@ -554,7 +781,10 @@ impl Node {
             .values()
             .filter(|s| s.feeds(link) || s.is_fed_by(link))
             .take(MAX_STREAMS)
-            .map(|s| Beat { handle: s.handle(), newest: s.window.newest() })
+            .map(|s| Beat {
+                handle: s.handle(),
+                newest: s.window.newest(),
+            })
             .collect()
     }
 }
@@ -562,22 +792,35 @@ impl Node {
 /// Streams of our own.
 impl Node {
     pub(super) fn published(&self) -> Vec<StreamId> {
-        self.streams.values().filter(|s| s.is_ours()).map(|s| s.id).collect()
+        self.streams
+            .values()
+            .filter(|s| s.is_ours())
+            .map(|s| s.id)
+            .collect()
     }
 
     pub(super) fn publish(&mut self, registration: Registration, out: &mut Vec<Output>) {
-        let id = registration.stream;
-        let mut stream = Stream::new(id, Role::Published(registration), Time::ZERO);
-        stream.path = vec![self.config.peer];
-        let standing = stream.standing();
-        self.streams.insert(id, stream);
-        if let Some(standing) = standing {
-            self.tell(&standing, out);
-        }
+        let (id, path) = (registration.stream, vec![self.config.peer]);
+        // Said again, it asks for a new epoch of a stream whose encoders start again; its children stay.
+        let stream = self
+            .streams
+            .entry(id)
+            .or_insert_with(|| Stream::new(id, Role::Watched, Time::ZERO));
+        stream.role = Role::Published(registration.clone());
+        stream.path = path;
+        self.tell(
+            &FromPeer::RegisterStream(Registration {
+                running_epoch: None,
+                ..registration
+            }),
+            out,
+        );
     }
 
     pub(super) fn registered(&mut self, id: StreamId, epoch: u32, out: &mut Vec<Output>) {
-        let Some(stream) = self.streams.get(&id).filter(|s| s.is_ours()) else { return };
+        let Some(stream) = self.streams.get(&id).filter(|s| s.is_ours()) else {
+            return;
+        };
         if stream.descriptor.as_ref().is_none_or(|d| d.epoch < epoch) {
             out.push(Output::Event(Event::Registered(id, epoch)));
         }
@@ -585,7 +828,11 @@ impl Node {
     }
 
     pub(super) fn start_epoch(&mut self, now: Time, descriptor: Descriptor, out: &mut Vec<Output>) {
-        if self.streams.get(&descriptor.stream).is_some_and(Stream::is_ours) {
+        if self
+            .streams
+            .get(&descriptor.stream)
+            .is_some_and(Stream::is_ours)
+        {
             self.begin_epoch(now, descriptor, out);
             self.tell_own_clock(out);
         }
@@ -594,7 +841,13 @@ impl Node {
     pub(super) fn own_chunk(&mut self, now: Time, chunk: &Chunk, out: &mut Vec<Output>) {
         debug_assert!(chunk.message().len() <= MAX_MESSAGE);
         let handle = chunk.header().handle;
-        let Some(stream) = self.streams.values_mut().find(|s| s.is_ours() && s.handle() == handle) else { return };
+        let Some(stream) = self
+            .streams
+            .values_mut()
+            .find(|s| s.is_ours() && s.handle() == handle)
+        else {
+            return;
+        };
         let id = stream.id;
         if stream.window.insert(chunk) {
             self.forward(now, id, chunk, out);
@@ -622,7 +875,9 @@ impl Node {
         let mut messages = Vec::new();
         for stream in self.streams.values_mut() {
             let stats = stream.stats();
-            let kbps = |now: u64, before: u64| u32::try_from((now - before) * 8 / 1000 / seconds).unwrap_or(u32::MAX);
+            let kbps = |now: u64, before: u64| {
+                u32::try_from((now - before) * 8 / 1000 / seconds).unwrap_or(u32::MAX)
+            };
             let report = Report {
                 depth: stats.depth,
                 children: stats.children,
@@ -631,7 +886,10 @@ impl Node {
                 ..stream.viewing.clone()
             };
             stream.reported = (stats.bytes_down, stats.bytes_up);
-            messages.push(FromPeer::Report { stream: stream.id, report });
+            messages.push(FromPeer::Report {
+                stream: stream.id,
+                report,
+            });
         }
         for message in &messages {
             self.tell(message, out);
@@ -647,20 +905,37 @@ impl Node {
                 messages.extend(stream.standing());
             }
             let id = stream.id;
-            let over: Vec<LinkId> =
-                stream.children.iter().filter(|(_, c)| c.until.is_some_and(|u| now >= u)).map(|(&l, _)| l).collect();
+            let over: Vec<LinkId> = stream
+                .children
+                .iter()
+                .filter(|(_, c)| c.until.is_some_and(|u| now >= u))
+                .map(|(&l, _)| l)
+                .collect();
             for link in over {
                 stream.remove_child(link);
                 last_words.push((link, id, "the supervisor gave this child another parent"));
             }
-            let (late, waiting) = std::mem::take(&mut stream.early_children).into_iter().partition(|e| now >= e.until);
+            let (late, waiting) = std::mem::take(&mut stream.early_children)
+                .into_iter()
+                .partition(|e| now >= e.until);
             stream.early_children = waiting;
             let late: Vec<Early> = late;
-            last_words.extend(late.iter().map(|e| (e.link, id, "this child was not announced")));
+            last_words.extend(
+                late.iter()
+                    .map(|e| (e.link, id, "this child was not announced")),
+            );
         }
         messages.iter().for_each(|message| self.tell(message, out));
         for (link, stream, reason) in last_words {
-            self.say(now, link, &Control::Refused { stream, reason: reason.into() }, out);
+            self.say(
+                now,
+                link,
+                &Control::Refused {
+                    stream,
+                    reason: reason.into(),
+                },
+                out,
+            );
         }
     }
 }

@@ -1,0 +1,241 @@
+//! The straight line from encoded frames to the tree: container, chunks, and the node that forwards them.
+//!
+//! One task a stream. Whatever happens to the source, the stream goes on: a source that starts again is a
+//! new epoch of the same stream, and its viewers stay.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use daemon::{Shutdown, Watchdog};
+use log::{info, warn};
+use peer::Handle;
+use protocol::chunk::{Header, Position, cut};
+use protocol::id::StreamId;
+use protocol::media::{Descriptor, EncodedFrame, Track, TrackInfo};
+use protocol::node::Input;
+use protocol::signal::{Registration, StreamTrack};
+use protocol::webm::Writer;
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+use crate::config::StreamConfig;
+use crate::source::{self, Running, SourceEvent};
+
+/// First pause before a source that failed is started again, and the longest one. Guess: a camera that is
+/// plugged in again wants no long wait, a broken one no busy loop.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// What the supervisor says about one stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Begin under this epoch.
+    Epoch(u32),
+    /// It will not have the stream; why, in words.
+    Refused(String),
+    /// It ended the stream.
+    Ended,
+}
+
+/// One stream of this broadcaster.
+pub struct Broadcast {
+    /// Its name for good.
+    pub stream: StreamId,
+    /// What to capture and how.
+    pub config: StreamConfig,
+    /// The clock of its capture times.
+    pub clock: Clock,
+    /// The peer that feeds its children.
+    pub node: Handle,
+    /// What the supervisor says about it.
+    pub verdicts: mpsc::Receiver<Verdict>,
+    /// Fed with every frame.
+    pub watchdog: Watchdog,
+}
+
+/// Why a run of the source ended.
+enum End {
+    /// Nothing more will come: the stream is over.
+    Over,
+    /// The source failed, and is to be started again.
+    Again(anyhow::Error),
+}
+
+impl Broadcast {
+    /// Sends the stream until it is over or `shutdown` comes. An error at the first start is the caller's; a
+    /// later one is logged, and the source is started again.
+    pub async fn run(mut self, mut shutdown: Shutdown) -> anyhow::Result<()> {
+        tokio::select! {
+            result = self.send() => result,
+            () = shutdown.wait() => Ok(()),
+        }
+    }
+
+    async fn send(&mut self) -> anyhow::Result<()> {
+        let mut source = source::start(&self.config, self.clock).await?;
+        let mut pause = PAUSES.0;
+        loop {
+            match self.epoch(&mut source).await? {
+                End::Over => {
+                    info!("the stream {:?} is over", self.config.name);
+                    self.node.put(Input::EndStream(self.stream)).await;
+                    return Ok(());
+                }
+                End::Again(error) => warn!("the stream {:?} starts again: {error:#}", self.config.name),
+            }
+            source.stop().await;
+            source = self.restart(&mut pause).await;
+        }
+    }
+
+    async fn restart(&mut self, pause: &mut Duration) -> Running {
+        loop {
+            tokio::time::sleep(*pause).await;
+            *pause = (*pause * 2).min(PAUSES.1);
+            self.watchdog.feed(); // waiting for a camera is not being stuck
+            match source::start(&self.config, self.clock).await {
+                Ok(source) => return source,
+                Err(error) => warn!("{error:#}; trying again in {} s", pause.as_secs()),
+            }
+        }
+    }
+
+    /// One run of the source: asks for an epoch, then sends.
+    async fn epoch(&mut self, source: &mut Running) -> anyhow::Result<End> {
+        self.node.put(Input::Publish(self.registration(source))).await;
+        let Some(epoch) = self.wait_for_epoch(source).await? else { return Ok(End::Over) };
+        let mut run = Run::new(self.stream, epoch, self.clock, source);
+        info!(stream:% = self.stream, epoch; "sending {:?}: {}", self.config.name, run.describe());
+        self.node.put(Input::StartEpoch(run.descriptor.clone())).await;
+        loop {
+            tokio::select! {
+                event = source.frames.recv() => match event {
+                    Some(SourceEvent::Frame(track, frame)) => self.send_frame(&mut run, track, frame).await,
+                    Some(SourceEvent::Ended) => return Ok(End::Over),
+                    Some(SourceEvent::Failed(error)) => return Ok(End::Again(error)),
+                    None => return Ok(End::Again(anyhow::anyhow!("the source stopped without a word"))),
+                },
+                verdict = self.verdicts.recv() => match verdict {
+                    // A supervisor that lost its memory may ask for a higher number while we run.
+                    Some(Verdict::Epoch(newer)) if newer > run.descriptor.epoch => {
+                        run = Run::new(self.stream, newer, self.clock, source);
+                        self.node.put(Input::StartEpoch(run.descriptor.clone())).await;
+                    }
+                    Some(Verdict::Epoch(_)) => {}
+                    Some(Verdict::Refused(words)) => anyhow::bail!("the supervisor refuses the stream {:?}: {words}", self.config.name),
+                    Some(Verdict::Ended) => return Ok(End::Over),
+                    None => anyhow::bail!("the peer's task has ended"),
+                },
+            }
+        }
+    }
+
+    async fn send_frame(&mut self, run: &mut Run, track: Track, frame: EncodedFrame) {
+        self.watchdog.feed();
+        for chunk in run.chunks(track, frame) {
+            self.node.put(Input::Own(chunk)).await;
+        }
+    }
+
+    /// Waits for the supervisor, and meanwhile throws away what the source makes: nobody can watch it.
+    async fn wait_for_epoch(&mut self, source: &mut Running) -> anyhow::Result<Option<u32>> {
+        loop {
+            tokio::select! {
+                verdict = self.verdicts.recv() => match verdict.context("the peer's task has ended")? {
+                    Verdict::Epoch(epoch) => return Ok(Some(epoch)),
+                    Verdict::Refused(words) => anyhow::bail!("the supervisor refuses the stream {:?}: {words}", self.config.name),
+                    Verdict::Ended => return Ok(None),
+                },
+                Some(event) = source.frames.recv() => {
+                    self.watchdog.feed();
+                    if let SourceEvent::Failed(error) = event {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+
+    fn registration(&self, source: &Running) -> Registration {
+        let tracks = source.tracks.iter().map(|t| StreamTrack { track: t.track(), codec: t.codec }).collect();
+        Registration {
+            stream: self.stream,
+            name: self.config.name.clone(),
+            tracks,
+            kbps: source.tracks.iter().map(|t| t.kbps).sum(),
+            running_epoch: None,
+            topology: self.config.topology,
+        }
+    }
+}
+
+/// One epoch's writers and counters.
+struct Run {
+    descriptor: Descriptor,
+    writers: Vec<(Track, Writer, u64)>,
+    /// Where the source's own time line begins on the stream's.
+    origin_us: u64,
+    /// Nothing is sent until decoding can start.
+    started: bool,
+}
+
+impl Run {
+    fn new(stream: StreamId, epoch: u32, clock: Clock, source: &Running) -> Self {
+        let writers: Vec<_> =
+            source.tracks.iter().map(|format| (format.track(), Writer::new(format.clone()), 0)).collect();
+        let tracks = source.tracks.iter().zip(&writers);
+        let tracks = tracks.map(|(format, (track, writer, _))| TrackInfo {
+            track: *track,
+            rendition: 0,
+            codec: format.codec,
+            kbps: format.kbps,
+            init: writer.init(),
+        });
+        // The kernel's monotonic clock: it goes on when this service starts again, and so does the stream's
+        // time line.
+        let origin_us = clock.now().as_micros();
+        let descriptor =
+            Descriptor { stream, epoch, key_id: 0, media_origin_us: origin_us, tracks: tracks.collect() };
+        Self { descriptor, writers, origin_us, started: false }
+    }
+
+    fn describe(&self) -> String {
+        let tracks = self.descriptor.tracks.iter();
+        tracks.map(|t| format!("{:?} at {} kbit/s", t.codec, t.kbps)).collect::<Vec<_>>().join(", ")
+    }
+
+    fn has_video(&self) -> bool {
+        self.writers.iter().any(|(track, ..)| *track == Track::Video)
+    }
+
+    fn chunks(&mut self, track: Track, frame: EncodedFrame) -> Vec<protocol::chunk::Chunk> {
+        self.started |= frame.key && (track == Track::Video || !self.has_video());
+        let Some((_, writer, sequence)) = self.writers.iter_mut().find(|(t, ..)| *t == track) else {
+            return Vec::new();
+        };
+        if !self.started {
+            return Vec::new();
+        }
+        let media_us = self.origin_us.saturating_add(frame.media_us);
+        let frame = EncodedFrame { media_us, ..frame };
+        let written = writer.write(&frame);
+        let position = Position { epoch: self.descriptor.epoch, sequence: *sequence };
+        *sequence += 1;
+        let header = Header {
+            random_access: written.random_access,
+            track,
+            rendition: 0,
+            key_id: 0,
+            handle: self.descriptor.stream.handle(),
+            position,
+            part: 0,
+            parts: 1,
+            capture: frame.capture,
+            media_us,
+        };
+        let chunks = cut(header, &written.container);
+        if chunks.is_empty() {
+            warn!("a frame of {} bytes is too large to send and is left out", written.container.len());
+        }
+        chunks
+    }
+}

@@ -1,0 +1,132 @@
+//! What the broadcaster does when it is not asked to check or dump: one peer, one task a stream.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Context as _;
+use daemon::Service;
+use log::{info, warn};
+use peer::identity::{self, Identity};
+use peer::keystore;
+use protocol::id::StreamId;
+use protocol::node::Event;
+use protocol::signal::Component;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::broadcast::{Broadcast, Verdict};
+use crate::clock::Clock;
+use crate::config::Config;
+
+/// Verdicts of the supervisor that may wait for a stream's task.
+const VERDICTS: usize = 8;
+
+/// Sends all streams of `config` until the service is told to stop, or the last stream is over.
+pub async fn send(mut service: Service, config: Config) -> anyhow::Result<()> {
+    let clock = Clock::start();
+    let names = config.streams.iter().map(|s| s.name.as_str());
+    let ids = stream_ids(&config.state_dir, names).context("reading the streams' identities")?;
+    let (node, news) = identity::start(who(&config), config.supervisor.clone(), peer::Clock::new())
+        .context("starting the broadcaster")?;
+    let (mut to_streams, mut streams) = (BTreeMap::new(), JoinSet::new());
+    for stream in config.streams {
+        let (to, verdicts) = mpsc::channel(VERDICTS);
+        let id = ids[&stream.name];
+        to_streams.insert(id, to);
+        let watchdog = service.watchdog();
+        let broadcast = Broadcast { stream: id, config: stream, clock, node: node.clone(), verdicts, watchdog };
+        streams.spawn(broadcast.run(service.shutdown()));
+    }
+    service.spawn("streams", all(streams));
+    let mut shutdown = service.shutdown();
+    service.spawn("peer", async move {
+        tokio::select! {
+            () = tell(news, to_streams) => anyhow::bail!("the peer's task has ended"),
+            () = shutdown.wait() => Ok(()),
+        }
+    });
+    service.ready("sending");
+    service.run().await
+}
+
+fn who(config: &Config) -> Identity {
+    Identity {
+        component: Component::Broadcaster,
+        name: None,
+        uplink_kbps: config.uplink_kbps,
+        relays: true,
+        state_dir: config.state_dir.clone(),
+        udp_port: config.udp_port,
+        loopback: config.loopback,
+        software: concat!("edge-broadcaster ", env!("CARGO_PKG_VERSION")).into(),
+    }
+}
+
+/// The streams' ids, kept by name so that a stream stays the same from run to run.
+fn stream_ids<'a>(
+    state_dir: &Path,
+    names: impl Iterator<Item = &'a str>,
+) -> anyhow::Result<BTreeMap<String, StreamId>> {
+    let path = state_dir.join("streams.toml");
+    let kept = keystore::load(&path)?.unwrap_or_default();
+    let mut ids: BTreeMap<String, StreamId> =
+        toml::from_str(&kept).with_context(|| format!("{} is damaged: remove it", path.display()))?;
+    let before = ids.len();
+    for name in names {
+        ids.entry(name.to_owned()).or_insert_with(|| StreamId::from_bytes(rand::random()));
+    }
+    if ids.len() > before {
+        keystore::save(&path, &toml::to_string(&ids).context("writing the streams' identities")?)?;
+    }
+    Ok(ids)
+}
+
+/// Waits until the last stream is over, or one cannot go on.
+async fn all(mut streams: JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
+    while let Some(ended) = streams.join_next().await {
+        ended.context("a stream's task panicked")??;
+    }
+    Ok(())
+}
+
+/// Passes the supervisor's verdicts to the streams, and what else happens to the log.
+async fn tell(mut news: mpsc::Receiver<Event>, streams: BTreeMap<StreamId, mpsc::Sender<Verdict>>) {
+    while let Some(event) = news.recv().await {
+        let (stream, verdict) = match event {
+            Event::Registered(stream, epoch) => (stream, Verdict::Epoch(epoch)),
+            Event::StreamRefused(stream, _, words) => (stream, Verdict::Refused(words)),
+            Event::Ended(stream) => (stream, Verdict::Ended),
+            Event::Accepted => {
+                info!("the supervisor took this broadcaster in");
+                continue;
+            }
+            Event::Refused(_, words) => {
+                warn!("the supervisor refuses this broadcaster: {words}");
+                continue;
+            }
+            Event::LinkLost(peer, reason) => {
+                info!(peer:% = peer; "link lost: {reason}");
+                continue;
+            }
+            _ => continue,
+        };
+        if let Some(to) = streams.get(&stream) {
+            let _ = to.send(verdict).await; // its task may be over
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_keeps_its_id_from_run_to_run_and_a_new_one_gets_its_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let ids = |names: &[&str]| stream_ids(folder.path(), names.iter().copied()).expect("ids");
+        let first = ids(&["garden"]);
+        let second = ids(&["garden", "door"]);
+        assert_eq!(first["garden"], second["garden"]);
+        assert_ne!(second["garden"], second["door"]);
+    }
+}

@@ -1,0 +1,85 @@
+//! The configuration file of a relay.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// What one relay does. Can only be made by parsing, so one that exists is a valid one.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// The supervisor's address for peers, `ws://host:port/peer`.
+    #[serde(default = "default_supervisor")]
+    pub supervisor: Url,
+    /// What its owner calls it; the monitor shows it.
+    #[serde(default = "default_name")]
+    pub name: String,
+    /// What it may send over all streams, kbit/s: decides how many children it is given.
+    #[serde(default = "default_uplink_kbps")]
+    pub uplink_kbps: u32,
+    /// Where its DTLS identity is kept.
+    #[serde(default = "default_state_dir")]
+    pub state_dir: PathBuf,
+    /// The one UDP port for all its neighbours; 0 lets the system choose.
+    #[serde(default)]
+    pub udp_port: u16,
+    /// Whether it may be reached over the loopback interface: only for peers on this machine.
+    #[serde(default)]
+    pub loopback: bool,
+}
+
+/// A WebSocket address.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Url(pub(crate) String);
+
+impl TryFrom<String> for Url {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.strip_prefix("ws://") {
+            Some(rest) if !rest.is_empty() => Ok(Self(text)),
+            _ => Err(format!(
+                "supervisor is {text:?}, but must begin with ws:// and name a host"
+            )),
+        }
+    }
+}
+
+fn default_supervisor() -> Url {
+    Url("ws://127.0.0.1:8080/peer".into())
+}
+
+fn default_name() -> String {
+    "relay".into()
+}
+
+/// Guess: a wired box at home, 100 Mbit/s.
+const fn default_uplink_kbps() -> u32 {
+    100_000
+}
+
+/// systemd's StateDirectory of the unit.
+fn default_state_dir() -> PathBuf {
+    "/var/lib/edge-relay".into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_is_what_the_defaults_say() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/relay.example.toml");
+        let example: Config = daemon::config::load(path).expect("valid");
+        assert_eq!(
+            (example.udp_port, example.uplink_kbps),
+            (0, default_uplink_kbps())
+        );
+    }
+
+    #[test]
+    fn an_address_of_another_kind_is_refused_with_what_it_must_be() {
+        let error = Url::try_from("http://host".to_owned()).expect_err("not a WebSocket");
+        assert!(error.contains("must begin with ws://"), "{error}");
+    }
+}

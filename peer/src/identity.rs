@@ -1,0 +1,107 @@
+//! Who a service is: what it keeps from run to run, and the peer made of it over WebRTC.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use log::warn;
+use protocol::id::PeerId;
+use protocol::node::{Config, Event};
+use protocol::signal::Component;
+use tokio::sync::mpsc;
+
+use crate::keystore::{self, KeystoreError};
+use crate::transport::webrtc::{WebRtc, WebRtcConfig};
+use crate::transport::{Transport as _, TransportError};
+use crate::{Clock, Handle, node};
+
+/// What a service says of itself.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// What it is.
+    pub component: Component,
+    /// What its owner calls it.
+    pub name: Option<String>,
+    /// What it may send over all streams, kbit/s.
+    pub uplink_kbps: u32,
+    /// Whether it relays.
+    pub relays: bool,
+    /// Where its DTLS certificate is kept.
+    pub state_dir: PathBuf,
+    /// The one UDP port for all neighbours; 0 for any.
+    pub udp_port: u16,
+    /// Whether it offers its loopback address.
+    pub loopback: bool,
+    /// Program and version.
+    pub software: String,
+}
+
+/// Why a peer could not start. A person must act.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The state directory is of no use.
+    #[error(transparent)]
+    Keystore(#[from] KeystoreError),
+    /// The network is of no use.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+}
+
+/// Starts the peer: its DTLS identity is the one of its last run, its PeerID is new.
+pub fn start(
+    identity: Identity,
+    supervisor: String,
+    clock: Clock,
+) -> Result<(Handle, mpsc::Receiver<Event>), StartError> {
+    let path = identity.state_dir.join("dtls.pem");
+    let kept = keystore::load(&path)?;
+    let transport = open(&identity, kept.clone())?;
+    let certificate = transport.certificate_pem();
+    if kept.as_deref() != Some(certificate.as_str()) {
+        keystore::save(&path, &certificate)?;
+    }
+    let config = Config {
+        peer: PeerId::from_bytes(rand::random()),
+        component: identity.component,
+        fingerprint: transport.fingerprint(),
+        uplink_kbps: identity.uplink_kbps,
+        relays: identity.relays,
+        software: identity.software,
+        name: identity.name,
+        seed: rand::random(),
+    };
+    Ok(node::start(config, supervisor, transport, clock))
+}
+
+fn open(
+    identity: &Identity,
+    certificate_pem: Option<String>,
+) -> Result<Arc<WebRtc>, TransportError> {
+    let config = |certificate_pem| WebRtcConfig {
+        certificate_pem,
+        udp_port: identity.udp_port,
+        loopback: identity.loopback,
+        ..WebRtcConfig::default()
+    };
+    match WebRtc::new(config(certificate_pem)) {
+        Err(TransportError::Certificate(reason)) => {
+            warn!("the kept DTLS certificate cannot be used ({reason}); making a new one");
+            WebRtc::new(config(None))
+        }
+        other => other,
+    }
+}
+
+/// The addresses of this machine that others may reach, for messages to people.
+pub fn local_addresses() -> Vec<IpAddr> {
+    let Ok(interfaces) = nix::ifaddrs::getifaddrs() else {
+        return Vec::new();
+    };
+    let address = |i: nix::ifaddrs::InterfaceAddress| {
+        let address = i.address?;
+        let v4 = address.as_sockaddr_in().map(|a| IpAddr::V4(a.ip()));
+        v4.filter(|ip| !ip.is_loopback())
+    };
+    interfaces.filter_map(address).collect()
+}

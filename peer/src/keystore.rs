@@ -1,0 +1,68 @@
+//! What a peer keeps between two runs: its DTLS identity, in a file only its owner reads.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// A file could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} {}: {source}", path.display())]
+pub struct KeystoreError {
+    what: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// Reads a text that was [`save`]d; none if there is none yet.
+pub fn load(path: &Path) -> Result<Option<String>, KeystoreError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(KeystoreError {
+            what: "reading",
+            path: path.into(),
+            source,
+        }),
+    }
+}
+
+/// Writes a text with mode 0600, whole or not at all: the plug may be pulled at any moment.
+pub fn save(path: &Path, text: &str) -> Result<(), KeystoreError> {
+    let failed = |what| {
+        move |source| KeystoreError {
+            what,
+            path: path.into(),
+            source,
+        }
+    };
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(failed("making the directory of"))?;
+    }
+    let temporary = path.with_extension("new");
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(&temporary).map_err(failed("writing"))?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(failed("writing"))?;
+    fs::rename(&temporary, path).map_err(failed("writing"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_key_reads_back_and_nobody_else_may_read_it() {
+        let folder = std::env::temp_dir().join(format!("keystore-{}", std::process::id()));
+        let path = folder.join("deep/dtls.pem");
+        assert_eq!(load(&path).expect("no file is no error"), None);
+        save(&path, "secret").expect("written");
+        assert_eq!(load(&path).expect("read").as_deref(), Some("secret"));
+        let mode = fs::metadata(&path).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        fs::remove_dir_all(folder).expect("removed");
+    }
+}

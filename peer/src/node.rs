@@ -1,0 +1,378 @@
+//! The one task of a peer: feeds `protocol::node` with what happens, and carries out what it says.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use log::{debug, warn};
+use protocol::forwarder::{HIGH_WATER, LOW_WATER};
+use protocol::id::{LinkId, StreamId};
+use protocol::node::{Config, Event, Input, Node, Output, StreamStats};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::Clock;
+use crate::signalling::{self, FromSupervisor, Signalling, ToSupervisor};
+use crate::transport::{
+    Channel, Connection, IceServer, Role, SendError, Transport, TransportEvent,
+};
+
+/// Inputs of the application that may wait. Guess: a second of chunks of a 1080p stream.
+const COMMANDS: usize = 256;
+/// Transport's events that may wait; past it the connections wait, and their senders. Guess.
+const EVENTS: usize = 1024;
+/// News the application may leave unread before news is dropped. Guess: four seconds of chunks.
+const NEWS: usize = 2048;
+/// A link closed from here is left open this long, so that its last word is delivered. Guess: two round trips.
+const LAST_WORD: Duration = Duration::from_millis(100);
+
+enum Command {
+    Input(Input),
+    Snapshot(oneshot::Sender<Snapshot>),
+}
+
+/// How a peer stands.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// Its streams.
+    pub streams: BTreeMap<StreamId, StreamStats>,
+    /// Its links, in whatever phase.
+    pub links: usize,
+    /// News dropped because the application did not read it.
+    pub dropped_news: u64,
+}
+
+/// The application's end of a peer. The peer ends, links and all, when every clone is dropped.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    commands: mpsc::Sender<Command>,
+}
+
+impl std::fmt::Debug for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Input(input) => input.fmt(f),
+            Self::Snapshot(_) => f.write_str("Snapshot"),
+        }
+    }
+}
+
+impl Handle {
+    /// Puts something in; waits while too much waits already. False if the peer has ended.
+    pub async fn put(&self, input: Input) -> bool {
+        self.commands.send(Command::Input(input)).await.is_ok()
+    }
+
+    /// How the peer stands; none if it has ended.
+    pub async fn snapshot(&self) -> Option<Snapshot> {
+        let (answer, told) = oneshot::channel();
+        self.commands.send(Command::Snapshot(answer)).await.ok()?;
+        told.await.ok()
+    }
+}
+
+/// Starts a peer: it connects to the supervisor at `url` and does what it is told. Gives its end for the
+/// application, and the news.
+pub fn start(
+    config: Config,
+    url: String,
+    transport: Arc<dyn Transport>,
+    clock: Clock,
+) -> (Handle, mpsc::Receiver<Event>) {
+    let (commands, orders) = mpsc::channel(COMMANDS);
+    let (news, told) = mpsc::channel(NEWS);
+    let (events, happened) = mpsc::channel(EVENTS);
+    let driver = Driver {
+        node: Node::new(config, clock.now()),
+        clock,
+        transport,
+        signalling: signalling::connect(url),
+        links: BTreeMap::new(),
+        events,
+        news,
+        dropped_news: 0,
+        out: Vec::new(),
+    };
+    tokio::spawn(driver.run(orders, happened));
+    (Handle { commands }, told)
+}
+
+/// A link's connection, as far as it is.
+enum Slot {
+    /// Being made; what is to be done with it meanwhile.
+    Opening(Vec<Deferred>),
+    Open(Box<dyn Connection>),
+}
+
+enum Deferred {
+    Answer(String),
+    Candidate(String),
+}
+
+/// What happens to links: events of the transport, and connections made.
+enum Happened {
+    Event(TransportEvent),
+    Made(Box<dyn Connection>),
+    Failed(String),
+}
+
+struct Driver {
+    node: Node,
+    clock: Clock,
+    transport: Arc<dyn Transport>,
+    signalling: Signalling,
+    links: BTreeMap<LinkId, Slot>,
+    events: mpsc::Sender<(LinkId, TransportEvent)>,
+    news: mpsc::Sender<Event>,
+    dropped_news: u64,
+    out: Vec<Output>,
+}
+
+impl Driver {
+    async fn run(
+        mut self,
+        mut orders: mpsc::Receiver<Command>,
+        mut happened: mpsc::Receiver<(LinkId, TransportEvent)>,
+    ) {
+        let (made_to, mut made) = mpsc::unbounded_channel();
+        loop {
+            let wakeup = self.clock.instant(self.node.next_wakeup());
+            tokio::select! {
+                order = orders.recv() => match order {
+                    Some(Command::Input(input)) => self.step(input, &made_to).await,
+                    Some(Command::Snapshot(answer)) => drop(answer.send(self.snapshot())),
+                    None => break,
+                },
+                Some((link, event)) = happened.recv() => self.happened(link, Happened::Event(event), &made_to).await,
+                Some((link, event)) = made.recv() => self.happened(link, event, &made_to).await,
+                said = self.signalling.incoming.recv() => match said {
+                    Some(FromSupervisor::Up) => self.step(Input::SupervisorUp, &made_to).await,
+                    Some(FromSupervisor::Text(text)) => self.step(Input::SupervisorText(text), &made_to).await,
+                    Some(FromSupervisor::Down) => self.step(Input::SupervisorDown, &made_to).await,
+                    None => break,
+                },
+                () = tokio::time::sleep_until(wakeup) => self.step(Input::Tick, &made_to).await,
+            }
+        }
+        self.end().await;
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let streams = self
+            .node
+            .streams()
+            .filter_map(|id| Some((id, self.node.stats(&id)?)))
+            .collect();
+        Snapshot {
+            streams,
+            links: self.node.link_count(),
+            dropped_news: self.dropped_news,
+        }
+    }
+
+    async fn happened(&mut self, link: LinkId, happened: Happened, made: &Made) {
+        let input = match happened {
+            Happened::Made(connection) => return self.made(link, connection, made).await,
+            Happened::Failed(reason) => {
+                self.links.remove(&link);
+                Input::LinkClosed(link, reason)
+            }
+            Happened::Event(TransportEvent::LocalDescription(sdp)) => {
+                Input::LocalDescription(link, sdp)
+            }
+            Happened::Event(TransportEvent::LocalCandidate(text)) => {
+                Input::LocalCandidate(link, text)
+            }
+            Happened::Event(TransportEvent::Open) => Input::LinkOpen(link),
+            Happened::Event(TransportEvent::Message(Channel::Control, bytes)) => {
+                Input::Control(link, bytes)
+            }
+            Happened::Event(TransportEvent::Message(Channel::Media, bytes)) => {
+                Input::Media(link, bytes)
+            }
+            Happened::Event(TransportEvent::Drained) => {
+                Input::Backlog(link, self.backlog(link).await)
+            }
+            Happened::Event(TransportEvent::Closed(reason)) => {
+                self.close(link, Duration::ZERO);
+                Input::LinkClosed(link, reason)
+            }
+        };
+        self.step(input, made).await;
+    }
+
+    /// One step of the machine, and everything that follows from it.
+    async fn step(&mut self, input: Input, made: &Made) {
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            let mut out = std::mem::take(&mut self.out);
+            self.node.handle(self.clock.now(), input, &mut out);
+            for output in out.drain(..) {
+                inputs.extend(self.carry_out(output, made).await);
+            }
+            self.out = out;
+        }
+    }
+
+    /// Does one thing. Gives what the machine has to be told of it.
+    async fn carry_out(&mut self, output: Output, made: &Made) -> Option<Input> {
+        match output {
+            Output::Media(link, bytes) => return self.send(link, Channel::Media, &bytes).await,
+            Output::Control(link, bytes) => return self.send(link, Channel::Control, &bytes).await,
+            Output::AskBacklog(link) => {
+                return Some(Input::Backlog(link, self.backlog(link).await));
+            }
+            Output::Event(event) => self.tell(event),
+            Output::Signal(text) => return self.signal(text),
+            Output::HangUp(reason) => {
+                warn!("hanging up on the supervisor: {reason}");
+                let _ = self.signalling.outgoing.try_send(ToSupervisor::HangUp);
+            }
+            Output::Connect(link) => self.open(link, Role::Offer, made),
+            Output::Accept(link, offer) => self.open(link, Role::Answer { offer }, made),
+            Output::SetAnswer(link, sdp) => {
+                return self.describe(link, Deferred::Answer(sdp)).await;
+            }
+            Output::AddCandidate(link, text) => {
+                return self.describe(link, Deferred::Candidate(text)).await;
+            }
+            Output::Close(link) => self.close(link, LAST_WORD),
+            Output::IceServers(servers, external) => self.set_ice(servers, external.as_deref()),
+        }
+        None
+    }
+
+    async fn send(&mut self, link: LinkId, channel: Channel, bytes: &Bytes) -> Option<Input> {
+        let Some(Slot::Open(connection)) = self.links.get(&link) else {
+            return None;
+        };
+        match connection.try_send(channel, bytes).await {
+            Ok(()) => None,
+            // The machine keeps well below the transport's limit, so this is a link that takes nothing at all.
+            Err(error @ (SendError::Full | SendError::TooLarge(_))) => {
+                self.close(link, Duration::ZERO);
+                Some(Input::LinkClosed(link, error.to_string()))
+            }
+            Err(SendError::Closed) => None, // its own Closed event is on its way
+            #[allow(unreachable_patterns, reason = "the enum may grow")]
+            Err(_) => None,
+        }
+    }
+
+    async fn backlog(&self, link: LinkId) -> usize {
+        let Some(Slot::Open(connection)) = self.links.get(&link) else {
+            return 0;
+        };
+        let left = connection.media_buffered().await;
+        if left > HIGH_WATER {
+            connection.set_low_water(LOW_WATER).await;
+        }
+        left
+    }
+
+    fn tell(&mut self, event: Event) {
+        if let Event::LinkLost(peer, reason) = &event {
+            debug!(peer:% = peer; "link lost: {reason}");
+        }
+        if self.news.try_send(event).is_err() && !self.news.is_closed() {
+            if self.dropped_news.is_multiple_of(1000) {
+                warn!("the application does not keep up; dropping what is meant for it");
+            }
+            self.dropped_news += 1;
+        }
+    }
+
+    fn signal(&mut self, text: String) -> Option<Input> {
+        match self.signalling.outgoing.try_send(ToSupervisor::Text(text)) {
+            Ok(()) => None,
+            Err(_) => {
+                // A supervisor that takes nothing is gone; when it is back it is told everything anew.
+                warn!("the supervisor does not read; treating it as gone");
+                Some(Input::SupervisorDown)
+            }
+        }
+    }
+
+    fn open(&mut self, link: LinkId, role: Role, made: &Made) {
+        self.links.insert(link, Slot::Opening(Vec::new()));
+        let (transport, events, made) = (self.transport.clone(), self.events.clone(), made.clone());
+        tokio::spawn(async move {
+            let happened = match transport.open(link, role, events).await {
+                Ok(connection) => Happened::Made(connection),
+                Err(error) => Happened::Failed(error.to_string()),
+            };
+            let _ = made.send((link, happened)); // the node may have ended meanwhile
+        });
+    }
+
+    async fn made(&mut self, link: LinkId, connection: Box<dyn Connection>, made: &Made) {
+        let Some(slot) = self.links.get_mut(&link) else {
+            return connection.close().await; // closed while it was being made
+        };
+        let Slot::Opening(deferred) = std::mem::replace(slot, Slot::Open(connection)) else {
+            return;
+        };
+        for step in deferred {
+            if let Some(input) = self.describe(link, step).await {
+                Box::pin(self.step(input, made)).await;
+            }
+        }
+    }
+
+    async fn describe(&mut self, link: LinkId, step: Deferred) -> Option<Input> {
+        let connection = match self.links.get_mut(&link)? {
+            Slot::Opening(deferred) => {
+                deferred.push(step);
+                return None;
+            }
+            Slot::Open(connection) => connection,
+        };
+        match step {
+            Deferred::Answer(sdp) => {
+                let error = connection.set_answer(sdp).await.err()?;
+                self.close(link, Duration::ZERO);
+                Some(Input::LinkClosed(link, error.to_string()))
+            }
+            Deferred::Candidate(text) => {
+                if let Err(error) = connection.add_candidate(text).await {
+                    debug!(link:% = link; "a candidate is of no use: {error}");
+                }
+                None
+            }
+        }
+    }
+
+    fn close(&mut self, link: LinkId, last_word: Duration) {
+        if let Some(Slot::Open(connection)) = self.links.remove(&link) {
+            tokio::spawn(async move {
+                tokio::time::sleep(last_word).await;
+                connection.close().await;
+            });
+        }
+    }
+
+    fn set_ice(&self, servers: Vec<protocol::signal::IceServer>, external: Option<&str>) {
+        let servers = servers
+            .into_iter()
+            .map(|s| IceServer {
+                urls: s.urls,
+                username: s.username,
+                credential: s.credential,
+            })
+            .collect();
+        let external = external.and_then(|text| text.parse::<IpAddr>().ok());
+        self.transport.set_ice_servers(servers, external);
+    }
+
+    async fn end(mut self) {
+        let connections = std::mem::take(&mut self.links).into_values();
+        for slot in connections {
+            if let Slot::Open(connection) = slot {
+                connection.close().await;
+            }
+        }
+    }
+}
+
+type Made = mpsc::UnboundedSender<(LinkId, Happened)>;

@@ -1,0 +1,180 @@
+//! The WebSocket to the supervisor: kept open for good, reopened when it falls, with growing and jittered
+//! pauses so that a thousand peers do not all come back in the same instant.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use log::{info, warn};
+use protocol::signal::MAX_TEXT;
+use rand::RngExt as _;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+
+/// First pause before another attempt. Guess.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// Longest pause. Guess: a viewer waits no longer than this for a supervisor that is back.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// An attempt that takes longer is given up. Guess.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// Texts that may wait between this task and the node. Guess: a join is ten of them.
+const QUEUE: usize = 256;
+
+/// What comes from the supervisor's side.
+#[derive(Debug)]
+pub enum FromSupervisor {
+    /// The socket is open.
+    Up,
+    /// A text came.
+    Text(String),
+    /// The socket is closed; another attempt follows by itself.
+    Down,
+}
+
+/// What goes to it.
+#[derive(Debug)]
+pub enum ToSupervisor {
+    /// Send a text.
+    Text(String),
+    /// Close the socket, and open it anew.
+    HangUp,
+}
+
+/// The node's end of the socket.
+#[derive(Debug)]
+pub struct Signalling {
+    /// What comes.
+    pub incoming: mpsc::Receiver<FromSupervisor>,
+    /// What goes. Bounded: a supervisor that does not read is one that is gone.
+    pub outgoing: mpsc::Sender<ToSupervisor>,
+}
+
+/// Connects to `url` (`ws://host:port/peer`) and stays connected until the returned end is dropped.
+pub fn connect(url: String) -> Signalling {
+    let (to_node, incoming) = mpsc::channel(QUEUE);
+    let (outgoing, from_node) = mpsc::channel(QUEUE);
+    tokio::spawn(
+        Task {
+            url,
+            to_node,
+            from_node,
+            pause: FIRST_PAUSE,
+            failures: 0,
+        }
+        .run(),
+    );
+    Signalling { incoming, outgoing }
+}
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+struct Task {
+    url: String,
+    to_node: mpsc::Sender<FromSupervisor>,
+    from_node: mpsc::Receiver<ToSupervisor>,
+    pause: Duration,
+    failures: u32,
+}
+
+/// Why a conversation ended.
+enum End {
+    /// The node is gone: so are we.
+    NodeGone,
+    /// The socket is closed.
+    Closed,
+}
+
+impl Task {
+    async fn run(mut self) {
+        while !self.to_node.is_closed() {
+            match self.attempt().await {
+                Ok(socket) => {
+                    if matches!(self.converse(socket).await, End::NodeGone) {
+                        return;
+                    }
+                    warn!(
+                        "the connection to the supervisor is lost; streams go on, connecting again"
+                    );
+                }
+                Err(error) => self.tell_failure(&error),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(self.next_pause()) => {}
+                () = self.to_node.closed() => return,
+            }
+        }
+    }
+
+    async fn attempt(&self) -> Result<Socket, Error> {
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(MAX_TEXT))
+            .max_frame_size(Some(MAX_TEXT));
+        let attempt = connect_async_with_config(self.url.as_str(), Some(config), true);
+        let late = || Error::Io(std::io::Error::from(std::io::ErrorKind::TimedOut));
+        let (socket, _response) = tokio::time::timeout(CONNECT_LIMIT, attempt)
+            .await
+            .map_err(|_| late())??;
+        Ok(socket)
+    }
+
+    /// The first failure is said, and then every tenth: a supervisor may be away for days.
+    fn tell_failure(&mut self, error: &Error) {
+        if self.failures.is_multiple_of(10) {
+            warn!(
+                "the supervisor at {} is not there ({error}); trying again",
+                self.url
+            );
+        }
+        self.failures += 1;
+    }
+
+    fn next_pause(&mut self) -> Duration {
+        let pause = self.pause.mul_f64(rand::rng().random_range(0.5..1.0));
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        pause
+    }
+
+    async fn converse(&mut self, mut socket: Socket) -> End {
+        self.failures = 0;
+        info!("connected to the supervisor at {}", self.url);
+        // What was meant for the socket before is stale.
+        while self.from_node.try_recv().is_ok() {}
+        if self.to_node.send(FromSupervisor::Up).await.is_err() {
+            return End::NodeGone;
+        }
+        let end = self.carry(&mut socket).await;
+        let _ = socket.close(None).await; // it may be closed already
+        match end {
+            End::Closed if self.to_node.send(FromSupervisor::Down).await.is_ok() => End::Closed,
+            _ => End::NodeGone,
+        }
+    }
+
+    async fn carry(&mut self, socket: &mut Socket) -> End {
+        loop {
+            tokio::select! {
+                message = socket.next() => match message {
+                    Some(Ok(Message::Text(text))) => {
+                        self.pause = FIRST_PAUSE; // only a supervisor that talks is one that is back
+                        if self.to_node.send(FromSupervisor::Text(text.as_str().to_owned())).await.is_err() {
+                            return End::NodeGone;
+                        }
+                    }
+                    Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+                    Some(Ok(Message::Binary(_) | Message::Close(_)) | Err(_)) | None => return End::Closed,
+                },
+                order = self.from_node.recv() => match order {
+                    Some(ToSupervisor::Text(text)) => {
+                        if socket.send(Message::text(text)).await.is_err() {
+                            return End::Closed;
+                        }
+                    }
+                    Some(ToSupervisor::HangUp) => return End::Closed,
+                    None => return End::NodeGone,
+                },
+            }
+        }
+    }
+}
