@@ -1,0 +1,151 @@
+//! The configuration file: which streams to send, from what, and how good.
+//!
+//! A [`Config`] can only be made by parsing, so one that exists is a valid one. Merging with the
+//! command line is absent on purpose.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+mod limits;
+mod source;
+
+pub use source::{Device, Microphone, SourceConfig};
+
+/// What one broadcaster process does.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The supervisor's address for peers, `ws://` or `wss://`.
+    #[serde(default = "default_supervisor", deserialize_with = "limits::websocket")]
+    pub supervisor: String,
+    /// Where identities and stream ids are kept.
+    #[serde(default = "default_state_dir")]
+    pub state_dir: PathBuf,
+    /// The one UDP port for all children; 0 lets the system choose.
+    #[serde(default)]
+    pub udp_port: u16,
+    /// What may be sent in all, kbit/s: decides the number of children.
+    #[serde(
+        default = "default_uplink_kbps",
+        deserialize_with = "limits::uplink_kbps"
+    )]
+    pub uplink_kbps: u32,
+    /// Whether children may reach it over the loopback interface: only for peers on this machine.
+    #[serde(default)]
+    pub loopback: bool,
+    /// The streams, at least one.
+    #[serde(rename = "stream", deserialize_with = "streams")]
+    pub streams: Vec<StreamConfig>,
+}
+
+/// One stream.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamConfig {
+    /// The name viewers see; unique per supervisor.
+    #[serde(deserialize_with = "limits::name")]
+    pub name: String,
+    /// Where picture and sound come from.
+    #[serde(default)]
+    pub source: SourceConfig,
+    /// How its peers are arranged; the supervisor's default if left out.
+    pub topology: Option<protocol::signal::Topology>,
+    /// How the picture is encoded. A file is sent as it is, whatever this says.
+    #[serde(default)]
+    pub video: VideoConfig,
+    /// How the sound is encoded. A file is sent as it is, whatever this says.
+    #[serde(default)]
+    pub audio: AudioConfig,
+}
+
+/// How a captured picture is encoded.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VideoConfig {
+    /// Pixels, even. A camera may have only something near it, and that is taken.
+    #[serde(deserialize_with = "limits::width")]
+    pub width: u32,
+    /// Pixels, even.
+    #[serde(deserialize_with = "limits::height")]
+    pub height: u32,
+    /// Frames per second; a camera may give fewer in the dark.
+    #[serde(deserialize_with = "limits::fps")]
+    pub fps: u32,
+    /// Mean rate, kbit/s.
+    #[serde(deserialize_with = "limits::video_kbps")]
+    pub bitrate_kbps: u32,
+    /// Time from key frame to key frame, milliseconds: bounds the cost of joining and of repair.
+    #[serde(deserialize_with = "limits::key_frame_interval_ms")]
+    pub key_frame_interval_ms: u32,
+}
+
+impl Default for VideoConfig {
+    /// 720p30 at the rate that played in all browsers tried (findings); a key frame each second.
+    fn default() -> Self {
+        Self {
+            width: 1280,
+            height: 720,
+            fps: 30,
+            bitrate_kbps: 1000,
+            key_frame_interval_ms: 1000,
+        }
+    }
+}
+
+/// How captured sound is encoded.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AudioConfig {
+    /// Mean rate, kbit/s.
+    #[serde(deserialize_with = "limits::audio_kbps")]
+    pub bitrate_kbps: u32,
+}
+
+impl Default for AudioConfig {
+    fn default() -> Self {
+        Self { bitrate_kbps: 64 }
+    }
+}
+
+impl Config {
+    /// Reads and checks the file. Errors name file, line, column and what is allowed there.
+    pub fn load(path: impl AsRef<Path>) -> anyhow::Result<Self> {
+        daemon::config::load(path)
+    }
+}
+
+fn default_supervisor() -> String {
+    "ws://127.0.0.1:8080/peer".into()
+}
+
+/// systemd's StateDirectory of the unit.
+fn default_state_dir() -> PathBuf {
+    "/var/lib/edge-broadcaster".into()
+}
+
+/// Guess: a home's upload of 10 Mbit/s.
+const fn default_uplink_kbps() -> u32 {
+    10_000
+}
+
+fn streams<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<StreamConfig>, D::Error> {
+    let streams = Vec::<StreamConfig>::deserialize(from)?;
+    let mut names = BTreeSet::new();
+    if let Some(twice) = streams.iter().find(|s| !names.insert(&s.name)) {
+        return Err(serde::de::Error::custom(format!(
+            "two streams are named {:?}, but names must differ",
+            twice.name
+        )));
+    }
+    if streams.is_empty() {
+        return Err(serde::de::Error::custom(
+            "at least one [[stream]] must be given",
+        ));
+    }
+    Ok(streams)
+}
+
+#[cfg(test)]
+mod tests;

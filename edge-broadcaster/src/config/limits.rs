@@ -1,0 +1,103 @@
+//! What each value of the configuration may be. Each check is on its own field, so that an error
+//! points at the line.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use serde::de::{Deserialize, Deserializer, Error};
+
+/// The test picture's clock needs 288 pixels (see `capture::picture`); beyond 4K no board encodes VP8
+/// live.
+const WIDTH: RangeInclusive<u32> = 320..=4096;
+const HEIGHT: RangeInclusive<u32> = 180..=2304;
+/// Guess: no camera at hand gives more.
+const FPS: RangeInclusive<u32> = 1..=120;
+/// Below, VP8 is mush at any size; above, no home uplink carries it to one child.
+const VIDEO_KBPS: RangeInclusive<u32> = 50..=50_000;
+/// Opus' own range (RFC 6716 §2.1.1).
+const AUDIO_KBPS: RangeInclusive<u32> = 6..=510;
+/// Shorter wastes the rate on key frames; longer makes joining wait.
+const KEY_FRAME_INTERVAL_MS: RangeInclusive<u32> = 200..=10_000;
+/// One audio stream at the least; 100 Gbit/s at the most.
+const UPLINK_KBPS: RangeInclusive<u32> = 32..=100_000_000;
+/// Guess: fits a line on a phone.
+const NAME_CHARS: usize = 64;
+
+fn within<'de, D: Deserializer<'de>>(
+    from: D,
+    range: RangeInclusive<u32>,
+    unit: impl Display,
+) -> Result<u32, D::Error> {
+    let value = i64::deserialize(from)?;
+    u32::try_from(value)
+        .ok()
+        .filter(|value| range.contains(value))
+        .ok_or_else(|| {
+            let (least, most) = range.into_inner();
+            D::Error::custom(format!("{value} is not from {least} to {most} {unit}"))
+        })
+}
+
+fn even<'de, D: Deserializer<'de>>(from: D, range: RangeInclusive<u32>) -> Result<u32, D::Error> {
+    let value = within(from, range, "pixels")?;
+    if value % 2 == 0 {
+        Ok(value)
+    } else {
+        Err(D::Error::custom(format!(
+            "{value} is odd, but sizes must be even: colour is sampled at every second pixel"
+        )))
+    }
+}
+
+pub(super) fn width<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    even(from, WIDTH)
+}
+
+pub(super) fn height<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    even(from, HEIGHT)
+}
+
+pub(super) fn fps<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    within(from, FPS, "frames per second")
+}
+
+pub(super) fn video_kbps<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    within(from, VIDEO_KBPS, "kbit/s")
+}
+
+pub(super) fn audio_kbps<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    within(from, AUDIO_KBPS, "kbit/s")
+}
+
+pub(super) fn key_frame_interval_ms<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    within(from, KEY_FRAME_INTERVAL_MS, "ms")
+}
+
+pub(super) fn uplink_kbps<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    within(from, UPLINK_KBPS, "kbit/s")
+}
+
+pub(super) fn websocket<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let address = String::deserialize(from)?;
+    let rest = address
+        .strip_prefix("ws://")
+        .or_else(|| address.strip_prefix("wss://"));
+    match rest {
+        Some(rest) if !rest.is_empty() && !rest.starts_with('/') => Ok(address),
+        _ => Err(D::Error::custom(format!(
+            "{address:?} must begin with ws:// or wss:// and a host, as in ws://192.168.1.2:8080/peer"
+        ))),
+    }
+}
+
+pub(super) fn name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let name = String::deserialize(from)?;
+    let fits = (1..=NAME_CHARS).contains(&name.chars().count());
+    if fits && name.trim() == name && !name.chars().any(char::is_control) {
+        Ok(name)
+    } else {
+        Err(D::Error::custom(format!(
+            "{name:?} must have 1 to {NAME_CHARS} characters, no control characters, and no space at either end"
+        )))
+    }
+}
