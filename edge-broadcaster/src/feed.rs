@@ -1,0 +1,203 @@
+//! The bounded queue between a source's threads and whoever sends the stream on.
+//!
+//! Capture never waits for it. When it is full, a packet of sound is lost, or video up to the next key
+//! frame: what follows a lost frame cannot be decoded anyway.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context;
+use protocol::media::{EncodedFrame, Track};
+use protocol::webm::TrackFormat;
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+use crate::repeats::Repeats;
+use crate::source::SourceEvent;
+
+/// Frames that may wait: three seconds of 30 frames and 50 packets. Guess: whoever is further behind
+/// will not catch up.
+const CAPACITY: usize = 240;
+/// A stream has at most one track of each kind, and may fail.
+const MOST_FORMATS: usize = 3;
+
+/// A source's side of the queue; clones feed the same one.
+#[derive(Debug, Clone)]
+pub(crate) struct Feed {
+    clock: Clock,
+    events: mpsc::Sender<SourceEvent>,
+    formats: mpsc::Sender<anyhow::Result<TrackFormat>>,
+    /// A place kept for the last event, so that the end is told even when the queue is full.
+    last_word: Arc<Mutex<Option<mpsc::OwnedPermit<SourceEvent>>>>,
+}
+
+/// The other side of the queue.
+pub(crate) struct Fed {
+    pub(crate) events: mpsc::Receiver<SourceEvent>,
+    formats: mpsc::Receiver<anyhow::Result<TrackFormat>>,
+}
+
+impl Feed {
+    pub(crate) fn new(clock: Clock) -> anyhow::Result<(Self, Fed)> {
+        let (events, fed_events) = mpsc::channel(CAPACITY);
+        let (formats, fed_formats) = mpsc::channel(MOST_FORMATS);
+        let permit = events
+            .clone()
+            .try_reserve_owned()
+            .context("a new queue has no room")?;
+        let feed = Self {
+            clock,
+            events,
+            formats,
+            last_word: Arc::new(Mutex::new(Some(permit))),
+        };
+        let fed = Fed {
+            events: fed_events,
+            formats: fed_formats,
+        };
+        Ok((feed, fed))
+    }
+
+    /// Says what a track is, once, before its first frame.
+    pub(crate) fn announce(&self, format: TrackFormat) {
+        let _ = self.formats.try_send(Ok(format));
+    }
+
+    /// Says that nothing more comes. Only the first time counts.
+    pub(crate) fn finish(&self, outcome: anyhow::Result<()>) {
+        let mut kept = self
+            .last_word
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let Some(permit) = kept.take() else { return };
+        let event = match outcome {
+            Ok(()) => SourceEvent::Ended,
+            Err(error) => {
+                let _ = self.formats.try_send(Err(anyhow::anyhow!("{error:#}")));
+                SourceEvent::Failed(error)
+            }
+        };
+        permit.send(event);
+    }
+
+    /// The queue for one track.
+    pub(crate) fn track(&self, track: Track) -> TrackFeed {
+        TrackFeed {
+            feed: self.clone(),
+            track,
+            skipping: false,
+            lost: Repeats::default(),
+        }
+    }
+}
+
+impl Fed {
+    /// Waits until `count` tracks have said what they are; video first.
+    pub(crate) async fn formats(&mut self, count: usize) -> anyhow::Result<Vec<TrackFormat>> {
+        let mut formats = Vec::with_capacity(count);
+        while formats.len() < count {
+            let next = self.formats.recv().await;
+            formats.push(next.context("the source ended before its first frame")??);
+        }
+        formats.sort_by_key(TrackFormat::track);
+        Ok(formats)
+    }
+}
+
+/// One track's way into the queue.
+#[derive(Debug)]
+pub(crate) struct TrackFeed {
+    feed: Feed,
+    track: Track,
+    /// Video was lost, and no key frame has come since.
+    skipping: bool,
+    lost: Repeats,
+}
+
+impl TrackFeed {
+    /// Says what the track is.
+    pub(crate) fn announce(&self, format: TrackFormat) {
+        self.feed.announce(format);
+    }
+
+    /// Queues a frame, or loses it if there is no room.
+    pub(crate) fn send(&mut self, frame: EncodedFrame) {
+        self.skipping &= !frame.key;
+        if !self.skipping {
+            let event = SourceEvent::Frame(self.track, frame);
+            match self.feed.events.try_send(event) {
+                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => return,
+                Err(mpsc::error::TrySendError::Full(_)) => {
+                    self.skipping = self.track == Track::Video
+                }
+            }
+        }
+        if let Some(count) = self.lost.note(self.feed.clock.now()) {
+            log::warn!(track:? = self.track; "sending is too slow: {count} encoded frames were lost");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use protocol::time::Time;
+
+    fn frame(key: bool, media_us: u64) -> EncodedFrame {
+        EncodedFrame {
+            key,
+            capture: Time::ZERO,
+            media_us,
+            data: Bytes::new(),
+        }
+    }
+
+    fn drain(fed: &mut Fed) -> Vec<u64> {
+        std::iter::from_fn(|| match fed.events.try_recv() {
+            Ok(SourceEvent::Frame(_, frame)) => Some(frame.media_us),
+            _ => None,
+        })
+        .collect()
+    }
+
+    #[test]
+    fn video_that_finds_no_room_is_lost_up_to_the_next_key_frame() {
+        let (feed, mut fed) = Feed::new(Clock::start()).expect("a feed");
+        let mut video = feed.track(Track::Video);
+        (0..CAPACITY as u64).for_each(|n| video.send(frame(n == 0, n)));
+        assert_eq!(drain(&mut fed).len(), CAPACITY - 1);
+        [(false, 1), (true, 2), (false, 3)].map(|(key, at)| video.send(frame(key, at)));
+        assert_eq!(drain(&mut fed), [2, 3]);
+    }
+
+    #[test]
+    fn sound_that_finds_no_room_costs_only_itself() {
+        let (feed, mut fed) = Feed::new(Clock::start()).expect("a feed");
+        let mut audio = feed.track(Track::Audio);
+        (0..2 * CAPACITY as u64).for_each(|n| audio.send(frame(true, n)));
+        drain(&mut fed);
+        audio.send(frame(true, 7));
+        assert_eq!(drain(&mut fed), [7]);
+    }
+
+    #[tokio::test]
+    async fn the_end_is_told_even_when_the_queue_is_full_and_only_once() {
+        let (feed, mut fed) = Feed::new(Clock::start()).expect("a feed");
+        let mut audio = feed.track(Track::Audio);
+        (0..2 * CAPACITY as u64).for_each(|n| audio.send(frame(true, n)));
+        feed.finish(Err(anyhow::anyhow!("the camera is gone")));
+        feed.finish(Ok(()));
+        let mut last = None;
+        while let Ok(event) = fed.events.try_recv() {
+            last = Some(event);
+        }
+        let Some(SourceEvent::Failed(error)) = last else {
+            panic!("not the failure: {last:?}")
+        };
+        assert_eq!(error.to_string(), "the camera is gone");
+        assert_eq!(
+            fed.formats(1).await.expect_err("failed").to_string(),
+            "the camera is gone"
+        );
+    }
+}

@@ -1,0 +1,147 @@
+//! The seam: whatever a stream comes from, it gives the formats of its tracks and then their frames.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use protocol::media::{EncodedFrame, Track};
+use protocol::webm::TrackFormat;
+use tokio::sync::mpsc;
+
+use crate::capture::{alsa, v4l2};
+use crate::clock::Clock;
+use crate::config::{Microphone, SourceConfig, StreamConfig};
+use crate::feed::{Fed, Feed};
+use crate::stop::Stop;
+
+mod camera;
+mod file;
+mod test_picture;
+
+/// Time a source has to show its first frame of each track. Guess: a camera that wakes up takes two
+/// seconds, a board under load twice that.
+const START_LIMIT: Duration = Duration::from_secs(15);
+
+/// What a running source tells.
+#[derive(Debug)]
+pub enum SourceEvent {
+    /// The next frame of a track. Times of one track never decrease; tracks come as they come.
+    Frame(Track, EncodedFrame),
+    /// The file has been played to its end. Nothing follows.
+    Ended,
+    /// The source cannot go on. Nothing follows.
+    Failed(anyhow::Error),
+}
+
+/// A source that runs until dropped.
+#[derive(Debug)]
+pub struct Running {
+    /// The tracks, video first. Media times begin with 0 at the source's start.
+    pub tracks: Vec<TrackFormat>,
+    /// Frames, and at last the reason why no more come. Never fills memory: see `feed`.
+    pub frames: mpsc::Receiver<SourceEvent>,
+    threads: Threads,
+}
+
+impl Running {
+    /// Ends the source and waits until its devices are released. Dropping ends it too, without waiting.
+    pub async fn stop(mut self) {
+        self.threads.stop.set();
+        let handles = std::mem::take(&mut self.threads.handles);
+        let joined = tokio::task::spawn_blocking(move || {
+            handles.into_iter().for_each(|handle| drop(handle.join()));
+        });
+        let _ = joined.await;
+    }
+}
+
+/// Starts what a stream's configuration says. Returns when every track has shown what it is.
+pub async fn start(config: &StreamConfig, clock: Clock) -> anyhow::Result<Running> {
+    let (feed, mut fed) = Feed::new(clock)?;
+    let launched = {
+        let config = config.clone();
+        tokio::task::spawn_blocking(move || launch(&config, clock, &feed))
+            .await
+            .context("starting the source")?
+    };
+    let (threads, count) =
+        launched.with_context(|| format!("starting the stream {:?}", config.name))?;
+    let tracks = formats(&mut fed, count)
+        .await
+        .with_context(|| format!("starting the stream {:?}", config.name))?;
+    Ok(Running {
+        tracks,
+        frames: fed.events,
+        threads,
+    })
+}
+
+async fn formats(fed: &mut Fed, count: usize) -> anyhow::Result<Vec<TrackFormat>> {
+    tokio::time::timeout(START_LIMIT, fed.formats(count))
+        .await
+        .with_context(|| format!("no frame came within {} s", START_LIMIT.as_secs()))?
+}
+
+/// Starts a source's threads, and says how many tracks it has.
+fn launch(config: &StreamConfig, clock: Clock, feed: &Feed) -> anyhow::Result<(Threads, usize)> {
+    crate::elements::init()?;
+    match &config.source {
+        SourceConfig::Auto => match v4l2::first_camera() {
+            Some(camera) => {
+                let microphone = alsa::choose(&Microphone::Auto);
+                camera::launch(config, &camera.path, microphone, clock, feed)
+            }
+            None => {
+                log::info!(stream:% = config.name; "no camera found: sending the test picture");
+                test_picture::launch(config, clock, feed)
+            }
+        },
+        SourceConfig::Camera { device, microphone } => {
+            let path = v4l2::choose(device)?;
+            camera::launch(config, &path, alsa::choose(microphone), clock, feed)
+        }
+        SourceConfig::Test => test_picture::launch(config, clock, feed),
+        SourceConfig::File { path, repeat } => file::launch(path, *repeat, clock, feed),
+    }
+}
+
+/// A source's threads. Dropping tells them to end.
+#[derive(Debug)]
+struct Threads {
+    stop: Stop,
+    feed: Feed,
+    handles: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Threads {
+    fn new(feed: &Feed) -> Self {
+        Self {
+            stop: Stop::default(),
+            feed: feed.clone(),
+            handles: Vec::new(),
+        }
+    }
+
+    /// Runs `work` on a thread. The first thread that ends, ends the source, with its outcome.
+    fn spawn(
+        &mut self,
+        name: &str,
+        work: impl FnOnce(&Stop) -> anyhow::Result<()> + Send + 'static,
+    ) -> anyhow::Result<()> {
+        let (stop, feed) = (self.stop.clone(), self.feed.clone());
+        let run = move || {
+            let outcome = work(&stop);
+            feed.finish(outcome);
+            stop.set();
+        };
+        let thread = std::thread::Builder::new().name(name.into());
+        self.handles
+            .push(thread.spawn(run).context("starting a thread")?);
+        Ok(())
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.stop.set();
+    }
+}
