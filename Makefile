@@ -41,6 +41,7 @@ check: web/node_modules ## format, lints, documentation, JavaScript types, licen
 	@tools/deps.sh build rust wasm node check
 	@$(MAKE) web
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path protocol/fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
 	cd web && node_modules/.bin/tsc --project .

@@ -1,0 +1,31 @@
+#!/bin/bash
+# Feeds every parser with made-up input, each for some seconds; what breaks one stays in fuzz/artifacts.
+# usage: tools/fuzz.sh SECONDS [TARGET…]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+seconds=$1
+shift
+fuzz=protocol/fuzz
+host=$(tools/with-rust rustc -vV | sed -n 's/^host: //p')
+
+# What `cargo fuzz` does, without a nightly compiler: tell libFuzzer which branches an input took.
+# No address sanitizer: there is no unsafe code in `protocol`.
+RUSTC_BOOTSTRAP=1 RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 \
+  -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+  -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares" \
+  tools/with-rust cargo build --quiet --release --bins --manifest-path $fuzz/Cargo.toml \
+  --target "$host" --target-dir target/fuzz
+
+targets=("$@")
+[ $# -gt 0 ] || mapfile -t targets < <(cd $fuzz/fuzz_targets && basename -s .rs -- *.rs)
+for target in "${targets[@]}"; do
+  corpus=target/fuzz/corpus/$target
+  log=target/fuzz/$target.log
+  mkdir -p "$corpus" $fuzz/artifacts
+  seeds=()
+  [ ! -d "$fuzz/seeds/$target" ] || seeds=("$fuzz/seeds/$target")
+  "target/fuzz/$host/release/$target" -max_total_time="$seconds" -max_len=20000 -rss_limit_mb=1024 -timeout=5 \
+    -artifact_prefix="$fuzz/artifacts/$target-" -print_final_stats=1 "$corpus" "${seeds[@]}" 2>"$log" ||
+    { tail -n 40 "$log" >&2; echo "fuzz: $target is broken by the input named above" >&2; exit 1; }
+  echo "fuzz: $target took $(sed -n 's/^stat::number_of_executed_units: //p' "$log") inputs in $seconds s"
+done
