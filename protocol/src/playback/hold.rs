@@ -1,0 +1,123 @@
+//! How much media is kept ahead of the play head, and how the play head is kept there (design §8).
+
+use core::time::Duration;
+
+use crate::time::Time;
+
+/// Hold at the start. Measured: no stall in 50 s at 345–398 ms live latency; 200 ms stalls once.
+pub const START: Duration = Duration::from_millis(300);
+/// Hold at the least. Guess: between the two above.
+pub const LEAST: Duration = Duration::from_millis(250);
+/// Hold at the most. Guess: beyond a second it is not live.
+pub const MOST: Duration = Duration::from_millis(1000);
+/// Added after a stall. Measured with the rules below.
+const AFTER_STALL: Duration = Duration::from_millis(100);
+/// Taken off after each [`CLEAN`] without a stall.
+const AFTER_CLEAN: Duration = Duration::from_millis(25);
+const CLEAN: Duration = Duration::from_secs(60);
+/// Further ahead than hold by this, the play head jumps.
+const TOO_FAR: Duration = Duration::from_secs(1);
+/// Speeds that nobody hears. Measured.
+const FASTER: f32 = 1.05;
+const SLOWER: f32 = 0.97;
+
+/// The hold of one viewer.
+#[derive(Debug, Clone)]
+pub(super) struct Hold {
+    hold: Duration,
+    clean_since: Time,
+}
+
+/// What the play head is to do.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Advice {
+    Speed(f32),
+    /// Jump to where just the hold is ahead.
+    Jump,
+}
+
+impl Hold {
+    pub(super) const fn new(now: Time) -> Self {
+        Self {
+            hold: START,
+            clean_since: now,
+        }
+    }
+
+    pub(super) const fn get(&self) -> Duration {
+        self.hold
+    }
+
+    /// So little is ahead that it is worth waiting: below it the play head slows down, too.
+    pub(super) fn low(&self) -> Duration {
+        self.hold.mul_f32(0.6)
+    }
+
+    /// So much is ahead that the play head hurries.
+    pub(super) fn high(&self) -> Duration {
+        self.hold.mul_f32(1.15) + Duration::from_millis(20)
+    }
+
+    pub(super) fn stalled(&mut self, now: Time) {
+        self.hold = (self.hold + AFTER_STALL).min(MOST);
+        self.clean_since = now;
+    }
+
+    /// Takes off what a clean minute earns.
+    pub(super) fn time_passes(&mut self, now: Time) {
+        if now.since(self.clean_since) >= CLEAN {
+            self.hold = self.hold.saturating_sub(AFTER_CLEAN).max(LEAST);
+            self.clean_since = now;
+        }
+    }
+
+    pub(super) fn advise(&self, ahead: Duration) -> Advice {
+        if ahead > self.hold + TOO_FAR {
+            Advice::Jump
+        } else if ahead > self.high() {
+            Advice::Speed(FASTER)
+        } else if ahead < self.low() {
+            Advice::Speed(SLOWER)
+        } else {
+            Advice::Speed(1.0)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn the_play_head_hurries_above_the_hold_slows_below_and_jumps_far_beyond() {
+        let hold = Hold::new(Time::ZERO);
+        assert_eq!(hold.advise(ms(100)), Advice::Speed(0.97));
+        assert_eq!(hold.advise(ms(300)), Advice::Speed(1.0));
+        assert_eq!(hold.advise(ms(366)), Advice::Speed(1.05));
+        assert_eq!(hold.advise(ms(1301)), Advice::Jump);
+    }
+
+    #[test]
+    fn a_stall_adds_100_ms_up_to_a_second() {
+        let mut hold = Hold::new(Time::ZERO);
+        hold.stalled(Time::ZERO);
+        assert_eq!(hold.get(), ms(400));
+        (0..20).for_each(|_| hold.stalled(Time::ZERO));
+        assert_eq!(hold.get(), MOST);
+    }
+
+    #[test]
+    fn a_clean_minute_takes_off_25_ms_down_to_250() {
+        let mut hold = Hold::new(Time::ZERO);
+        let minutes = |n: u64, hold: &mut Hold| {
+            (0..=n * 60).for_each(|s| hold.time_passes(Time::from_millis(s * 1000)));
+            hold.get()
+        };
+        assert_eq!(minutes(1, &mut hold), ms(275));
+        assert_eq!(minutes(10, &mut hold), LEAST);
+    }
+}
