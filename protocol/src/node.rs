@@ -7,6 +7,8 @@
 mod links;
 mod session;
 mod streams;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

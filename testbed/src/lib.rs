@@ -1,1 +1,4 @@
+//! Sees all parts and is seen by none: the headless receiver, the simulator, and what the end-to-end tests and
+//! experiments share.
 
+pub mod viewer;

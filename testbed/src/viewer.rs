@@ -1,0 +1,124 @@
+//! The headless receiver: the browser's machines, natively, on a model of a media element.
+
+use std::time::Duration;
+
+use peer::{Clock, Handle, Snapshot};
+use protocol::id::StreamId;
+use protocol::node::{Event, Input};
+use protocol::playback::screen::Screen;
+use protocol::playback::{self, Stats};
+use protocol::viewer::Viewer;
+use tokio::sync::mpsc;
+
+/// How often the figures go into the node's reports.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+/// A headless receiver.
+pub struct Receiver {
+    node: Handle,
+    news: mpsc::Receiver<Event>,
+    clock: Clock,
+    wanted: String,
+    viewer: Option<Viewer>,
+    screen: Screen,
+    ended: bool,
+}
+
+/// How a receiver fares.
+#[derive(Debug, Clone)]
+pub struct Figures {
+    /// The stream, once it was found.
+    pub stream: Option<StreamId>,
+    /// The player's.
+    pub player: Option<Stats>,
+    /// The node's.
+    pub node: Snapshot,
+    /// The stream is over.
+    pub ended: bool,
+}
+
+impl Receiver {
+    /// A receiver that watches the stream called `wanted`, or the first there is if that is empty.
+    pub fn new(node: Handle, news: mpsc::Receiver<Event>, clock: Clock, wanted: String) -> Self {
+        let screen = Screen::new();
+        Self { node, news, clock, wanted, viewer: None, screen, ended: false }
+    }
+
+    /// Watches until told to stop, and says every `interval` how it goes.
+    pub async fn run(mut self, interval: Duration, mut tell: impl FnMut(Figures)) {
+        self.node.put(Input::ListStreams).await;
+        let mut report = tokio::time::interval(REPORT_EVERY.min(interval));
+        let mut said = tokio::time::Instant::now();
+        loop {
+            let look = tokio::time::sleep(playback::LOOK_EVERY);
+            tokio::select! {
+                event = self.news.recv() => match event {
+                    Some(event) => self.take(event).await,
+                    None => return,
+                },
+                () = look => self.look(),
+                _ = report.tick() => {
+                    self.report().await;
+                    if said.elapsed() >= interval {
+                        said = tokio::time::Instant::now();
+                        tell(self.figures().await);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn take(&mut self, event: Event) {
+        if let Event::Streams(streams) = &event
+            && self.viewer.is_none()
+        {
+            let found = streams.iter().find(|s| self.wanted.is_empty() || s.name == self.wanted);
+            if let Some(found) = found {
+                self.viewer = Some(Viewer::new(found.stream, self.clock.now()));
+                self.node.put(Input::Watch(found.stream)).await;
+            }
+        }
+        self.ended |= matches!(event, Event::Ended(_));
+        let mut out = Vec::new();
+        if let Some(viewer) = &mut self.viewer {
+            viewer.news(self.clock.now(), &event, &mut out);
+        }
+        self.carry_out(out);
+        self.look();
+    }
+
+    /// Shows the player its element.
+    fn look(&mut self) {
+        let now = self.clock.now();
+        let mut out = Vec::new();
+        if let Some(viewer) = &mut self.viewer {
+            viewer.handle(now, playback::Input::Element(self.screen.look(now)), &mut out);
+        }
+        self.carry_out(out);
+    }
+
+    fn carry_out(&mut self, mut out: Vec<playback::Output>) {
+        let now = self.clock.now();
+        while !out.is_empty() {
+            let told: Vec<_> = out.drain(..).filter_map(|output| self.screen.carry_out(now, &output)).collect();
+            let Some(viewer) = &mut self.viewer else { return };
+            told.into_iter().for_each(|input| viewer.handle(now, input, &mut out));
+        }
+    }
+
+    async fn report(&self) {
+        if let Some(viewer) = &self.viewer {
+            let report = viewer.report(self.clock.now());
+            self.node.put(Input::Viewing(viewer.stream(), report)).await;
+        }
+    }
+
+    async fn figures(&self) -> Figures {
+        Figures {
+            stream: self.viewer.as_ref().map(Viewer::stream),
+            player: self.viewer.as_ref().map(|v| v.stats(self.clock.now())),
+            node: self.node.snapshot().await.unwrap_or_default(),
+            ended: self.ended,
+        }
+    }
+}
