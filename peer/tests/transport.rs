@@ -1,114 +1,24 @@
 //! What every transport promises, on each of them.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use peer::transport::memory::Memory;
-use peer::transport::webrtc::{WebRtc, WebRtcConfig};
 use peer::transport::{
-    Channel, Connection, MAX_MESSAGE, Role, SEND_BUFFER, SendError, Transport, TransportError,
-    TransportEvent,
+    Channel, MAX_MESSAGE, Role, SendError, Transport, TransportError, TransportEvent,
 };
-use protocol::id::{Fingerprint, LinkId};
-use tokio::sync::mpsc;
 
-/// Events that one end of a test may leave unread. More than a set-up has, less than a flood.
-const QUEUE: usize = 32;
-
-fn webrtc() -> Arc<WebRtc> {
-    let localhost = Some(IpAddr::from(Ipv4Addr::LOCALHOST));
-    WebRtc::new(WebRtcConfig { bind: localhost, loopback: true, ..WebRtcConfig::default() })
-        .expect("a port of this machine")
-}
+mod ends;
+use ends::{End, connect, open, webrtc};
 
 /// Two transports of each kind.
 fn pairs() -> Vec<(Arc<dyn Transport>, Arc<dyn Transport>)> {
     let memory = Memory::network();
-    vec![(webrtc(), webrtc()), (memory.transport(), memory.transport())]
-}
-
-/// One end of a connection.
-struct End {
-    connection: Box<dyn Connection>,
-    events: mpsc::Receiver<(LinkId, TransportEvent)>,
-}
-
-impl End {
-    async fn next(&mut self) -> TransportEvent {
-        self.events.recv().await.expect("an event").1
-    }
-
-    /// The next message, or the end of the connection.
-    async fn message(&mut self) -> Result<(Channel, Bytes), String> {
-        loop {
-            match self.next().await {
-                TransportEvent::Message(channel, message) => return Ok((channel, message)),
-                TransportEvent::Closed(reason) => return Err(reason),
-                _ => {}
-            }
-        }
-    }
-
-    async fn closed(&mut self) -> String {
-        loop {
-            if let Err(reason) = self.message().await {
-                return reason;
-            }
-        }
-    }
-
-    /// Fills the channel until it takes no more, and says how many messages it took.
-    async fn fill(&self, message: &Bytes) -> usize {
-        let mut taken = 0;
-        loop {
-            match self.connection.try_send(Channel::Media, message).await {
-                Ok(()) => taken += 1,
-                Err(SendError::Full) => return taken,
-                Err(error) => panic!("{error}"),
-            }
-        }
-    }
-}
-
-async fn open(transport: &dyn Transport, link: u64, role: Role) -> Result<(End, String), TransportError> {
-    let (sender, mut events) = mpsc::channel(QUEUE);
-    let connection = transport.open(LinkId(link), role, sender).await?;
-    let (id, first) = events.recv().await.expect("an event");
-    assert_eq!(id, LinkId(link));
-    let TransportEvent::LocalDescription(sdp) = first else { panic!("{first:?} came first") };
-    assert_eq!(Fingerprint::from_sdp(&sdp), Some(transport.fingerprint()));
-    Ok((End { connection, events }, sdp))
-}
-
-/// Passes candidates across until both ends are open.
-async fn introduce(a: &mut End, b: &mut End) {
-    let mut open = (false, false);
-    while open != (true, true) {
-        tokio::select! {
-            event = a.next(), if !open.0 => open.0 = pass(event, &*b.connection).await,
-            event = b.next(), if !open.1 => open.1 = pass(event, &*a.connection).await,
-        }
-    }
-}
-
-async fn pass(event: TransportEvent, to: &dyn Connection) -> bool {
-    match event {
-        TransportEvent::LocalCandidate(candidate) => {
-            to.add_candidate(candidate).await.expect("a good candidate");
-            false
-        }
-        TransportEvent::Open => true,
-        other => panic!("{other:?} before the connection is open"),
-    }
-}
-
-async fn connect(a: &dyn Transport, b: &dyn Transport, link: u64) -> (End, End) {
-    let (mut offerer, offer) = open(a, link, Role::Offer).await.expect("an offer");
-    let (mut answerer, answer) = open(b, link, Role::Answer { offer }).await.expect("an answer");
-    offerer.connection.set_answer(answer).await.expect("a good answer");
-    introduce(&mut offerer, &mut answerer).await;
-    (offerer, answerer)
+    vec![
+        (webrtc(), webrtc()),
+        (memory.transport(), memory.transport()),
+    ]
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,10 +26,21 @@ async fn a_connection_carries_both_channels_both_ways() {
     for (a, b) in pairs() {
         let (mut offerer, mut answerer) = connect(&*a, &*b, 1).await;
         for channel in [Channel::Control, Channel::Media] {
-            let (there, back) = (Bytes::from_static(b"there"), Bytes::from(vec![7; MAX_MESSAGE]));
-            offerer.connection.try_send(channel, &there).await.expect("room");
+            let (there, back) = (
+                Bytes::from_static(b"there"),
+                Bytes::from(vec![7; MAX_MESSAGE]),
+            );
+            offerer
+                .connection
+                .try_send(channel, &there)
+                .await
+                .expect("room");
             assert_eq!(answerer.message().await, Ok((channel, there)));
-            answerer.connection.try_send(channel, &back).await.expect("room");
+            answerer
+                .connection
+                .try_send(channel, &back)
+                .await
+                .expect("room");
             assert_eq!(offerer.message().await, Ok((channel, back)));
         }
     }
@@ -130,10 +51,267 @@ async fn control_messages_arrive_in_the_order_they_were_sent() {
     for (a, b) in pairs() {
         let (offerer, mut answerer) = connect(&*a, &*b, 1).await;
         for i in 0..100_u8 {
-            offerer.connection.try_send(Channel::Control, &Bytes::from(vec![i])).await.expect("room");
+            offerer
+                .connection
+                .try_send(Channel::Control, &Bytes::from(vec![i]))
+                .await
+                .expect("room");
         }
         for i in 0..100_u8 {
-            assert_eq!(answerer.message().await, Ok((Channel::Control, Bytes::from(vec![i]))));
+            assert_eq!(
+                answerer.message().await,
+                Ok((Channel::Control, Bytes::from(vec![i])))
+            );
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_message_arrives() {
+    for (a, b) in pairs() {
+        let (offerer, mut answerer) = connect(&*a, &*b, 1).await;
+        offerer
+            .connection
+            .try_send(Channel::Media, &Bytes::new())
+            .await
+            .expect("room");
+        assert_eq!(answerer.message().await, Ok((Channel::Media, Bytes::new())));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_above_the_limit_is_refused_and_the_connection_lives_on() {
+    for (a, b) in pairs() {
+        let (offerer, mut answerer) = connect(&*a, &*b, 1).await;
+        let long = Bytes::from(vec![0; MAX_MESSAGE + 1]);
+        let refused = offerer.connection.try_send(Channel::Media, &long).await;
+        assert_eq!(refused, Err(SendError::TooLarge(MAX_MESSAGE + 1)));
+        offerer
+            .connection
+            .try_send(Channel::Media, &long.slice(1..))
+            .await
+            .expect("room");
+        assert_eq!(
+            answerer.message().await,
+            Ok((Channel::Media, long.slice(1..)))
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_buffer_answers_full_and_costs_other_connections_nothing() {
+    for (a, b) in pairs() {
+        let (offerer, mut slow) = connect(&*a, &*b, 1).await;
+        let (other, mut quick) = connect(&*a, &*b, 2).await;
+        let message = Bytes::from(vec![1; MAX_MESSAGE]);
+        let taken = offerer.fill(&message).await;
+
+        other
+            .connection
+            .try_send(Channel::Media, &message)
+            .await
+            .expect("room on the other");
+        assert_eq!(quick.message().await, Ok((Channel::Media, message.clone())));
+        for _ in 0..taken {
+            assert_eq!(slow.message().await, Ok((Channel::Media, message.clone())));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sender_waits_for_an_owner_that_does_not_read() {
+    for (a, b) in pairs() {
+        let (offerer, _unread) = connect(&*a, &*b, 1).await;
+        let message = Bytes::from(vec![1; MAX_MESSAGE]);
+        let (mut taken, mut idle) = (0, 0);
+        while idle < 10 {
+            let more = offerer.fill(&message).await;
+            (taken, idle) = (taken + more, if more == 0 { idle + 1 } else { 0 });
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert!(taken < 1024, "{taken} messages, 16 MiB, wait somewhere");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_hears_when_its_buffer_has_drained() {
+    for (a, b) in pairs() {
+        let (mut offerer, mut answerer) = connect(&*a, &*b, 1).await;
+        offerer.connection.set_low_water(100_000).await;
+        offerer.fill(&Bytes::from(vec![1; MAX_MESSAGE])).await;
+        tokio::spawn(async move { answerer.closed().await });
+        assert_eq!(offerer.next().await, TransportEvent::Drained);
+        assert!(offerer.connection.media_buffered().await <= 100_000);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_one_end_ends_the_other() {
+    for (a, b) in pairs() {
+        let (offerer, mut answerer) = connect(&*a, &*b, 1).await;
+        offerer.connection.close().await;
+        assert_eq!(answerer.closed().await, "closed by the other side");
+        assert_eq!(answerer.events.recv().await, None, "closed comes last");
+        let refused = answerer
+            .connection
+            .try_send(Channel::Media, &Bytes::new())
+            .await;
+        assert_eq!(refused, Err(SendError::Closed));
+
+        let (mut offerer, answerer) = connect(&*a, &*b, 2).await;
+        answerer.connection.close().await;
+        assert_eq!(offerer.closed().await, "closed by the other side");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dropping_one_end_ends_the_other() {
+    for (a, b) in pairs() {
+        let (offerer, mut answerer) = connect(&*a, &*b, 1).await;
+        drop(offerer);
+        assert_eq!(answerer.closed().await, "closed by the other side");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_who_stops_listening_closes_the_connection() {
+    for (a, b) in pairs() {
+        let (offerer, mut answerer) = connect(&*a, &*b, 1).await;
+        let End { connection, events } = offerer;
+        drop(events);
+        answerer
+            .connection
+            .try_send(Channel::Media, &Bytes::new())
+            .await
+            .expect("room");
+        assert_eq!(answerer.closed().await, "closed by the other side");
+        drop(connection);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_sent_before_the_connection_is_open() {
+    for (a, _) in pairs() {
+        let (offerer, _) = open(&*a, 1, Role::Offer).await.expect("an offer");
+        let refused = offerer
+            .connection
+            .try_send(Channel::Control, &Bytes::new())
+            .await;
+        assert_eq!(refused, Err(SendError::Closed));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_connections_between_the_same_two_transports_both_carry() {
+    for (a, b) in pairs() {
+        let (first, mut first_end) = connect(&*a, &*b, 1).await;
+        let (second, mut second_end) = connect(&*a, &*b, 2).await;
+        let (third, mut third_end) = connect(&*b, &*a, 3).await;
+        let message = |name: &'static str| (Channel::Media, Bytes::from_static(name.as_bytes()));
+        for (end, name) in [(&first, "first"), (&second, "second"), (&third, "third")] {
+            end.connection
+                .try_send(Channel::Media, &message(name).1)
+                .await
+                .expect("room");
+        }
+        assert_eq!(first_end.message().await, Ok(message("first")));
+        assert_eq!(second_end.message().await, Ok(message("second")));
+        assert_eq!(third_end.message().await, Ok(message("third")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn candidates_may_come_before_the_answer() {
+    for (a, b) in pairs() {
+        let (mut offerer, offer) = open(&*a, 1, Role::Offer).await.expect("an offer");
+        let (mut answerer, answer) = open(&*b, 1, Role::Answer { offer })
+            .await
+            .expect("an answer");
+        let TransportEvent::LocalCandidate(candidate) = answerer.next().await else {
+            panic!("a candidate follows the description")
+        };
+        offerer
+            .connection
+            .add_candidate(candidate)
+            .await
+            .expect("kept");
+        offerer
+            .connection
+            .add_candidate("null".to_owned())
+            .await
+            .expect("the end of them");
+        offerer
+            .connection
+            .set_answer(answer)
+            .await
+            .expect("a good answer");
+        while offerer.next().await != TransportEvent::Open {}
+        while answerer.next().await != TransportEvent::Open {}
+    }
+}
+
+/// What a confused or hostile peer may send in the place of a description.
+const GARBAGE: [&str; 8] = [
+    "",
+    "garbage",
+    "v=0\r\n",
+    "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n",
+    "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\n",
+    "v=0\r\nm=application 99999999999999999999 UDP/DTLS/SCTP webrtc-datachannel\r\n",
+    "m=\r\na=\r\n=\r\n",
+    "{\"type\":\"offer\"}",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_garbled_description_is_an_error() {
+    for (a, b) in pairs() {
+        for garbage in GARBAGE {
+            let answered = open(
+                &*b,
+                1,
+                Role::Answer {
+                    offer: garbage.to_owned(),
+                },
+            )
+            .await;
+            let error = answered
+                .err()
+                .unwrap_or_else(|| panic!("answered to {garbage:?}"));
+            assert!(
+                matches!(error, TransportError::Description(_)),
+                "{error} for {garbage:?}"
+            );
+
+            let (offerer, _) = open(&*a, 1, Role::Offer).await.expect("an offer");
+            let answered = offerer.connection.set_answer(garbage.to_owned()).await;
+            assert!(
+                matches!(answered, Err(TransportError::Description(_))),
+                "{garbage:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_garbled_candidate_is_an_error_and_the_connection_lives_on() {
+    for (a, b) in pairs() {
+        let (offerer, mut answerer) = connect(&*a, &*b, 1).await;
+        let candidate = |text: &str| format!(r#"{{"candidate":"{text}","sdpMLineIndex":0}}"#);
+        let huge = candidate(&"1".repeat(1 << 20));
+        let few = candidate("candidate:1 1 udp");
+        let bad = candidate("candidate:1 1 udp x 300.1.1.1 99999 typ host");
+        for garbage in ["", "{", "[]", "7", &few, &bad, &huge] {
+            let added = offerer.connection.add_candidate(garbage.to_owned()).await;
+            assert!(
+                matches!(added, Err(TransportError::Candidate(_))),
+                "{garbage:.40}: {added:?}"
+            );
+        }
+        offerer
+            .connection
+            .try_send(Channel::Control, &Bytes::new())
+            .await
+            .expect("room");
+        answerer.message().await.expect("still open");
     }
 }

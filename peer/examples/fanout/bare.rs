@@ -1,0 +1,117 @@
+//! The sender over the plain `webrtc` crate: a socket for each connection, its own runtime, its
+//! settings as they come.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::BytesMut;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use webrtc::data_channel::{DataChannel, DataChannelEvent};
+use webrtc::peer_connection::{
+    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceGatheringState,
+    RTCSessionDescription, SettingEngineBuilder,
+};
+
+use super::Plan;
+use super::measure::stream;
+use super::signalling::Signals;
+
+struct Handler {
+    gathered: mpsc::Sender<()>,
+    channels: mpsc::Sender<Arc<dyn DataChannel>>,
+}
+
+#[async_trait]
+impl PeerConnectionEventHandler for Handler {
+    async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
+        if state == RTCIceGatheringState::Complete {
+            let _ = self.gathered.try_send(());
+        }
+    }
+
+    async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {
+        let _ = self.channels.try_send(channel);
+    }
+}
+
+pub(crate) async fn send(plan: Plan) -> Result<(), String> {
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .map_err(|error| error.to_string())?;
+    println!(
+        "{}",
+        listener
+            .local_addr()
+            .map_err(|error| error.to_string())?
+            .port()
+    );
+    let mut children = Vec::new();
+    for _ in 0..plan.children {
+        let (stream, _) = listener.accept().await.map_err(|error| error.to_string())?;
+        children.push(
+            accept(&plan, Signals::new(stream))
+                .await
+                .map_err(|e| e.to_string())?,
+        );
+    }
+    stream(&plan, async |messages| {
+        for (_, media) in &children {
+            for message in messages {
+                let _ = media.send(BytesMut::from(&message[..])).await;
+            }
+        }
+    })
+    .await;
+    Ok(())
+}
+
+type Child = (Arc<dyn PeerConnection>, Arc<dyn DataChannel>);
+
+async fn accept(plan: &Plan, mut signals: Signals) -> Result<Child, webrtc::error::Error> {
+    let (gathered, mut is_gathered) = mpsc::channel(1);
+    let (channels, mut opened) = mpsc::channel(4);
+    let settings = SettingEngineBuilder::new()
+        .with_include_loopback_candidate(true)
+        .build();
+    let connection = PeerConnectionBuilder::new()
+        .with_setting_engine(settings)
+        .with_handler(Arc::new(Handler { gathered, channels }))
+        .with_udp_addrs(vec![format!("{}:0", plan.address)])
+        .build()
+        .await?;
+    let (_, offer) = signals.next().await.unwrap_or_default();
+    connection
+        .set_remote_description(RTCSessionDescription::offer(offer)?)
+        .await?;
+    let answer = connection.create_answer(None).await?;
+    connection.set_local_description(answer).await?;
+    let _ = is_gathered.recv().await;
+    let answer = connection.local_description().await.unwrap_or_default();
+    signals.tell("answer", &answer.sdp).await;
+    let media = loop {
+        tokio::select! {
+            Some((_, text)) = signals.next() => {
+                if let Ok(candidate) = serde_json::from_str(&text) {
+                    connection.add_ice_candidate(candidate).await?;
+                }
+            }
+            Some(channel) = opened.recv() => {
+                tokio::spawn(drain(Arc::clone(&channel)));
+                if channel.label().await? == "media" {
+                    break channel;
+                }
+            }
+        }
+    };
+    Ok((Arc::new(connection), media))
+}
+
+/// Nobody is interested, but a channel must be read.
+async fn drain(channel: Arc<dyn DataChannel>) {
+    while let Some(event) = channel.poll().await {
+        if matches!(event, DataChannelEvent::OnClose) {
+            return;
+        }
+    }
+}
