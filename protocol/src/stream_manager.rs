@@ -1,0 +1,323 @@
+//! The supervisor's machine: who is here, which streams there are, who feeds whom (paper §III.A, §III.C.1).
+//!
+//! Keeps a session for each socket, the register of streams, and a [`Forest`] that decides the topology; turns
+//! the forest's changes into orders to peers. What it knows of the topology is soft: after a restart it is
+//! relearned from what the peers say, and nobody who is well is moved.
+//!
+//! There is no socket here and no clock: `supervisor` carries texts in and out, and wall time is a
+//! [`ClockMap`] from the machine's own.
+
+mod bucket;
+mod deadlines;
+mod links;
+mod members;
+mod peers;
+mod relearn;
+mod streams;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use crate::id::{PeerId, StreamId};
+use crate::signal::{FromPeer, IceServer, Order, Refusal, ToPeer, Topology};
+use crate::time::{ClockMap, Time};
+use crate::topology::{Change, Forest};
+use deadlines::{Deadline, Deadlines};
+use peers::{Peer, Socket};
+use streams::Stream;
+
+/// Time a peer has to say who it is. Guess: ten round trips over a bad mobile link.
+pub const INTRODUCTION_LIMIT: Duration = Duration::from_secs(10);
+/// Silence after which a peer is gone: three of its heartbeats, one `TIME_REQUEST` each 2 s.
+pub const SILENCE_LIMIT: Duration = Duration::from_secs(6);
+/// A peer whose socket is closed keeps its places for this long. Guess: a reconnection, with one retry.
+pub const AWAY_GRACE: Duration = Duration::from_secs(5);
+/// A stream whose broadcaster is away ends after this. Guess: a board that reboots.
+pub const STREAM_GRACE: Duration = Duration::from_secs(60);
+/// A relay that feeds nobody leaves the stream after this. Guess: a viewer who reloads the page.
+pub const IDLE_GRACE: Duration = Duration::from_secs(10);
+/// A parent that was reported lost is avoided for this long. Guess: longer than noticing that it is gone.
+pub const SUSPICION: Duration = Duration::from_secs(10);
+/// How long a claimed parent may take to come back. Guess: peers reconnect within a few seconds.
+pub const CLAIM_GRACE: Duration = Duration::from_secs(10);
+/// After a start, claims are believed even beyond what the parent can feed, and joins of unknown streams held.
+pub const RELEARNING: Duration = STREAM_GRACE;
+/// A child that was moved has this long to settle at its new parent before the old one lets it go. Guess:
+/// setting up a link takes 1 s, on a bad day.
+pub const SETTLING: Duration = Duration::from_secs(5);
+/// Pause between announcements of a stream that differ only in its viewers, and between its clocks.
+const ANNOUNCE_PAUSE: Duration = Duration::from_secs(1);
+/// Pause between two tries to place those who wait.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// One WebSocket, by a number its carrier chose; never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SocketId(pub u64);
+
+/// Gives the ICE servers for one peer at one moment (supervisor's time, microseconds since 1970): the
+/// credentials of TURN servers run out.
+pub type IceServers = Box<dyn Fn(PeerId, i64) -> Vec<IceServer> + Send>;
+
+/// What the operator decides.
+pub struct Config {
+    /// Which run of the supervisor: its start, in seconds since 1970.
+    pub term: u64,
+    /// Program and version, for people.
+    pub software: String,
+    /// From the machine's time to the time of day.
+    pub wall: ClockMap,
+    /// STUN and TURN servers.
+    pub ice: IceServers,
+    /// The address under which peers on this host are seen from outside.
+    pub external_address: Option<String>,
+    /// For streams that do not ask for one.
+    pub topology: Topology,
+    /// What is too much.
+    pub limits: Limits,
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("term", &self.term)
+            .field("software", &self.software)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is too much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Peers connected at once.
+    pub peers: usize,
+    /// Streams at once.
+    pub streams: usize,
+    /// Streams of one broadcaster.
+    pub streams_per_broadcaster: usize,
+    /// Streams one peer may watch or relay.
+    pub places_per_peer: usize,
+    /// Messages a second from a receiver, in the long run; relays and broadcasters, who answer all their
+    /// children, may say ten times as much.
+    pub messages_per_s: u32,
+    /// Messages from a receiver at once.
+    pub message_burst: u32,
+}
+
+impl Default for Limits {
+    /// All guesses: ten thousand viewers are the aim, and setting up a link takes some twenty messages.
+    fn default() -> Self {
+        Self {
+            peers: 10_000,
+            streams: 1_000,
+            streams_per_broadcaster: 16,
+            places_per_peer: 64,
+            messages_per_s: 200,
+            message_burst: 400,
+        }
+    }
+}
+
+/// What happens.
+#[derive(Debug, Clone)]
+pub enum Input<'a> {
+    /// A socket is open.
+    Connected(SocketId),
+    /// A text came.
+    Text(SocketId, &'a str),
+    /// A text came and is parsed already: for simulators.
+    Said(SocketId, FromPeer),
+    /// A socket is closed.
+    Disconnected(SocketId),
+    /// Time has passed.
+    Tick,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// Say this.
+    Send(SocketId, ToPeer),
+    /// Say `PEER_REFUSED` with this, and close; no `Disconnected` is expected after it.
+    Close(SocketId, Refusal, String),
+}
+
+/// How large the tables are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Census {
+    /// Open sockets.
+    pub sockets: usize,
+    /// Peers, those away for a moment included.
+    pub peers: usize,
+    /// Streams.
+    pub streams: usize,
+    /// Places in streams, those of broadcasters included.
+    pub places: usize,
+    /// Deadlines set.
+    pub deadlines: usize,
+}
+
+/// The machine. See the module.
+#[derive(Debug)]
+pub struct StreamManager {
+    config: Config,
+    started: Time,
+    now: Time,
+    sequence: u64,
+    deadlines: Deadlines,
+    sockets: BTreeMap<SocketId, Socket>,
+    peers: BTreeMap<PeerId, Peer>,
+    listeners: BTreeSet<PeerId>,
+    streams: BTreeMap<StreamId, Stream>,
+    names: BTreeMap<String, StreamId>,
+    /// Joins of streams that are not back yet.
+    held: BTreeMap<StreamId, BTreeMap<PeerId, Option<PeerId>>>,
+    forest: Forest,
+    outbox: Vec<Output>,
+}
+
+impl StreamManager {
+    /// A supervisor that starts now.
+    pub fn new(config: Config, now: Time) -> Self {
+        Self {
+            config,
+            started: now,
+            now,
+            sequence: 0,
+            deadlines: Deadlines::default(),
+            sockets: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            listeners: BTreeSet::new(),
+            streams: BTreeMap::new(),
+            names: BTreeMap::new(),
+            held: BTreeMap::new(),
+            forest: Forest::default(),
+            outbox: Vec::new(),
+        }
+    }
+
+    /// Takes one step.
+    pub fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Vec<Output>) {
+        self.now = now.max(self.now);
+        while let Some(deadline) = self.deadlines.due(self.now) {
+            self.pass(deadline);
+        }
+        match input {
+            Input::Connected(socket) => self.connected(socket),
+            Input::Text(socket, text) => self.text(socket, text),
+            Input::Said(socket, message) => self.said(socket, message),
+            Input::Disconnected(socket) => self.disconnected(socket),
+            Input::Tick => {}
+        }
+        if !self.forest.hungry().is_empty() {
+            self.deadlines
+                .set_once(Deadline::Retry, self.now + RETRY_PAUSE);
+        }
+        out.append(&mut self.outbox);
+    }
+
+    /// When [`Self::handle`] is to be called at the latest.
+    pub fn next_wakeup(&self) -> Time {
+        self.deadlines.next()
+    }
+
+    /// How large the tables are.
+    pub fn census(&self) -> Census {
+        Census {
+            sockets: self.sockets.len(),
+            peers: self.peers.len(),
+            streams: self.streams.len(),
+            places: self.forest.size().1,
+            deadlines: self.deadlines.len(),
+        }
+    }
+
+    /// The trees, to look at.
+    pub const fn forest(&self) -> &Forest {
+        &self.forest
+    }
+
+    fn pass(&mut self, deadline: Deadline) {
+        match deadline {
+            Deadline::Silence(socket) => self.silent(socket),
+            Deadline::Gone(peer) => self.gone(peer),
+            Deadline::Suspect(peer) => self.refresh_standing(peer),
+            Deadline::Idle(stream, relay) => self.release_idle(stream, relay),
+            Deadline::Ended(stream) => self.end_stream(stream),
+            Deadline::Announce(stream) => self.announce(stream),
+            Deadline::Clock(stream) => self.tell_clock(stream),
+            Deadline::Claim(stream, peer) => self.claim_failed(stream, peer),
+            Deadline::Held(stream) => self.stream_stayed_away(stream),
+            Deadline::Drop(stream, parent, child) => self.drop_moved(stream, parent, child),
+            Deadline::Retry => self.change_forest(Forest::retry),
+        }
+    }
+
+    /// One message of a peer that is in.
+    fn heard(&mut self, peer: PeerId, message: FromPeer) {
+        use ToPeer::{LinkAnswer, LinkCandidate, LinkOffer, LinkRefused};
+        match message {
+            FromPeer::CollectPeerInfoResponse(_) => {
+                self.refuse_peer(
+                    peer,
+                    Refusal::BadMessage,
+                    "COLLECT_PEER_INFO_RESPONSE is said once",
+                );
+            }
+            FromPeer::RegisterStream(registration) => self.register(peer, registration),
+            FromPeer::StreamClock { stream, clock } => self.stream_clock(peer, stream, clock),
+            FromPeer::EndStream { stream } => self.end_own_stream(peer, stream),
+            FromPeer::ListStreams => self.list(peer),
+            FromPeer::Join { stream, parent } => self.join(peer, stream, parent),
+            FromPeer::Leave { stream } => self.leave(peer, stream),
+            FromPeer::ParentLost {
+                stream,
+                parent,
+                order,
+                ..
+            } => self.parent_lost(peer, stream, parent, order),
+            FromPeer::LinkOffer(description) => self.pass_on(peer, description, LinkOffer),
+            FromPeer::LinkAnswer(description) => self.pass_on(peer, description, LinkAnswer),
+            FromPeer::LinkCandidate(description) => self.pass_on(peer, description, LinkCandidate),
+            FromPeer::LinkRefused(description) => self.pass_on(peer, description, LinkRefused),
+            FromPeer::Report { stream, report } => self.report(peer, stream, report),
+            FromPeer::TimeRequest { sent_us } => {
+                let supervisor_us = self.wall_us();
+                self.send(
+                    peer,
+                    ToPeer::TimeResponse {
+                        sent_us,
+                        supervisor_us,
+                    },
+                );
+            }
+        }
+    }
+
+    /// Says something to a peer, if it is connected.
+    fn send(&mut self, peer: PeerId, message: ToPeer) {
+        if let Some(socket) = self.peers.get(&peer).and_then(|known| known.socket) {
+            self.outbox.push(Output::Send(socket, message));
+        }
+    }
+
+    fn next_order(&mut self) -> Order {
+        self.sequence += 1;
+        Order {
+            term: self.config.term,
+            sequence: self.sequence,
+        }
+    }
+
+    /// Supervisor's time of day, microseconds since 1970.
+    const fn wall_us(&self) -> i64 {
+        self.config.wall.to_supervisor_us(self.now)
+    }
+
+    /// Changes the topology, and tells those concerned.
+    fn change_forest(&mut self, change: impl FnOnce(&mut Forest, &mut Vec<Change>)) {
+        let mut changes = Vec::new();
+        change(&mut self.forest, &mut changes);
+        self.carry_out(changes);
+    }
+}

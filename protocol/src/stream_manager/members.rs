@@ -1,0 +1,245 @@
+//! Members of streams: they join, leave, lose their parents; and are told of every change of place.
+
+use crate::id::{PeerId, StreamId};
+use crate::signal::{Component, Order, Refusal, Report, ToPeer};
+use crate::topology::Change;
+
+use super::deadlines::Deadline;
+use super::peers::Place;
+use super::{CLAIM_GRACE, IDLE_GRACE, RELEARNING, SETTLING, StreamManager};
+
+impl StreamManager {
+    pub(super) fn join(&mut self, peer: PeerId, stream: StreamId, claim: Option<PeerId>) {
+        let Some(known) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        if known.info.component == Component::Broadcaster {
+            return self.refuse_stream(
+                peer,
+                stream,
+                Refusal::NotAllowed,
+                "a broadcaster does not watch",
+            );
+        }
+        if known.places.len() >= self.config.limits.places_per_peer
+            && !known.places.contains_key(&stream)
+        {
+            return self.refuse_stream(
+                peer,
+                stream,
+                Refusal::TooMany,
+                "too many streams for one peer",
+            );
+        }
+        if !self.streams.contains_key(&stream) {
+            return self.hold(peer, stream, claim);
+        }
+        known.places.entry(stream).or_insert_with(Place::default);
+        if self.forest.contains(stream, peer) {
+            return self.join_again(peer, stream, claim);
+        }
+        match claim.filter(|&parent| self.is_believable(stream, parent)) {
+            Some(parent) => self.adopt(peer, stream, parent),
+            None => self.change_forest(|forest, out| forest.join(stream, peer, out)),
+        }
+        self.note_viewers(stream);
+    }
+
+    /// After a start everybody says where he is, and is believed. Later a claim is granted if it is no burden.
+    fn is_believable(&self, stream: StreamId, parent: PeerId) -> bool {
+        self.now < self.started + RELEARNING || self.forest.can_take(stream, parent)
+    }
+
+    /// The peer says that `parent` feeds it: that is left as it is, or waits for the parent to come.
+    fn adopt(&mut self, peer: PeerId, stream: StreamId, parent: PeerId) {
+        let mut adopted = false;
+        self.change_forest(|forest, out| adopted = forest.claim(stream, peer, parent, out));
+        if !adopted {
+            self.deadlines
+                .set(Deadline::Claim(stream, peer), self.now + CLAIM_GRACE);
+        } else if let Some(child) = self
+            .neighbour(peer)
+            .filter(|_| self.now >= self.started + RELEARNING)
+        {
+            // The parent may have been told to drop it in the meantime.
+            self.deadlines.clear(Deadline::Drop(stream, parent, peer));
+            self.send(parent, ToPeer::ExpectChild { stream, child });
+        }
+        self.send_clock(peer, stream);
+    }
+
+    /// A member asks once more: its socket was away, or it knows of no parent. It is told its place again,
+    /// unless that is where it says it is.
+    fn join_again(&mut self, peer: PeerId, stream: StreamId, claim: Option<PeerId>) {
+        let parent = self.forest.parent(stream, peer);
+        let floats = parent.is_none() && self.deadlines.is_set(Deadline::Claim(stream, peer));
+        if claim.is_none() || (parent != claim && !floats) {
+            self.tell_place(stream, peer, parent, None);
+        }
+    }
+
+    pub(super) fn leave(&mut self, peer: PeerId, stream: StreamId) {
+        self.dismiss(peer, stream);
+        self.forget_place(peer, stream);
+        self.change_forest(|forest, out| forest.leave(stream, peer, out));
+        self.note_viewers(stream);
+    }
+
+    /// A peer's parent is told that it will not be back, and what was planned for it is dropped.
+    pub(super) fn dismiss(&mut self, peer: PeerId, stream: StreamId) {
+        if let Some(parent) = self.forest.parent(stream, peer) {
+            self.send(
+                parent,
+                ToPeer::DropChild {
+                    stream,
+                    child: peer,
+                },
+            );
+        }
+        self.deadlines.clear(Deadline::Claim(stream, peer));
+        self.deadlines.clear(Deadline::Idle(stream, peer));
+        self.forget_held(peer, stream);
+    }
+
+    pub(super) fn forget_place(&mut self, peer: PeerId, stream: StreamId) {
+        self.deadlines.clear(Deadline::Claim(stream, peer));
+        self.deadlines.clear(Deadline::Idle(stream, peer));
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.places.remove(&stream);
+        }
+    }
+
+    /// A child has lost its parent. It gets another one at once; the old one is avoided for a while, and, if its
+    /// socket is closed as well, gone for everybody.
+    pub(super) fn parent_lost(
+        &mut self,
+        peer: PeerId,
+        stream: StreamId,
+        parent: PeerId,
+        order: Order,
+    ) {
+        let Some(place) = self
+            .peers
+            .get(&peer)
+            .and_then(|known| known.places.get(&stream))
+        else {
+            return;
+        };
+        let stale = place.order.is_some_and(|newest| order < newest);
+        if stale || self.forest.parent(stream, peer) != Some(parent) {
+            return;
+        }
+        let broadcasts = self
+            .streams
+            .get(&stream)
+            .is_some_and(|known| known.broadcaster == parent);
+        match self.is_connected(parent) {
+            // Its stream waits for it; so do its children.
+            false if broadcasts => self.change_forest(|forest, out| forest.park(stream, peer, out)),
+            false => self.gone(parent),
+            true => {
+                self.send(
+                    parent,
+                    ToPeer::DropChild {
+                        stream,
+                        child: peer,
+                    },
+                );
+                self.suspect(parent);
+                self.change_forest(|forest, out| forest.complain(stream, peer, out));
+            }
+        }
+    }
+
+    pub(super) fn report(&mut self, peer: PeerId, stream: StreamId, report: Report) {
+        if let Some(place) = self
+            .peers
+            .get_mut(&peer)
+            .and_then(|known| known.places.get_mut(&stream))
+        {
+            place.report = Some(report);
+        }
+    }
+
+    /// Tells the peers concerned what has changed.
+    pub(super) fn carry_out(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                Change::Placed {
+                    stream,
+                    peer,
+                    parent,
+                    left,
+                } => self.tell_place(stream, peer, parent, left),
+                Change::Idle { stream, relay } => {
+                    self.deadlines
+                        .set(Deadline::Idle(stream, relay), self.now + IDLE_GRACE);
+                }
+            }
+        }
+    }
+
+    fn tell_place(
+        &mut self,
+        stream: StreamId,
+        peer: PeerId,
+        parent: Option<PeerId>,
+        left: Option<PeerId>,
+    ) {
+        let Some(child) = self.neighbour(peer) else {
+            return;
+        };
+        let parent = parent.and_then(|parent| self.neighbour(parent));
+        let order = self.next_order();
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known
+                .places
+                .entry(stream)
+                .or_insert_with(Place::default)
+                .order = Some(order);
+        }
+        self.deadlines.clear(Deadline::Claim(stream, peer));
+        // The parent first: the child's offer must find it ready.
+        if let Some(parent) = parent {
+            self.deadlines
+                .clear(Deadline::Drop(stream, parent.peer, peer));
+            self.send(parent.peer, ToPeer::ExpectChild { stream, child });
+        }
+        self.send(
+            peer,
+            ToPeer::Placement {
+                stream,
+                order,
+                parent,
+            },
+        );
+        self.send_clock(peer, stream);
+        if let Some(left) = left {
+            self.deadlines
+                .set(Deadline::Drop(stream, left, peer), self.now + SETTLING);
+        }
+    }
+
+    fn send_clock(&mut self, peer: PeerId, stream: StreamId) {
+        if let Some(clock) = self.streams.get(&stream).and_then(|known| known.clock) {
+            self.send(peer, ToPeer::StreamClock { stream, clock });
+        }
+    }
+
+    /// A child has had time to settle at its new parent: the old one lets it go.
+    pub(super) fn drop_moved(&mut self, stream: StreamId, old: PeerId, child: PeerId) {
+        if self.forest.parent(stream, child) != Some(old) {
+            self.send(old, ToPeer::DropChild { stream, child });
+        }
+    }
+
+    /// A relay that still feeds nobody leaves the stream.
+    pub(super) fn release_idle(&mut self, stream: StreamId, relay: PeerId) {
+        if self.forest.has_children(stream, relay) || !self.forest.contains(stream, relay) {
+            return;
+        }
+        self.leave(relay, stream);
+        let order = self.next_order();
+        self.send(relay, ToPeer::Release { stream, order });
+    }
+}

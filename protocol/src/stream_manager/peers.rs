@@ -1,0 +1,303 @@
+//! Sessions: a peer says who it is, is heard from, goes silent, comes back.
+
+use std::collections::BTreeMap;
+
+use crate::id::{PeerId, StreamId};
+use crate::signal::{
+    Component, FromPeer, Neighbour, Order, PeerInfo, Refusal, Report, ToPeer, VERSIONS,
+};
+use crate::time::Time;
+use crate::topology::{Standing, Traits};
+
+use super::bucket::Bucket;
+use super::deadlines::Deadline;
+use super::{
+    AWAY_GRACE, INTRODUCTION_LIMIT, Output, SILENCE_LIMIT, SUSPICION, SocketId, StreamManager,
+};
+
+/// How much more a relay or a broadcaster may say than a receiver. Guess: it answers 64 children at once.
+const HUB_FACTOR: u32 = 10;
+
+/// A socket that says nothing for this part of the limit may be dead: its peer may come back by another one.
+const DOUBTFUL: std::time::Duration = SILENCE_LIMIT.checked_div(2).expect("two is not zero");
+
+/// An open socket.
+#[derive(Debug)]
+pub(super) struct Socket {
+    /// Who it turned out to be.
+    peer: Option<PeerId>,
+    bucket: Bucket,
+    heard: Time,
+}
+
+/// A peer that was let in, and is connected or was a moment ago.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) info: PeerInfo,
+    pub(super) socket: Option<SocketId>,
+    /// The streams it watches or relays.
+    pub(super) places: BTreeMap<StreamId, Place>,
+}
+
+/// A peer's part in one stream.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    /// The newest order it was given; none if its place was adopted.
+    pub(super) order: Option<Order>,
+    /// How it fared last.
+    pub(super) report: Option<Report>,
+}
+
+impl StreamManager {
+    pub(super) fn connected(&mut self, socket: SocketId) {
+        if self.sockets.len() >= self.config.limits.peers {
+            let words = format!("there are {} peers here already", self.sockets.len());
+            return self
+                .outbox
+                .push(Output::Close(socket, Refusal::TooMany, words));
+        }
+        let limits = &self.config.limits;
+        let bucket = Bucket::new(self.now, limits.messages_per_s, limits.message_burst);
+        self.sockets.insert(
+            socket,
+            Socket {
+                peer: None,
+                bucket,
+                heard: self.now,
+            },
+        );
+        self.deadlines
+            .set(Deadline::Silence(socket), self.now + INTRODUCTION_LIMIT);
+        let software = self.config.software.clone();
+        self.outbox.push(Output::Send(
+            socket,
+            ToPeer::CollectPeerInfoRequest {
+                versions: VERSIONS,
+                software,
+            },
+        ));
+    }
+
+    pub(super) fn text(&mut self, socket: SocketId, text: &str) {
+        match FromPeer::parse(text) {
+            Ok(message) => self.said(socket, message),
+            Err(error) => self.refuse(socket, Refusal::BadMessage, &error.to_string()),
+        }
+    }
+
+    pub(super) fn said(&mut self, id: SocketId, message: FromPeer) {
+        let Some(socket) = self.sockets.get_mut(&id) else {
+            return;
+        };
+        if !socket.bucket.take(self.now) {
+            return self.refuse(id, Refusal::TooMany, "too many messages at once");
+        }
+        socket.heard = self.now;
+        match (socket.peer, message) {
+            (None, FromPeer::CollectPeerInfoResponse(info)) => self.introduced(id, info),
+            (None, _) => {
+                self.refuse(
+                    id,
+                    Refusal::BadMessage,
+                    "the first message must be COLLECT_PEER_INFO_RESPONSE",
+                );
+            }
+            (Some(peer), message) => {
+                self.deadlines
+                    .set(Deadline::Silence(id), self.now + SILENCE_LIMIT);
+                self.heard(peer, message);
+            }
+        }
+    }
+
+    /// The peer has said who it is: it is let in, or refused.
+    fn introduced(&mut self, socket: SocketId, info: PeerInfo) {
+        let Some(version) = VERSIONS.common(info.versions) else {
+            let words = format!(
+                "this supervisor speaks versions {} to {}, {} speaks {} to {}",
+                VERSIONS.min, VERSIONS.max, info.software, info.versions.min, info.versions.max
+            );
+            return self.refuse(socket, Refusal::Version, &words);
+        };
+        if !self.may_use_its_id(&info) {
+            let words = format!("another peer is here under the id {}", info.peer);
+            return self.refuse(socket, Refusal::PeerIdInUse, &words);
+        }
+        self.let_in(socket, info, version);
+    }
+
+    /// A PeerID belongs to one process. The same one may come back when its old socket is closed, or as good as.
+    fn may_use_its_id(&self, info: &PeerInfo) -> bool {
+        let Some(known) = self.peers.get(&info.peer) else {
+            return true;
+        };
+        let same =
+            known.info.fingerprint == info.fingerprint && known.info.component == info.component;
+        let old = known.socket.and_then(|old| self.sockets.get(&old));
+        same && old.is_none_or(|old| self.now.since(old.heard) >= DOUBTFUL)
+    }
+
+    fn let_in(&mut self, socket: SocketId, info: PeerInfo, version: u16) {
+        let peer = info.peer;
+        let traits = Traits {
+            component: info.component,
+            relays: info.relays,
+            uplink_kbps: info.uplink_kbps,
+        };
+        if let Some(session) = self.sockets.get_mut(&socket) {
+            session.peer = Some(peer);
+            if info.component != Component::Receiver {
+                session.bucket.widen(HUB_FACTOR);
+            }
+        }
+        match self.peers.get_mut(&peer) {
+            Some(known) => {
+                known.info = info;
+                let old = known.socket.replace(socket);
+                self.replace_socket(old);
+            }
+            None => {
+                self.peers.insert(
+                    peer,
+                    Peer {
+                        info,
+                        socket: Some(socket),
+                        places: BTreeMap::new(),
+                    },
+                );
+            }
+        }
+        self.deadlines.clear(Deadline::Gone(peer));
+        self.deadlines
+            .set(Deadline::Silence(socket), self.now + SILENCE_LIMIT);
+        self.welcome(peer, version);
+        self.change_forest(|forest, out| forest.add_peer(peer, traits, out));
+        self.refresh_standing(peer);
+    }
+
+    fn welcome(&mut self, peer: PeerId, version: u16) {
+        let supervisor_us = self.wall_us();
+        let message = ToPeer::PeerAccepted {
+            version,
+            ice_servers: (self.config.ice)(peer, supervisor_us),
+            external_address: self.config.external_address.clone(),
+            supervisor_us,
+        };
+        self.send(peer, message);
+    }
+
+    fn replace_socket(&mut self, old: Option<SocketId>) {
+        let Some(old) = old else { return };
+        self.forget_socket(old);
+        let words = "the peer has come back by another socket".to_owned();
+        self.outbox
+            .push(Output::Close(old, Refusal::PeerIdInUse, words));
+    }
+
+    /// Closes a socket for what was said on it; its peer is gone at once.
+    pub(super) fn refuse(&mut self, socket: SocketId, refusal: Refusal, words: &str) {
+        let Some(peer) = self.forget_socket(socket) else {
+            return;
+        };
+        self.outbox
+            .push(Output::Close(socket, refusal, words.to_owned()));
+        if let Some(peer) = peer.filter(|peer| {
+            self.peers
+                .get(peer)
+                .is_some_and(|known| known.socket == Some(socket))
+        }) {
+            self.gone(peer);
+        }
+    }
+
+    pub(super) fn refuse_peer(&mut self, peer: PeerId, refusal: Refusal, words: &str) {
+        if let Some(socket) = self.peers.get(&peer).and_then(|known| known.socket) {
+            self.refuse(socket, refusal, words);
+        }
+    }
+
+    pub(super) fn silent(&mut self, socket: SocketId) {
+        let words = match self.sockets.get(&socket).and_then(|s| s.peer) {
+            Some(_) => format!("nothing was heard for {} s", SILENCE_LIMIT.as_secs()),
+            None => format!(
+                "no COLLECT_PEER_INFO_RESPONSE within {} s",
+                INTRODUCTION_LIMIT.as_secs()
+            ),
+        };
+        self.refuse(socket, Refusal::TooSlow, &words);
+    }
+
+    pub(super) fn disconnected(&mut self, socket: SocketId) {
+        let Some(Some(peer)) = self.forget_socket(socket) else {
+            return;
+        };
+        let Some(known) = self
+            .peers
+            .get_mut(&peer)
+            .filter(|known| known.socket == Some(socket))
+        else {
+            return;
+        };
+        known.socket = None;
+        self.deadlines
+            .set(Deadline::Gone(peer), self.now + AWAY_GRACE);
+        self.refresh_standing(peer);
+        self.broadcaster_away(peer);
+    }
+
+    fn forget_socket(&mut self, socket: SocketId) -> Option<Option<PeerId>> {
+        self.deadlines.clear(Deadline::Silence(socket));
+        Some(self.sockets.remove(&socket)?.peer)
+    }
+
+    /// A peer is gone from everywhere.
+    pub(super) fn gone(&mut self, peer: PeerId) {
+        let Some(known) = self.peers.remove(&peer) else {
+            return;
+        };
+        self.listeners.remove(&peer);
+        self.deadlines.clear(Deadline::Gone(peer));
+        self.deadlines.clear(Deadline::Suspect(peer));
+        for &stream in known.places.keys() {
+            self.dismiss(peer, stream);
+        }
+        self.change_forest(|forest, out| forest.remove_peer(peer, out));
+        for &stream in known.places.keys() {
+            self.note_viewers(stream);
+        }
+        self.broadcaster_away(peer);
+    }
+
+    /// A child has lost this peer: it is avoided for a while.
+    pub(super) fn suspect(&mut self, peer: PeerId) {
+        self.deadlines
+            .set(Deadline::Suspect(peer), self.now + SUSPICION);
+        self.refresh_standing(peer);
+    }
+
+    /// Tells the topology whether the peer is to be given children.
+    pub(super) fn refresh_standing(&mut self, peer: PeerId) {
+        let standing = match self.is_connected(peer) {
+            false => Standing::Away,
+            true if self.deadlines.is_set(Deadline::Suspect(peer)) => Standing::Suspect,
+            true => Standing::Open,
+        };
+        self.change_forest(|forest, out| forest.set_standing(peer, standing, out));
+    }
+
+    pub(super) fn is_connected(&self, peer: PeerId) -> bool {
+        self.peers
+            .get(&peer)
+            .is_some_and(|known| known.socket.is_some())
+    }
+
+    /// A peer, as others are introduced to it.
+    pub(super) fn neighbour(&self, peer: PeerId) -> Option<Neighbour> {
+        let info = &self.peers.get(&peer)?.info;
+        Some(Neighbour {
+            peer,
+            component: info.component,
+            fingerprint: info.fingerprint,
+        })
+    }
+}

@@ -1,0 +1,340 @@
+//! The register of streams: offered, announced, away, ended.
+
+use crate::id::{Fingerprint, PeerId, StreamId};
+use crate::media::MAX_TRACKS;
+use crate::signal::{Component, Refusal, Registration, StreamInfo, ToPeer};
+use crate::time::{ClockMap, Time};
+
+use super::deadlines::Deadline;
+use super::{ANNOUNCE_PAUSE, STREAM_GRACE, StreamManager};
+
+/// Streams in one `STREAMS`: 40 KB, below the longest text. The others are announced one by one.
+const LISTED_AT_ONCE: usize = 100;
+/// 2020-01-01, seconds since 1970. Epochs count seconds from then, so that a supervisor which has forgotten
+/// the last one still issues a greater one; 32 bits last until 2156.
+const EPOCHS_BEGIN: i64 = 1_577_836_800;
+
+/// A registered stream.
+#[derive(Debug)]
+pub(super) struct Stream {
+    info: StreamInfo,
+    /// The stream is bound to whoever shows this certificate.
+    owner: Fingerprint,
+    pub(super) broadcaster: PeerId,
+    epoch: u32,
+    pub(super) clock: Option<ClockMap>,
+    clock_told: Time,
+}
+
+impl Stream {
+    /// Whether its broadcaster is connected.
+    pub(super) const fn is_live(&self) -> bool {
+        self.info.live
+    }
+}
+
+impl StreamManager {
+    pub(super) fn register(&mut self, peer: PeerId, offer: Registration) {
+        if let Err((refusal, words)) = self.check(peer, &offer) {
+            return self.send(
+                peer,
+                ToPeer::StreamRefused {
+                    stream: offer.stream,
+                    refusal,
+                    words,
+                },
+            );
+        }
+        let stream = offer.stream;
+        let epoch = self.next_epoch(stream, offer.running_epoch);
+        if self.streams.contains_key(&stream) {
+            self.resume(peer, offer, epoch);
+        } else {
+            self.open(peer, offer, epoch);
+        }
+        self.deadlines.clear(Deadline::Ended(stream));
+        self.send(peer, ToPeer::StreamRegistered { stream, epoch });
+        self.announce(stream);
+        self.release_held(stream);
+    }
+
+    fn check(&self, peer: PeerId, offer: &Registration) -> Result<(), (Refusal, String)> {
+        let refused = |refusal, words: &str| Err((refusal, words.to_owned()));
+        let Some(info) = self.peers.get(&peer).map(|known| &known.info) else {
+            return refused(Refusal::NotAllowed, "unknown peer");
+        };
+        let name = offer.name.trim();
+        match self.streams.get(&offer.stream) {
+            _ if info.component != Component::Broadcaster => {
+                refused(Refusal::NotAllowed, "only a broadcaster offers streams")
+            }
+            _ if name.is_empty() || name.contains(char::is_control) => refused(
+                Refusal::NotAllowed,
+                "a stream needs a name, of letters and not of control characters",
+            ),
+            _ if offer.tracks.is_empty() || offer.tracks.len() > MAX_TRACKS => refused(
+                Refusal::NotAllowed,
+                &format!("a stream has 1 to {MAX_TRACKS} tracks"),
+            ),
+            _ if self
+                .names
+                .get(name)
+                .is_some_and(|&taken| taken != offer.stream) =>
+            {
+                refused(
+                    Refusal::StreamTaken,
+                    &format!("another stream is called {name:?} already"),
+                )
+            }
+            Some(known) if known.owner != info.fingerprint => refused(
+                Refusal::StreamTaken,
+                "this stream belongs to another broadcaster",
+            ),
+            Some(_) => Ok(()),
+            None => self.check_number(peer),
+        }
+    }
+
+    fn check_number(&self, peer: PeerId) -> Result<(), (Refusal, String)> {
+        let limits = &self.config.limits;
+        let own = self.forest.streams_of(peer).count();
+        if own >= limits.streams_per_broadcaster || self.streams.len() >= limits.streams {
+            let words = format!(
+                "a broadcaster may have {} streams, a supervisor {}",
+                limits.streams_per_broadcaster, limits.streams
+            );
+            return Err((Refusal::TooMany, words));
+        }
+        Ok(())
+    }
+
+    /// The epoch that runs goes on, unless a later one was issued since.
+    fn next_epoch(&self, stream: StreamId, running: Option<u32>) -> u32 {
+        let last = self.streams.get(&stream).map_or(0, |known| known.epoch);
+        let seconds = self.wall_us() / 1_000_000 - EPOCHS_BEGIN;
+        let fresh = u32::try_from(seconds)
+            .unwrap_or(0)
+            .max(last.saturating_add(1));
+        // An epoch that nobody can have issued yet is not believed: the next one would have no number left.
+        running
+            .filter(|&running| running >= last && running <= fresh)
+            .unwrap_or(fresh)
+    }
+
+    fn open(&mut self, peer: PeerId, offer: Registration, epoch: u32) {
+        let stream = offer.stream;
+        let kind = offer.topology.unwrap_or(self.config.topology);
+        let Some(owner) = self.peers.get(&peer).map(|known| known.info.fingerprint) else {
+            return;
+        };
+        self.forest.add_stream(stream, kind, offer.kbps, peer);
+        self.names.insert(offer.name.trim().to_owned(), stream);
+        let known = Stream {
+            info: info_of(offer),
+            owner,
+            broadcaster: peer,
+            epoch,
+            clock: None,
+            clock_told: Time::ZERO,
+        };
+        self.streams.insert(stream, known);
+    }
+
+    /// The broadcaster is back, perhaps under another PeerID: then its children are given that one as parent.
+    fn resume(&mut self, peer: PeerId, offer: Registration, epoch: u32) {
+        let stream = offer.stream;
+        let Some(known) = self.streams.get_mut(&stream) else {
+            return;
+        };
+        self.names.remove(&known.info.name);
+        self.names.insert(offer.name.trim().to_owned(), stream);
+        self.forest.set_rate(stream, offer.kbps);
+        if known.epoch != epoch {
+            known.clock = None;
+        }
+        (known.info, known.epoch, known.broadcaster) = (info_of(offer), epoch, peer);
+        self.change_forest(|forest, out| forest.replace_root(stream, peer, out));
+    }
+
+    /// A broadcaster's socket is closed: its streams go on without it for a while.
+    pub(super) fn broadcaster_away(&mut self, peer: PeerId) {
+        let own = self.forest.streams_of(peer).filter(|stream| {
+            self.streams
+                .get(stream)
+                .is_some_and(|known| known.broadcaster == peer && known.is_live())
+        });
+        for stream in own.collect::<Vec<_>>() {
+            if let Some(known) = self.streams.get_mut(&stream) {
+                known.info.live = false;
+            }
+            self.deadlines
+                .set(Deadline::Ended(stream), self.now + STREAM_GRACE);
+            self.announce(stream);
+        }
+    }
+
+    pub(super) fn end_own_stream(&mut self, peer: PeerId, stream: StreamId) {
+        match self.streams.get(&stream) {
+            Some(known) if known.broadcaster == peer => self.end_stream(stream),
+            _ => self.refuse_stream(
+                peer,
+                stream,
+                Refusal::NotAllowed,
+                "only its broadcaster ends a stream",
+            ),
+        }
+    }
+
+    /// A stream is gone for good: those who list streams and those who were in it are told.
+    pub(super) fn end_stream(&mut self, stream: StreamId) {
+        let Some(known) = self.streams.remove(&stream) else {
+            return;
+        };
+        self.names.remove(&known.info.name);
+        for deadline in [
+            Deadline::Ended(stream),
+            Deadline::Announce(stream),
+            Deadline::Clock(stream),
+        ] {
+            self.deadlines.clear(deadline);
+        }
+        let mut told = self.listeners.clone();
+        let mut members = Vec::new();
+        self.change_forest(|forest, out| members = forest.end_stream(stream, out));
+        for &member in &members {
+            self.forget_place(member, stream);
+        }
+        told.extend(
+            members
+                .into_iter()
+                .filter(|&member| member != known.broadcaster),
+        );
+        for peer in told {
+            self.send(peer, ToPeer::StreamEnded { stream });
+        }
+    }
+
+    pub(super) fn list(&mut self, peer: PeerId) {
+        self.listeners.insert(peer);
+        let mut infos: Vec<_> = self
+            .streams
+            .keys()
+            .filter_map(|&stream| self.info(stream))
+            .collect();
+        let others = infos.split_off(infos.len().min(LISTED_AT_ONCE));
+        self.send(peer, ToPeer::Streams { streams: infos });
+        for info in others {
+            self.send(peer, ToPeer::StreamAnnounced { info });
+        }
+    }
+
+    fn info(&self, stream: StreamId) -> Option<StreamInfo> {
+        Some(StreamInfo {
+            viewers: self.forest.viewers(stream),
+            ..self.streams.get(&stream)?.info.clone()
+        })
+    }
+
+    /// Tells everybody who listens how the stream is now.
+    pub(super) fn announce(&mut self, stream: StreamId) {
+        let Some(info) = self.info(stream) else {
+            return;
+        };
+        self.deadlines.clear(Deadline::Announce(stream));
+        if let Some(known) = self.streams.get_mut(&stream) {
+            known.info.viewers = info.viewers;
+        }
+        for peer in self.listeners.clone() {
+            self.send(peer, ToPeer::StreamAnnounced { info: info.clone() });
+        }
+    }
+
+    /// The viewers may have changed in number: announced soon, with what else changes until then.
+    pub(super) fn note_viewers(&mut self, stream: StreamId) {
+        let Some(known) = self.streams.get(&stream) else {
+            return;
+        };
+        if known.info.viewers != self.forest.viewers(stream) {
+            self.deadlines
+                .set_once(Deadline::Announce(stream), self.now + ANNOUNCE_PAUSE);
+        }
+    }
+
+    pub(super) fn stream_clock(&mut self, peer: PeerId, stream: StreamId, clock: ClockMap) {
+        let now = self.now;
+        let Some(known) = self
+            .streams
+            .get_mut(&stream)
+            .filter(|known| known.broadcaster == peer)
+        else {
+            return self.refuse_stream(
+                peer,
+                stream,
+                Refusal::NotAllowed,
+                "only its broadcaster sets a stream's clock",
+            );
+        };
+        let next = if known.clock.is_some() {
+            known.clock_told + ANNOUNCE_PAUSE
+        } else {
+            now
+        };
+        known.clock = Some(clock);
+        if next <= now {
+            self.tell_clock(stream);
+        } else {
+            self.deadlines.set_once(Deadline::Clock(stream), next);
+        }
+    }
+
+    pub(super) fn tell_clock(&mut self, stream: StreamId) {
+        let Some(known) = self.streams.get_mut(&stream) else {
+            return;
+        };
+        let Some(clock) = known.clock else { return };
+        known.clock_told = self.now;
+        let broadcaster = known.broadcaster;
+        let members: Vec<_> = self
+            .forest
+            .graph(stream)
+            .into_iter()
+            .flat_map(|graph| graph.iter())
+            .collect();
+        let members: Vec<_> = members
+            .into_iter()
+            .map(|(peer, _)| peer)
+            .filter(|&peer| peer != broadcaster)
+            .collect();
+        for peer in members {
+            self.send(peer, ToPeer::StreamClock { stream, clock });
+        }
+    }
+
+    pub(super) fn refuse_stream(
+        &mut self,
+        peer: PeerId,
+        stream: StreamId,
+        refusal: Refusal,
+        words: &str,
+    ) {
+        self.send(
+            peer,
+            ToPeer::StreamRefused {
+                stream,
+                refusal,
+                words: words.to_owned(),
+            },
+        );
+    }
+}
+
+fn info_of(offer: Registration) -> StreamInfo {
+    StreamInfo {
+        stream: offer.stream,
+        name: offer.name.trim().to_owned(),
+        tracks: offer.tracks,
+        kbps: offer.kbps,
+        live: true,
+        viewers: 0,
+    }
+}

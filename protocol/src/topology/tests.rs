@@ -1,0 +1,360 @@
+//! What each placement does, sentence by sentence.
+
+use super::*;
+
+const RATE: u32 = 1000;
+
+fn id(n: u16) -> PeerId {
+    let mut bytes = [0; 16];
+    bytes[..2].copy_from_slice(&n.to_be_bytes());
+    PeerId::from_bytes(bytes)
+}
+
+fn stream(n: u8) -> StreamId {
+    StreamId::from_bytes([n; 16])
+}
+
+/// One stream, number 0, whose broadcaster is peer 0.
+struct Town {
+    forest: Forest,
+    changes: Vec<Change>,
+}
+
+impl Town {
+    fn new(kind: Topology, broadcaster_feeds: u32) -> Self {
+        let mut town = Self {
+            forest: Forest::default(),
+            changes: Vec::new(),
+        };
+        town.peer(0, Component::Broadcaster, broadcaster_feeds);
+        town.forest.add_stream(stream(0), kind, RATE, id(0));
+        town
+    }
+
+    /// A peer that can feed `feeds` children of one stream.
+    fn peer(&mut self, n: u16, component: Component, feeds: u32) {
+        let traits = Traits {
+            component,
+            relays: feeds > 0,
+            uplink_kbps: feeds * RATE,
+        };
+        self.forest.add_peer(id(n), traits, &mut self.changes);
+    }
+
+    fn viewer(&mut self, n: u16, feeds: u32) {
+        self.peer(n, Component::Receiver, feeds);
+        self.changes.clear();
+        self.forest.join(stream(0), id(n), &mut self.changes);
+    }
+
+    fn leaves(&mut self, n: u16) {
+        self.changes.clear();
+        self.forest.leave(stream(0), id(n), &mut self.changes);
+    }
+
+    fn complains(&mut self, n: u16) {
+        self.changes.clear();
+        let parent = self
+            .forest
+            .parent(stream(0), id(n))
+            .expect("who complains has a parent");
+        self.forest
+            .set_standing(parent, Standing::Suspect, &mut self.changes);
+        self.forest.complain(stream(0), id(n), &mut self.changes);
+    }
+
+    fn parent(&self, n: u16) -> Option<u16> {
+        self.forest.parent(stream(0), id(n)).map(number)
+    }
+
+    fn depth(&self, n: u16) -> Option<usize> {
+        self.forest
+            .graph(stream(0))
+            .and_then(|graph| graph.depth(id(n)))
+    }
+
+    /// Who was told to take which parent, in order.
+    fn told(&self) -> Vec<(u16, Option<u16>)> {
+        let placed = |change: &Change| match *change {
+            Change::Placed { peer, parent, .. } => Some((number(peer), parent.map(number))),
+            Change::Idle { .. } => None,
+        };
+        self.changes.iter().filter_map(placed).collect()
+    }
+}
+
+fn number(peer: PeerId) -> u16 {
+    u16::from_be_bytes([peer.as_bytes()[0], peer.as_bytes()[1]])
+}
+
+const LIST: Topology = Topology::LinkedList;
+const BINARY: Topology = Topology::Tree { arity: 2 };
+const RELAY_FIRST: Topology = Topology::RelayFirst;
+
+#[test]
+fn a_linked_list_chains_viewers_in_order_of_arrival() {
+    let mut town = Town::new(LIST, 100);
+    (1..=4).for_each(|n| town.viewer(n, 9));
+    assert_eq!(
+        [1, 2, 3, 4].map(|n| town.parent(n)),
+        [Some(0), Some(1), Some(2), Some(3)]
+    );
+}
+
+#[test]
+fn a_viewer_that_leaves_a_linked_list_moves_only_the_next_one() {
+    let mut town = Town::new(LIST, 100);
+    (1..=4).for_each(|n| town.viewer(n, 9));
+    town.leaves(2);
+    assert_eq!(town.told(), [(3, Some(1))]);
+    assert_eq!(town.parent(4), Some(3));
+}
+
+#[test]
+fn a_viewer_that_cannot_relay_stays_the_last_of_a_linked_list() {
+    let mut town = Town::new(LIST, 100);
+    town.viewer(1, 0);
+    town.viewer(2, 9);
+    assert_eq!(town.told(), [(2, Some(0)), (1, Some(2))]);
+}
+
+#[test]
+fn a_lost_parent_in_a_linked_list_goes_to_the_end() {
+    let mut town = Town::new(LIST, 100);
+    (1..=4).for_each(|n| town.viewer(n, 9));
+    town.complains(3);
+    assert_eq!(town.told(), [(3, Some(1)), (2, Some(4))]);
+    assert!(town.changes.contains(&Change::Placed {
+        stream: stream(0),
+        peer: id(2),
+        parent: Some(id(4)),
+        left: Some(id(1)),
+    }));
+}
+
+#[test]
+fn a_binary_tree_of_depth_n_holds_2_to_the_n_plus_1_minus_1_peers() {
+    let mut town = Town::new(BINARY, 100);
+    (1..=62).for_each(|n| town.viewer(n, 9));
+    let at = |depth| (0..=62).filter(|&n| town.depth(n) == Some(depth)).count();
+    assert_eq!([0, 1, 2, 3, 4, 5].map(at), [1, 2, 4, 8, 16, 32]);
+}
+
+#[test]
+fn a_binary_tree_stays_complete_when_a_peer_in_its_middle_leaves() {
+    let mut town = Town::new(BINARY, 100);
+    (1..=30).for_each(|n| town.viewer(n, 9));
+    town.leaves(2);
+    assert_eq!(
+        town.told().len(),
+        3,
+        "the last one, and the two children it takes over: {:?}",
+        town.told()
+    );
+    let at = |depth| {
+        (0..=30)
+            .filter(|&n| n != 2 && town.depth(n) == Some(depth))
+            .count()
+    };
+    assert_eq!([0, 1, 2, 3, 4].map(at), [1, 2, 4, 8, 15]);
+}
+
+#[test]
+fn a_viewer_that_can_relay_is_put_above_one_that_cannot_when_all_is_full() {
+    let mut town = Town::new(BINARY, 100);
+    town.viewer(1, 0);
+    town.viewer(2, 0);
+    town.viewer(3, 0);
+    assert_eq!(town.told(), [(3, None)], "nothing fits");
+    town.viewer(4, 2);
+    assert_eq!(town.told(), [(4, Some(0)), (1, Some(4)), (3, Some(4))]);
+}
+
+#[test]
+fn the_first_viewer_of_a_stream_pulls_a_relay_in_above_itself() {
+    let mut town = Town::new(RELAY_FIRST, 2);
+    town.peer(50, Component::Relay, 10);
+    town.viewer(1, 3);
+    assert_eq!(town.told(), [(50, Some(0)), (1, Some(50))]);
+}
+
+#[test]
+fn viewers_go_below_viewers_only_when_the_relays_are_full() {
+    let mut town = Town::new(RELAY_FIRST, 2);
+    town.peer(50, Component::Relay, 2);
+    town.peer(51, Component::Relay, 1);
+    (1..=4).for_each(|n| town.viewer(n, 3));
+    assert_eq!(
+        [1, 2, 3].map(|n| town.parent(n)),
+        [Some(50), Some(50), Some(51)]
+    );
+    assert_eq!(town.parent(4), Some(1));
+}
+
+#[test]
+fn without_any_relay_viewers_go_to_the_broadcaster_first() {
+    let mut town = Town::new(RELAY_FIRST, 1);
+    town.viewer(1, 3);
+    town.viewer(2, 3);
+    assert_eq!([1, 2].map(|n| town.parent(n)), [Some(0), Some(1)]);
+}
+
+#[test]
+fn a_viewer_at_the_broadcaster_makes_room_for_a_relay_that_came_later() {
+    let mut town = Town::new(RELAY_FIRST, 1);
+    town.viewer(1, 0);
+    town.peer(50, Component::Relay, 10);
+    town.viewer(2, 0);
+    assert_eq!(town.told(), [(50, Some(0)), (1, Some(50)), (2, Some(50))]);
+}
+
+#[test]
+fn a_relay_that_arrives_feeds_those_who_wait() {
+    let mut town = Town::new(RELAY_FIRST, 1);
+    town.viewer(1, 0);
+    town.viewer(2, 0);
+    assert_eq!(town.told(), [(2, None)]);
+    town.changes.clear();
+    town.peer(50, Component::Relay, 10);
+    assert_eq!(town.told(), [(50, Some(0)), (1, Some(50)), (2, Some(50))]);
+}
+
+#[test]
+fn the_uplink_of_a_relay_is_shared_by_all_streams() {
+    let mut town = Town::new(RELAY_FIRST, 4);
+    town.forest
+        .add_stream(stream(1), RELAY_FIRST, 2 * RATE, id(0));
+    town.peer(50, Component::Relay, 3);
+    town.viewer(1, 0);
+    town.viewer(2, 0);
+    town.forest.join(stream(1), id(1), &mut town.changes);
+    assert_eq!(
+        town.forest.parent(stream(1), id(1)),
+        Some(id(0)),
+        "the relay has 1000 kbit/s left of 3000"
+    );
+    town.leaves(2);
+    town.forest.leave(stream(1), id(1), &mut town.changes);
+    town.forest.join(stream(1), id(1), &mut town.changes);
+    assert_eq!(town.forest.parent(stream(1), id(1)), Some(id(50)));
+}
+
+#[test]
+fn a_relay_whose_last_child_leaves_is_reported_idle() {
+    let mut town = Town::new(RELAY_FIRST, 2);
+    town.peer(50, Component::Relay, 10);
+    town.viewer(1, 0);
+    town.viewer(2, 0);
+    town.leaves(1);
+    assert_eq!(town.changes, []);
+    town.leaves(2);
+    assert_eq!(
+        town.changes,
+        [Change::Idle {
+            stream: stream(0),
+            relay: id(50)
+        }]
+    );
+}
+
+#[test]
+fn children_of_a_relay_that_is_gone_move_to_another_relay() {
+    let mut town = Town::new(RELAY_FIRST, 2);
+    town.peer(50, Component::Relay, 10);
+    town.viewer(1, 0);
+    town.viewer(2, 0);
+    town.peer(51, Component::Relay, 9);
+    town.changes.clear();
+    town.forest.remove_peer(id(50), &mut town.changes);
+    assert_eq!(town.told(), [(51, Some(0)), (1, Some(51)), (2, Some(51))]);
+}
+
+#[test]
+fn a_suspect_relay_is_chosen_only_when_there_is_no_other_place() {
+    let mut town = Town::new(RELAY_FIRST, 2);
+    town.peer(50, Component::Relay, 10);
+    town.viewer(1, 0);
+    town.complains(1);
+    assert_eq!(town.told(), [(1, Some(0))], "the broadcaster has room");
+    town.viewer(2, 0);
+    assert_eq!(
+        town.told(),
+        [(2, Some(50))],
+        "the broadcaster is full, the suspect is better than nothing"
+    );
+}
+
+#[test]
+fn nobody_is_placed_at_a_peer_that_cannot_be_told() {
+    let mut town = Town::new(LIST, 100);
+    town.viewer(1, 9);
+    town.forest
+        .set_standing(id(1), Standing::Away, &mut town.changes);
+    town.viewer(2, 9);
+    assert_eq!(town.told(), [(2, None)]);
+    town.changes.clear();
+    town.forest
+        .set_standing(id(1), Standing::Open, &mut town.changes);
+    assert_eq!(town.told(), [(2, Some(1))]);
+}
+
+#[test]
+fn a_claimed_parent_is_taken_at_its_word_when_it_comes() {
+    let mut town = Town::new(RELAY_FIRST, 2);
+    town.peer(50, Component::Relay, 10);
+    town.peer(1, Component::Receiver, 0);
+    town.changes.clear();
+    assert!(
+        !town
+            .forest
+            .claim(stream(0), id(1), id(50), &mut town.changes)
+    );
+    assert!(
+        town.forest
+            .claim(stream(0), id(50), id(0), &mut town.changes)
+    );
+    assert_eq!([1, 50].map(|n| town.parent(n)), [Some(50), Some(0)]);
+    assert_eq!(town.told(), [], "nobody who is well is moved");
+}
+
+#[test]
+fn a_claim_whose_parent_never_comes_ends_in_a_place_like_any_other() {
+    let mut town = Town::new(RELAY_FIRST, 2);
+    town.peer(1, Component::Receiver, 0);
+    town.forest
+        .claim(stream(0), id(1), id(50), &mut town.changes);
+    town.forest
+        .expire_claim(stream(0), id(1), &mut town.changes);
+    assert_eq!(town.told(), [(1, Some(0))]);
+}
+
+#[test]
+fn claims_that_run_in_a_circle_are_not_believed() {
+    let mut town = Town::new(RELAY_FIRST, 2);
+    town.peer(1, Component::Receiver, 3);
+    town.peer(2, Component::Receiver, 3);
+    town.forest
+        .claim(stream(0), id(1), id(2), &mut town.changes);
+    assert!(
+        !town
+            .forest
+            .claim(stream(0), id(2), id(1), &mut town.changes)
+    );
+    assert_eq!([1, 2].map(|n| town.parent(n)), [Some(2), Some(0)]);
+}
+
+#[test]
+fn a_broadcaster_that_comes_back_under_another_name_takes_its_children_over() {
+    let mut town = Town::new(BINARY, 100);
+    (1..=6).for_each(|n| town.viewer(n, 9));
+    town.changes.clear();
+    town.forest.remove_peer(id(0), &mut town.changes);
+    town.forest.park(stream(0), id(2), &mut town.changes);
+    town.peer(99, Component::Broadcaster, 100);
+    town.changes.clear();
+    town.forest
+        .replace_root(stream(0), id(99), &mut town.changes);
+    assert_eq!(town.told(), [(1, Some(99)), (2, Some(99))]);
+    assert_eq!(town.depth(6), Some(2));
+    assert_eq!(town.forest.size(), (7, 7), "nothing is left of the old one");
+}

@@ -1,0 +1,222 @@
+//! One stream's graph, with the indexes that placement asks.
+//!
+//! The indexes hold only *attached* vertices, those that the broadcaster reaches: so nobody can ever be placed
+//! below himself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::id::PeerId;
+use crate::signal::{Component, Topology};
+
+use super::graph::Graph;
+use super::peers::{Peer, Standing};
+use super::placement::{self, Rank, Ranked, Spot};
+
+/// How many open slots are looked at for one that is not below a suspect. Guess: suspects are few.
+const LOOK_AT: usize = 16;
+
+#[derive(Debug, Clone)]
+pub(super) struct Tree {
+    pub(super) kind: Topology,
+    pub(super) kbps: u32,
+    pub(super) graph: Graph,
+    /// How far below the broadcaster each attached vertex ranks. In a linked list all rank alike, so that a
+    /// peer that leaves in its middle does not cost a walk to its end.
+    pub(super) levels: BTreeMap<PeerId, u32>,
+    /// Who has room for another child.
+    open: Ranked,
+    /// Trees: who can take the place of a peer that leaves: deepest, without children.
+    fillers: Ranked,
+    /// Relay-first: receivers, who make room for a relay.
+    yielding: Ranked,
+    /// Who can feed nobody, and goes below somebody who can when all is full.
+    dead_ends: Ranked,
+    /// Who has no place, in order of arrival.
+    pub(super) waiting: BTreeSet<(u64, PeerId)>,
+    /// Parents that are not here yet, and who says to be fed by them.
+    claims: BTreeSet<(PeerId, PeerId)>,
+    /// The same, the other way round.
+    claimed: BTreeMap<PeerId, PeerId>,
+    /// Receivers.
+    pub(super) viewers: u32,
+}
+
+impl Tree {
+    pub(super) fn new(kind: Topology, kbps: u32, graph: Graph) -> Self {
+        Self {
+            kind,
+            kbps: kbps.max(1),
+            levels: BTreeMap::from([(graph.root(), 0)]),
+            graph,
+            open: Ranked::default(),
+            fillers: Ranked::default(),
+            yielding: Ranked::default(),
+            dead_ends: Ranked::default(),
+            waiting: BTreeSet::new(),
+            claims: BTreeSet::new(),
+            claimed: BTreeMap::new(),
+            viewers: 0,
+        }
+    }
+
+    /// The level a child of `parent` has.
+    pub(super) fn level_below(&self, parent: PeerId) -> Option<u32> {
+        let level = *self.levels.get(&parent)?;
+        Some(if self.kind == Topology::LinkedList {
+            0
+        } else {
+            level + 1
+        })
+    }
+
+    /// Whether `peer` could be given one more child now.
+    pub(super) fn has_room(&self, id: PeerId, peer: &Peer) -> bool {
+        let allowed = self
+            .graph
+            .get(id)
+            .is_none_or(super::graph::Vertex::takes_another);
+        allowed && peer.left_kbps() >= u64::from(self.kbps)
+    }
+
+    /// Brings the indexes up to date with what is known of one vertex.
+    pub(super) fn refresh(&mut self, id: PeerId, peer: &Peer, relays: bool) {
+        let rank = self.rank(id, peer, relays);
+        let here = peer.standing != Standing::Away;
+        let room = here && self.has_room(id, peer);
+        let member = id != self.graph.root();
+        let receiver = peer.traits.component == Component::Receiver;
+        let leaf = self.graph.get(id).is_some_and(|v| v.children().is_empty());
+        let can_feed = peer.can_feed(self.kbps);
+        let by_level = matches!(self.kind, Topology::Tree { .. });
+        let fills = by_level && leaf && room && peer.standing == Standing::Open;
+
+        self.open.set(id, rank.filter(|_| room));
+        self.fillers.set(id, rank.filter(|_| member && fills));
+        self.yielding.set(
+            id,
+            rank.filter(|_| member && receiver && self.kind == Topology::RelayFirst),
+        );
+        self.dead_ends.set(id, rank.filter(|_| member && !can_feed));
+    }
+
+    fn rank(&self, id: PeerId, peer: &Peer, relays: bool) -> Option<Rank> {
+        let level = *self.levels.get(&id)?;
+        let vertex = self.graph.get(id)?;
+        Some(placement::rank(
+            self.kind,
+            vertex,
+            level,
+            peer.standing,
+            relays,
+        ))
+    }
+
+    /// Takes a vertex out of every index.
+    pub(super) fn forget(&mut self, id: PeerId) {
+        self.levels.remove(&id);
+        for index in [
+            &mut self.open,
+            &mut self.fillers,
+            &mut self.yielding,
+            &mut self.dead_ends,
+        ] {
+            index.set(id, None);
+        }
+    }
+
+    /// `peer` waits no more.
+    pub(super) fn stop_waiting(&mut self, peer: PeerId) {
+        if let Some(vertex) = self.graph.get(peer) {
+            self.waiting.remove(&(vertex.arrival(), peer));
+        }
+    }
+
+    /// Remembers that `child` says to be fed by `parent`, who is not here yet.
+    pub(super) fn keep_claim(&mut self, child: PeerId, parent: PeerId) {
+        self.drop_claim(child);
+        self.claims.insert((parent, child));
+        self.claimed.insert(child, parent);
+    }
+
+    /// Forgets what `child` said.
+    pub(super) fn drop_claim(&mut self, child: PeerId) {
+        if let Some(parent) = self.claimed.remove(&child) {
+            self.claims.remove(&(parent, child));
+        }
+    }
+
+    /// Who says to be fed by `parent`; asked once, when the parent comes.
+    pub(super) fn take_claims_on(&mut self, parent: PeerId) -> Vec<PeerId> {
+        let least = PeerId::from_bytes([0; 16]);
+        let claims = self
+            .claims
+            .range((parent, least)..)
+            .take_while(|&&(on, _)| on == parent);
+        let children: Vec<_> = claims.map(|&(_, child)| child).collect();
+        for &child in &children {
+            self.drop_claim(child);
+        }
+        children
+    }
+
+    /// The best open slot, and its rank; one that is not below a suspect if there is one near.
+    pub(super) fn slot(&self, suspect: impl Fn(PeerId) -> bool) -> Option<(Rank, PeerId)> {
+        let mut near = self.open.iter().take(LOOK_AT);
+        let sound = near.find(|&(_, at)| {
+            self.kind == Topology::LinkedList || !self.graph.path(at).any(&suspect)
+        });
+        sound.or_else(|| self.open.iter().next())
+    }
+
+    /// The best place for a relay: a slot at the broadcaster or at a relay, or, if it is `able` to hold that one
+    /// as well, the place of a receiver there.
+    pub(super) fn relay_spot(&self, able: bool, sound: impl Fn(PeerId) -> bool) -> Option<Spot> {
+        let root = self.graph.root();
+        if self.open.contains(root) && sound(root) {
+            return Some(Spot::Under(root));
+        }
+        let at_relay = self
+            .open
+            .iter()
+            .find(|&(rank, at)| self.is_relay(at) && rank.class == placement::BEST);
+        let at_relay = at_relay.filter(|&(_, at)| sound(at));
+        let receiver = self
+            .yielding
+            .iter()
+            .take(LOOK_AT)
+            .find(|&(_, at)| able && self.can_yield(at, &sound));
+        match (at_relay, receiver) {
+            (Some((slot, parent)), Some((place, _))) if slot.level < place.level => {
+                Some(Spot::Under(parent))
+            }
+            (_, Some((_, receiver))) => Some(Spot::Instead(receiver)),
+            (Some((_, parent)), None) => Some(Spot::Under(parent)),
+            (None, None) => None,
+        }
+    }
+
+    fn can_yield(&self, receiver: PeerId, sound: impl Fn(PeerId) -> bool) -> bool {
+        let parent = self.graph.parent(receiver);
+        parent.is_some_and(|at| sound(at) && (at == self.graph.root() || self.is_relay(at)))
+    }
+
+    fn is_relay(&self, at: PeerId) -> bool {
+        self.graph
+            .get(at)
+            .is_some_and(|v| v.component() == Component::Relay)
+    }
+
+    /// Who can feed nobody, and so should stand below somebody who can.
+    pub(super) fn dead_end(&self, sound: impl Fn(PeerId) -> bool) -> Option<PeerId> {
+        let mut near = self.dead_ends.iter().take(LOOK_AT);
+        let found = near.find(|&(_, at)| self.graph.parent(at).is_some_and(&sound));
+        found.map(|(_, at)| at)
+    }
+
+    /// Who can take the place of `leaver`: the last of the deepest level.
+    pub(super) fn filler(&self, leaver: PeerId) -> Option<PeerId> {
+        let level = *self.levels.get(&leaver)?;
+        let (rank, last) = self.fillers.iter().rev().find(|&(_, at)| at != leaver)?;
+        (rank.level > level).then_some(last)
+    }
+}

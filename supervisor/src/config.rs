@@ -1,0 +1,266 @@
+//! The configuration file of the supervisor. Documented in `supervisor.example.toml`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use protocol::signal::Topology;
+use protocol::stream_manager;
+use serde::Deserialize;
+
+/// What the operator decides. Can only be made by parsing, so one that exists is a valid one.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Where pages and peers are served.
+    #[serde(default = "default_listen")]
+    pub(crate) listen: SocketAddr,
+    /// Where identities and enrolments are kept.
+    #[expect(dead_code, reason = "nothing is durable until peers are enrolled")]
+    #[serde(default = "default_state_dir")]
+    pub(crate) state_dir: PathBuf,
+    /// The address under which peers on this host are seen from outside.
+    pub(crate) external_address: Option<IpAddr>,
+    /// How peers find their addresses.
+    #[serde(default)]
+    pub(crate) stun: Stun,
+    /// How peers reach each other that cannot directly.
+    pub(crate) turn: Option<Turn>,
+    /// How a stream's peers are arranged when its broadcaster does not say.
+    #[serde(default)]
+    pub(crate) default_topology: TopologyChoice,
+    /// What is too much.
+    #[serde(default)]
+    pub(crate) limits: Limits,
+}
+
+fn default_listen() -> SocketAddr {
+    SocketAddr::from(([0, 0, 0, 0], 8080))
+}
+
+fn default_state_dir() -> PathBuf {
+    "/var/lib/supervisor".into()
+}
+
+/// STUN servers.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Stun {
+    /// `stun:host:port` each.
+    #[serde(default)]
+    pub(crate) urls: Vec<StunUrl>,
+}
+
+/// TURN servers that share a secret with the supervisor.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "RawTurn")]
+pub(crate) struct Turn {
+    /// `turn:host:port?transport=udp` each.
+    pub(crate) urls: Vec<String>,
+    /// Where the secret is.
+    pub(crate) secret: Secret,
+    /// Credentials run out after this, seconds.
+    pub(crate) lifetime_s: u32,
+}
+
+/// A TURN server's shared secret, or the file that holds it.
+#[derive(Clone)]
+pub(crate) enum Secret {
+    Here(String),
+    In(PathBuf),
+}
+
+// A secret must not reach a log by way of a debug print.
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Here(_) => f.write_str("Here(…)"),
+            Self::In(path) => write!(f, "In({})", path.display()),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTurn {
+    urls: Vec<String>,
+    secret: Option<String>,
+    secret_file: Option<PathBuf>,
+    /// Guess: longer than anybody watches at a stretch.
+    #[serde(default = "a_day")]
+    lifetime_s: u32,
+}
+
+const fn a_day() -> u32 {
+    86_400
+}
+
+impl TryFrom<RawTurn> for Turn {
+    type Error = String;
+
+    fn try_from(raw: RawTurn) -> Result<Self, String> {
+        let secret = match (raw.secret, raw.secret_file) {
+            (Some(secret), None) if !secret.is_empty() => Secret::Here(secret),
+            (None, Some(path)) => Secret::In(path),
+            _ => return Err("turn needs either secret or secret_file".into()),
+        };
+        if raw.lifetime_s < 60 {
+            return Err(format!(
+                "turn.lifetime_s is {}, but must be at least 60",
+                raw.lifetime_s
+            ));
+        }
+        let wrong = raw
+            .urls
+            .iter()
+            .find(|url| !url.starts_with("turn:") && !url.starts_with("turns:"));
+        match wrong {
+            _ if raw.urls.is_empty() => Err("turn.urls is empty".into()),
+            Some(wrong) => Err(format!(
+                "turn.urls has {wrong:?}, but must begin with turn: or turns:"
+            )),
+            None => Ok(Self {
+                urls: raw.urls,
+                secret,
+                lifetime_s: raw.lifetime_s,
+            }),
+        }
+    }
+}
+
+/// The address of a STUN server.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct StunUrl(pub(crate) String);
+
+impl TryFrom<String> for StunUrl {
+    type Error = String;
+
+    fn try_from(url: String) -> Result<Self, String> {
+        match url.strip_prefix("stun:") {
+            Some(host) if !host.is_empty() => Ok(Self(url)),
+            _ => Err(format!(
+                "{url:?} is no STUN server: must be like stun:stun.example.org:3478"
+            )),
+        }
+    }
+}
+
+/// A topology, as the file says it.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(try_from = "RawTopology")]
+pub(crate) struct TopologyChoice(pub(crate) Topology);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTopology {
+    kind: String,
+    arity: Option<u8>,
+}
+
+impl TryFrom<RawTopology> for TopologyChoice {
+    type Error = String;
+
+    fn try_from(raw: RawTopology) -> Result<Self, String> {
+        match (raw.kind.as_str(), raw.arity) {
+            ("relay-first", None) => Ok(Self(Topology::RelayFirst)),
+            ("linked-list", None) => Ok(Self(Topology::LinkedList)),
+            ("tree", None) => Ok(Self(Topology::Tree { arity: 2 })), // the paper's
+            ("tree", Some(arity @ 1..)) => Ok(Self(Topology::Tree { arity })),
+            ("tree", Some(0)) => Err("default_topology.arity is 0, but must be at least 1".into()),
+            ("relay-first" | "linked-list", Some(_)) => Err(format!(
+                "default_topology.arity is only for kind = \"tree\", not for {:?}",
+                raw.kind
+            )),
+            (kind, _) => Err(format!(
+                "default_topology.kind is {kind:?}, but must be \"relay-first\", \"tree\" or \"linked-list\""
+            )),
+        }
+    }
+}
+
+/// What is too much; what is not said is as [`stream_manager::Limits`] has it.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Limits {
+    peers: Option<usize>,
+    streams: Option<usize>,
+    streams_per_broadcaster: Option<usize>,
+    places_per_peer: Option<usize>,
+    messages_per_s: Option<u32>,
+    message_burst: Option<u32>,
+}
+
+impl Limits {
+    pub(crate) fn resolve(self) -> stream_manager::Limits {
+        let standard = stream_manager::Limits::default();
+        stream_manager::Limits {
+            peers: self.peers.unwrap_or(standard.peers),
+            streams: self.streams.unwrap_or(standard.streams),
+            streams_per_broadcaster: self
+                .streams_per_broadcaster
+                .unwrap_or(standard.streams_per_broadcaster),
+            places_per_peer: self.places_per_peer.unwrap_or(standard.places_per_peer),
+            messages_per_s: self
+                .messages_per_s
+                .unwrap_or(standard.messages_per_s)
+                .max(1),
+            message_burst: self.message_burst.unwrap_or(standard.message_burst).max(1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        toml::from_str::<Config>(text)
+            .expect_err("must be refused")
+            .to_string()
+    }
+
+    #[test]
+    fn the_example_is_valid_and_so_is_an_empty_file() {
+        let example = include_str!("../supervisor.example.toml");
+        toml::from_str::<Config>(example).expect("the example parses");
+        // What is commented out in it must be valid as well.
+        let all: String = example
+            .lines()
+            .map(|line| line.strip_prefix("#: ").unwrap_or(line).to_owned() + "\n")
+            .collect();
+        let config =
+            toml::from_str::<Config>(&all).expect("the example with everything in it parses");
+        assert!(config.turn.is_some() && config.external_address.is_some());
+        toml::from_str::<Config>("").expect("everything has a default");
+    }
+
+    #[test]
+    fn a_misspelt_key_is_named_with_what_is_allowed() {
+        let error = error("listn = \"0.0.0.0:80\"");
+        assert!(
+            error.contains("listn") && error.contains("listen"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_arity_is_only_for_trees() {
+        assert!(
+            error("default_topology = { kind = \"linked-list\", arity = 2 }")
+                .contains("only for kind")
+        );
+        assert!(error("default_topology = { kind = \"ring\" }").contains("must be"));
+    }
+
+    #[test]
+    fn turn_without_a_secret_is_refused() {
+        assert!(error("[turn]\nurls = [\"turn:t.example.org\"]").contains("secret_file"));
+    }
+
+    #[test]
+    fn a_secret_is_not_printed() {
+        let turn = "[turn]\nurls = [\"turn:t.example.org\"]\nsecret = \"hunter2\"";
+        let config: Config = toml::from_str(turn).expect("valid");
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}

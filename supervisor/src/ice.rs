@@ -1,0 +1,127 @@
+//! The ICE servers that peers are given, TURN with credentials that run out.
+//!
+//! The scheme is coturn's REST one (draft-uberti-behave-turn-rest): user name `expiry:peer id`, password
+//! base64(HMAC-SHA1(secret, user name)). The TURN server knows the secret, and no list of users.
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use protocol::id::PeerId;
+use protocol::signal::IceServer;
+use sha1::Sha1;
+
+use crate::config::{Config, Secret};
+
+/// What is handed out.
+#[derive(Clone)]
+pub(crate) struct IceServers {
+    stun: Vec<String>,
+    turn: Option<Turn>,
+}
+
+#[derive(Clone)]
+struct Turn {
+    urls: Vec<String>,
+    secret: String,
+    lifetime_s: u32,
+}
+
+impl IceServers {
+    /// As the configuration says; reads the secret's file.
+    pub(crate) fn new(config: &Config) -> anyhow::Result<Self> {
+        let stun = config.stun.urls.iter().map(|url| url.0.clone()).collect();
+        let turn = config.turn.as_ref().map(|turn| {
+            let secret = read(&turn.secret)?;
+            anyhow::Ok(Turn {
+                urls: turn.urls.clone(),
+                secret,
+                lifetime_s: turn.lifetime_s,
+            })
+        });
+        Ok(Self {
+            stun,
+            turn: turn.transpose()?,
+        })
+    }
+
+    /// For one peer, at one moment: microseconds since 1970.
+    pub(crate) fn for_peer(&self, peer: PeerId, now_us: i64) -> Vec<IceServer> {
+        let stun = (!self.stun.is_empty()).then(|| IceServer {
+            urls: self.stun.clone(),
+            username: None,
+            credential: None,
+        });
+        stun.into_iter()
+            .chain(self.turn.as_ref().map(|turn| turn.for_peer(peer, now_us)))
+            .collect()
+    }
+}
+
+impl Turn {
+    fn for_peer(&self, peer: PeerId, now_us: i64) -> IceServer {
+        let expiry = now_us / 1_000_000 + i64::from(self.lifetime_s);
+        let username = format!("{expiry}:{peer}");
+        let mut hmac = Hmac::<Sha1>::new_from_slice(self.secret.as_bytes())
+            .expect("HMAC takes keys of any length");
+        hmac.update(username.as_bytes());
+        let credential = BASE64_STANDARD.encode(hmac.finalize().into_bytes());
+        IceServer {
+            urls: self.urls.clone(),
+            username: Some(username),
+            credential: Some(credential),
+        }
+    }
+}
+
+fn read(secret: &Secret) -> anyhow::Result<String> {
+    match secret {
+        Secret::Here(secret) => Ok(secret.clone()),
+        Secret::In(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| {
+                format!(
+                    "reading the secret of the TURN server from {}",
+                    path.display()
+                )
+            })?;
+            let secret = text.trim();
+            anyhow::ensure!(
+                !secret.is_empty(),
+                "the secret of the TURN server in {} is empty",
+                path.display()
+            );
+            Ok(secret.to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_what_coturn_computes() {
+        let turn = Turn {
+            urls: vec!["turn:t".into()],
+            secret: "north".into(),
+            lifetime_s: 3600,
+        };
+        let server = turn.for_peer(PeerId::from_bytes([0xab; 16]), 1_700_000_000_000_000);
+        let username = "1700003600:abababababababababababababababab";
+        assert_eq!(server.username.as_deref(), Some(username));
+        // echo -n USERNAME | openssl dgst -sha1 -hmac north -binary | base64
+        assert_eq!(
+            server.credential.as_deref(),
+            Some("zQBeVXUZ0vjUkvrGIpZpvCCcmeY=")
+        );
+    }
+
+    #[test]
+    fn without_servers_none_are_handed_out() {
+        let none = IceServers {
+            stun: Vec::new(),
+            turn: None,
+        };
+        assert!(none.for_peer(PeerId::from_bytes([0; 16]), 0).is_empty());
+    }
+}

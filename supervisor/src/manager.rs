@@ -1,0 +1,226 @@
+//! The one task that owns the Stream Manager: no locks, everything in order.
+//!
+//! Decides nothing: carries texts from sockets to `protocol::stream_manager`, and what it says back to the
+//! sockets' own bounded queues. A socket that does not drain its queue is closed; nobody waits for it.
+
+use std::collections::HashMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use log::{debug, info};
+use protocol::signal::{Refusal, ToPeer};
+use protocol::stream_manager::{Census, Input, Output, SocketId, StreamManager};
+use protocol::time::{ClockMap, Time};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+/// Texts that wait to be written to one socket. Some 40 s of a lively stream's announcements.
+pub(crate) const SOCKET_QUEUE: usize = 256;
+/// What waits to be handled. A socket whose text finds no room waits, and with it its sender.
+const INBOX: usize = 1024;
+
+/// All sockets together have this long to be closed when the supervisor ends. Guess.
+const GOODBYE_LIMIT: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// What happens on a socket.
+pub(crate) enum Event {
+    /// It is open, and this is how to write to it.
+    Opened(SocketId, Outlet),
+    /// A text came.
+    Text(SocketId, String),
+    /// Something came that is no text, or too long a one.
+    Garbage(SocketId, String),
+    /// It is closed.
+    Closed(SocketId),
+    /// Somebody asks how large the tables are.
+    Census(oneshot::Sender<Census>),
+}
+
+/// How to write to one socket.
+pub(crate) struct Outlet {
+    pub(crate) texts: mpsc::Sender<String>,
+    pub(crate) farewell: oneshot::Sender<Farewell>,
+}
+
+/// Why a socket is closed.
+pub(crate) enum Farewell {
+    /// The last text says why.
+    Refused(String),
+    /// The supervisor ends.
+    Going,
+}
+
+/// Where events go.
+pub(crate) type Inbox = mpsc::Sender<Event>;
+
+/// The supervisor's clock: monotonic, with the time of day it began at.
+#[derive(Clone, Copy)]
+pub(crate) struct Clock {
+    origin: Instant,
+    began_us: i64,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        let since_1970 = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let began_us = i64::try_from(since_1970.as_micros()).unwrap_or(0);
+        Self {
+            origin: Instant::now(),
+            began_us,
+        }
+    }
+
+    /// Seconds since 1970 at the start: the term.
+    pub(crate) const fn term(self) -> u64 {
+        (self.began_us / 1_000_000) as u64
+    }
+
+    /// From the machine's time to the time of day.
+    pub(crate) const fn wall(self) -> ClockMap {
+        ClockMap {
+            offset_us: self.began_us,
+            uncertainty_us: 0,
+        }
+    }
+
+    pub(crate) fn now(self) -> Time {
+        Time::ZERO + self.origin.elapsed()
+    }
+
+    fn instant(self, at: Time) -> Instant {
+        // A deadline that is not set: tomorrow is early enough to look again.
+        let wait = at
+            .since(Time::ZERO)
+            .min(self.origin.elapsed() + std::time::Duration::from_secs(86_400));
+        self.origin + wait
+    }
+}
+
+/// The task's state.
+pub(crate) struct Manager {
+    machine: StreamManager,
+    clock: Clock,
+    inbox: mpsc::Receiver<Event>,
+    sockets: HashMap<SocketId, Outlet>,
+    outputs: Vec<Output>,
+}
+
+impl Manager {
+    /// A manager, and where to send it events.
+    pub(crate) fn new(machine: StreamManager, clock: Clock) -> (Self, Inbox) {
+        let (sender, inbox) = mpsc::channel(INBOX);
+        (
+            Self {
+                machine,
+                clock,
+                inbox,
+                sockets: HashMap::new(),
+                outputs: Vec::new(),
+            },
+            sender,
+        )
+    }
+
+    /// Runs until the service ends, then says goodbye to every socket.
+    pub(crate) async fn run(
+        mut self,
+        mut shutdown: daemon::Shutdown,
+        mut watchdog: daemon::Watchdog,
+    ) -> anyhow::Result<()> {
+        loop {
+            let wakeup = tokio::time::sleep_until(self.clock.instant(self.machine.next_wakeup()));
+            tokio::select! {
+                () = shutdown.wait() => break,
+                () = wakeup => self.step(Input::Tick),
+                () = watchdog.due() => {}
+                Some(event) = self.inbox.recv() => self.take(event),
+            }
+            watchdog.feed();
+        }
+        let _ = tokio::time::timeout(GOODBYE_LIMIT, self.say_goodbye()).await; // they will notice by themselves
+        Ok(())
+    }
+
+    /// Closes all sockets, and waits until they are.
+    async fn say_goodbye(&mut self) {
+        let mut open = self.sockets.len();
+        for (_, outlet) in self.sockets.drain() {
+            let _ = outlet.farewell.send(Farewell::Going); // or it is closed already
+        }
+        while open > 0 {
+            match self.inbox.recv().await {
+                Some(Event::Closed(_)) => open -= 1,
+                Some(_) => {}
+                None => break,
+            }
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Opened(socket, outlet) => {
+                self.sockets.insert(socket, outlet);
+                self.step(Input::Connected(socket));
+            }
+            Event::Text(socket, text) => self.step(Input::Text(socket, &text)),
+            Event::Garbage(socket, words) => {
+                self.close(socket, Refusal::BadMessage, words);
+                self.step(Input::Disconnected(socket));
+            }
+            Event::Closed(socket) => {
+                self.sockets.remove(&socket);
+                self.step(Input::Disconnected(socket));
+            }
+            Event::Census(answer) => {
+                let _ = answer.send(self.machine.census()); // or nobody waits for it any more
+            }
+        }
+    }
+
+    fn step(&mut self, input: Input<'_>) {
+        let now = self.clock.now();
+        self.machine.handle(now, input, &mut self.outputs);
+        // Writing can close sockets, which is input again.
+        while !self.outputs.is_empty() {
+            let mut stuck = Vec::new();
+            for output in std::mem::take(&mut self.outputs) {
+                match output {
+                    Output::Send(socket, message) => stuck.extend(self.send(socket, &message)),
+                    Output::Close(socket, refusal, words) => self.close(socket, refusal, words),
+                }
+            }
+            for socket in stuck {
+                self.close(
+                    socket,
+                    Refusal::TooSlow,
+                    "does not read what it is told".into(),
+                );
+                self.machine
+                    .handle(now, Input::Disconnected(socket), &mut self.outputs);
+            }
+        }
+    }
+
+    /// Queues a text; returns the socket when its queue is full.
+    fn send(&self, socket: SocketId, message: &ToPeer) -> Option<SocketId> {
+        let outlet = self.sockets.get(&socket)?;
+        match outlet.texts.try_send(message.to_text()) {
+            Err(mpsc::error::TrySendError::Full(_)) => Some(socket),
+            // Closed: that is on its way here as an event.
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => None,
+        }
+    }
+
+    fn close(&mut self, socket: SocketId, refusal: Refusal, words: String) {
+        let Some(outlet) = self.sockets.remove(&socket) else {
+            return;
+        };
+        match refusal {
+            Refusal::TooSlow => debug!(socket = socket.0; "closed: {words}"),
+            _ => info!(socket = socket.0; "refused: {words}"),
+        }
+        let text = ToPeer::PeerRefused { refusal, words }.to_text();
+        let _ = outlet.farewell.send(Farewell::Refused(text)); // or it is closed already
+    }
+}
