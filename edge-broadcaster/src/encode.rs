@@ -17,7 +17,7 @@ use crate::feed::TrackFeed;
 mod audio;
 mod video;
 
-pub(crate) use audio::AudioEncoder;
+pub(crate) use audio::{AudioEncoder, stream_headers};
 pub(crate) use video::VideoEncoder;
 
 /// The elements that encoding needs.

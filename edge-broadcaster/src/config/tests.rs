@@ -12,7 +12,8 @@ fn source_of(source: &str) -> SourceConfig {
 /// The message and the line it points at.
 fn error_of(text: &str) -> (String, usize) {
     let error = parse(text).expect_err("invalid");
-    let line = text[..error.span().expect("a place").start].lines().count();
+    let before = &text[..error.span().expect("a place").start];
+    let line = before.matches('\n').count() + 1;
     (error.message().to_owned(), line)
 }
 
