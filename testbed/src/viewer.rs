@@ -41,7 +41,15 @@ impl Receiver {
     /// A receiver that watches the stream called `wanted`, or the first there is if that is empty.
     pub fn new(node: Handle, news: mpsc::Receiver<Event>, clock: Clock, wanted: String) -> Self {
         let screen = Screen::new();
-        Self { node, news, clock, wanted, viewer: None, screen, ended: false }
+        Self {
+            node,
+            news,
+            clock,
+            wanted,
+            viewer: None,
+            screen,
+            ended: false,
+        }
     }
 
     /// Watches until told to stop, and says every `interval` how it goes.
@@ -72,7 +80,9 @@ impl Receiver {
         if let Event::Streams(streams) = &event
             && self.viewer.is_none()
         {
-            let found = streams.iter().find(|s| self.wanted.is_empty() || s.name == self.wanted);
+            let found = streams
+                .iter()
+                .find(|s| self.wanted.is_empty() || s.name == self.wanted);
             if let Some(found) = found {
                 self.viewer = Some(Viewer::new(found.stream, self.clock.now()));
                 self.node.put(Input::Watch(found.stream)).await;
@@ -92,7 +102,11 @@ impl Receiver {
         let now = self.clock.now();
         let mut out = Vec::new();
         if let Some(viewer) = &mut self.viewer {
-            viewer.handle(now, playback::Input::Element(self.screen.look(now)), &mut out);
+            viewer.handle(
+                now,
+                playback::Input::Element(self.screen.look(now)),
+                &mut out,
+            );
         }
         self.carry_out(out);
     }
@@ -100,9 +114,15 @@ impl Receiver {
     fn carry_out(&mut self, mut out: Vec<playback::Output>) {
         let now = self.clock.now();
         while !out.is_empty() {
-            let told: Vec<_> = out.drain(..).filter_map(|output| self.screen.carry_out(now, &output)).collect();
-            let Some(viewer) = &mut self.viewer else { return };
-            told.into_iter().for_each(|input| viewer.handle(now, input, &mut out));
+            let told: Vec<_> = out
+                .drain(..)
+                .filter_map(|output| self.screen.carry_out(now, &output))
+                .collect();
+            let Some(viewer) = &mut self.viewer else {
+                return;
+            };
+            told.into_iter()
+                .for_each(|input| viewer.handle(now, input, &mut out));
         }
     }
 

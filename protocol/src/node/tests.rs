@@ -11,7 +11,8 @@ use crate::id::{Fingerprint, LinkId, PeerId, StreamId};
 use crate::link::{CHILD_SILENT, PARENT_SILENT};
 use crate::media::{Codec, Descriptor, Track, TrackInfo};
 use crate::signal::{
-    Component, FromPeer, LinkDescription, Neighbour, Order, Registration, ToPeer, VERSIONS, VersionRange,
+    Component, FromPeer, LinkDescription, Neighbour, Order, Registration, ToPeer, VERSIONS,
+    VersionRange,
 };
 use crate::time::Time;
 use crate::wire::Control;
@@ -39,7 +40,11 @@ fn component(n: u8) -> Component {
 }
 
 fn neighbour(n: u8) -> Neighbour {
-    Neighbour { peer: id(n), component: component(n), fingerprint: fingerprint(n) }
+    Neighbour {
+        peer: id(n),
+        component: component(n),
+        fingerprint: fingerprint(n),
+    }
 }
 
 #[derive(Default)]
@@ -62,7 +67,10 @@ struct Desk {
 impl Desk {
     /// Peers 1 (broadcaster), 2 (relay) and on (receivers), all taken in by the supervisor.
     fn with_peers(count: u8) -> Self {
-        let mut desk = Self { now: Time::from_millis(1_000), ..Self::default() };
+        let mut desk = Self {
+            now: Time::from_millis(1_000),
+            ..Self::default()
+        };
         for n in 1..=count {
             let config = Config {
                 peer: id(n),
@@ -78,17 +86,34 @@ impl Desk {
             desk.take_in(n);
         }
         desk.put(1, Input::Publish(registration()));
-        desk.tell(1, ToPeer::StreamRegistered { stream: STREAM, epoch: 1 });
+        desk.tell(
+            1,
+            ToPeer::StreamRegistered {
+                stream: STREAM,
+                epoch: 1,
+            },
+        );
         desk.put(1, Input::StartEpoch(descriptor(1)));
         desk
     }
 
     fn take_in(&mut self, n: u8) {
         self.put(n, Input::SupervisorUp);
-        self.tell(n, ToPeer::CollectPeerInfoRequest { versions: VERSIONS, software: "test".into() });
         self.tell(
             n,
-            ToPeer::PeerAccepted { version: 1, ice_servers: vec![], external_address: None, supervisor_us: 0 },
+            ToPeer::CollectPeerInfoRequest {
+                versions: VERSIONS,
+                software: "test".into(),
+            },
+        );
+        self.tell(
+            n,
+            ToPeer::PeerAccepted {
+                version: 1,
+                ice_servers: vec![],
+                external_address: None,
+                supervisor_us: 0,
+            },
         );
     }
 
@@ -107,7 +132,10 @@ impl Desk {
                 continue;
             }
             let mut out = Vec::new();
-            self.nodes.get_mut(&n).expect("a peer of this desk").handle(self.now, input, &mut out);
+            self.nodes
+                .get_mut(&n)
+                .expect("a peer of this desk")
+                .handle(self.now, input, &mut out);
             out.into_iter().for_each(|output| self.carry_out(n, output));
         }
         self.busy = false;
@@ -120,7 +148,9 @@ impl Desk {
 
     fn carry_out(&mut self, n: u8, output: Output) {
         match output {
-            Output::Signal(text) => self.hear(n, FromPeer::parse(&text).expect("peers speak the protocol")),
+            Output::Signal(text) => {
+                self.hear(n, FromPeer::parse(&text).expect("peers speak the protocol"))
+            }
             Output::HangUp(reason) => self.hung_up.push((n, reason)),
             Output::Connect(link) | Output::Accept(link, _) => {
                 self.put(n, Input::LocalDescription(link, sdp(n)));
@@ -130,12 +160,19 @@ impl Desk {
                 self.put(other, Input::LinkOpen(link));
                 self.put(n, Input::LinkOpen(link));
             }
-            Output::Control(link, bytes) => self.put(self.other_end(n, link), Input::Control(link, bytes)),
-            Output::Media(link, bytes) => self.put(self.other_end(n, link), Input::Media(link, bytes)),
+            Output::Control(link, bytes) => {
+                self.put(self.other_end(n, link), Input::Control(link, bytes))
+            }
+            Output::Media(link, bytes) => {
+                self.put(self.other_end(n, link), Input::Media(link, bytes))
+            }
             Output::AskBacklog(link) => self.put(n, Input::Backlog(link, 0)),
             Output::Close(link) => {
                 self.closed.push((n, link));
-                self.put(self.other_end(n, link), Input::LinkClosed(link, "closed".into()));
+                self.put(
+                    self.other_end(n, link),
+                    Input::LinkClosed(link, "closed".into()),
+                );
             }
             Output::Event(event) => self.events.push((n, event)),
             Output::AddCandidate(..) | Output::IceServers(..) => {}
@@ -160,9 +197,25 @@ impl Desk {
     /// The supervisor gives `child` the parent `parent`.
     fn place(&mut self, child: u8, parent: u8) {
         self.order += 1;
-        let order = Order { term: 1, sequence: self.order };
-        self.tell(parent, ToPeer::ExpectChild { stream: STREAM, child: neighbour(child) });
-        self.tell(child, ToPeer::Placement { stream: STREAM, order, parent: Some(neighbour(parent)) });
+        let order = Order {
+            term: 1,
+            sequence: self.order,
+        };
+        self.tell(
+            parent,
+            ToPeer::ExpectChild {
+                stream: STREAM,
+                child: neighbour(child),
+            },
+        );
+        self.tell(
+            child,
+            ToPeer::Placement {
+                stream: STREAM,
+                order,
+                parent: Some(neighbour(parent)),
+            },
+        );
     }
 
     fn watch_below(&mut self, child: u8, parent: u8) {
@@ -204,13 +257,32 @@ impl Desk {
 }
 
 fn registration() -> Registration {
-    Registration { stream: STREAM, name: "test".into(), tracks: vec![], kbps: 100, running_epoch: None, topology: None }
+    Registration {
+        stream: STREAM,
+        name: "test".into(),
+        tracks: vec![],
+        kbps: 100,
+        running_epoch: None,
+        topology: None,
+    }
 }
 
 fn descriptor(epoch: u32) -> Descriptor {
     let init = Bytes::from_static(b"init");
-    let track = TrackInfo { track: Track::Video, rendition: 0, codec: Codec::Vp8, kbps: 100, init };
-    Descriptor { stream: STREAM, epoch, key_id: 0, media_origin_us: 0, tracks: vec![track] }
+    let track = TrackInfo {
+        track: Track::Video,
+        rendition: 0,
+        codec: Codec::Vp8,
+        kbps: 100,
+        init,
+    };
+    Descriptor {
+        stream: STREAM,
+        epoch,
+        key_id: 0,
+        media_origin_us: 0,
+        tracks: vec![track],
+    }
 }
 
 /// A frame of 40 ms; every tenth is a key frame, in two parts.
@@ -228,7 +300,10 @@ fn frame(epoch: u32, sequence: u64) -> Vec<Chunk> {
         capture: Time::from_millis(sequence * 40),
         media_us: sequence * 40_000,
     };
-    cut(header, &vec![sequence as u8; if key { 20_000 } else { 1_000 }])
+    cut(
+        header,
+        &vec![sequence as u8; if key { 20_000 } else { 1_000 }],
+    )
 }
 
 #[test]
@@ -238,7 +313,11 @@ fn a_viewer_that_joins_in_the_middle_gets_everything_from_the_last_key_frame_on(
     (0..15).for_each(|sequence| desk.send_frame(sequence));
     desk.watch_below(3, 2);
     desk.send_frame(15);
-    assert_eq!(desk.seen_by(3), [10, 10, 11, 12, 13, 14, 15], "the key frame has two parts");
+    assert_eq!(
+        desk.seen_by(3),
+        [10, 10, 11, 12, 13, 14, 15],
+        "the key frame has two parts"
+    );
     assert!(desk.events.contains(&(3, Event::Epoch(descriptor(1)))));
     assert_eq!(desk.nodes[&3].stats(&STREAM).map(|s| s.depth), Some(2));
 }
@@ -276,7 +355,17 @@ fn a_parent_that_falls_silent_is_reported_lost_and_the_next_one_goes_on_where_it
         FromPeer::ParentLost { parent, order, .. } => Some((*n, *parent, *order)),
         _ => None,
     });
-    assert_eq!(lost, Some((4, id(2), Order { term: 1, sequence: 3 })));
+    assert_eq!(
+        lost,
+        Some((
+            4,
+            id(2),
+            Order {
+                term: 1,
+                sequence: 3
+            }
+        ))
+    );
     assert_eq!(desk.parent_of(4), None);
 
     desk.place(4, 3);
@@ -320,7 +409,11 @@ fn a_moved_child_leaves_its_old_parent_only_when_the_new_one_delivers() {
     desk.send_frame(2);
     assert_eq!(desk.parent_of(4), Some(id(3)));
     assert_eq!(desk.seen_by(4), [0, 0, 1, 2]);
-    assert_eq!(desk.nodes[&2].stats(&STREAM).map(|s| s.children), Some(0), "the old parent is left");
+    assert_eq!(
+        desk.nodes[&2].stats(&STREAM).map(|s| s.children),
+        Some(0),
+        "the old parent is left"
+    );
 }
 
 #[test]
@@ -328,7 +421,14 @@ fn an_order_that_is_older_than_the_last_one_is_passed_over() {
     let mut desk = Desk::with_peers(3);
     desk.watch_below(2, 1);
     desk.watch_below(3, 2);
-    let stale = ToPeer::Placement { stream: STREAM, order: Order { term: 1, sequence: 1 }, parent: Some(neighbour(1)) };
+    let stale = ToPeer::Placement {
+        stream: STREAM,
+        order: Order {
+            term: 1,
+            sequence: 1,
+        },
+        parent: Some(neighbour(1)),
+    };
     desk.tell(3, stale);
     desk.send_frame(0);
     assert_eq!(desk.parent_of(3), Some(id(2)));
@@ -338,22 +438,55 @@ fn an_order_that_is_older_than_the_last_one_is_passed_over() {
 fn who_was_not_announced_gets_nothing() {
     let mut desk = Desk::with_peers(3);
     desk.put(3, Input::Watch(STREAM));
-    let order = Order { term: 1, sequence: 1 };
-    desk.tell(3, ToPeer::Placement { stream: STREAM, order, parent: Some(neighbour(1)) });
+    let order = Order {
+        term: 1,
+        sequence: 1,
+    };
+    desk.tell(
+        3,
+        ToPeer::Placement {
+            stream: STREAM,
+            order,
+            parent: Some(neighbour(1)),
+        },
+    );
     desk.send_frame(0);
     assert_eq!(desk.seen_by(3), [0; 0]);
     assert_eq!(desk.nodes[&1].link_count(), 0);
-    assert!(desk.said.iter().any(|(n, m)| *n == 3 && matches!(m, FromPeer::ParentLost { .. })));
+    assert!(
+        desk.said
+            .iter()
+            .any(|(n, m)| *n == 3 && matches!(m, FromPeer::ParentLost { .. }))
+    );
 }
 
 #[test]
 fn an_answer_that_shows_another_certificate_is_refused() {
     let mut desk = Desk::with_peers(3);
     desk.put(3, Input::Watch(STREAM));
-    desk.tell(1, ToPeer::ExpectChild { stream: STREAM, child: neighbour(3) });
-    let impostor = Neighbour { fingerprint: fingerprint(9), ..neighbour(1) };
-    let order = Order { term: 1, sequence: 1 };
-    desk.tell(3, ToPeer::Placement { stream: STREAM, order, parent: Some(impostor) });
+    desk.tell(
+        1,
+        ToPeer::ExpectChild {
+            stream: STREAM,
+            child: neighbour(3),
+        },
+    );
+    let impostor = Neighbour {
+        fingerprint: fingerprint(9),
+        ..neighbour(1)
+    };
+    let order = Order {
+        term: 1,
+        sequence: 1,
+    };
+    desk.tell(
+        3,
+        ToPeer::Placement {
+            stream: STREAM,
+            order,
+            parent: Some(impostor),
+        },
+    );
     desk.send_frame(0);
     assert_eq!(desk.seen_by(3), [0; 0]);
     assert_eq!(desk.nodes[&3].link_count(), 0);
@@ -364,7 +497,11 @@ fn garbage_costs_the_sender_its_link_and_its_siblings_nothing() {
     let mut desk = Desk::with_peers(4);
     desk.watch_below(3, 1);
     desk.watch_below(4, 1);
-    let (&link, _) = desk.links.iter().find(|(_, ends)| ends.0 == 3).expect("linked");
+    let (&link, _) = desk
+        .links
+        .iter()
+        .find(|(_, ends)| ends.0 == 3)
+        .expect("linked");
     desk.put(1, Input::Control(link, Bytes::from_static(b"\x01garbage")));
     desk.send_frame(0);
     assert!(desk.closed.contains(&(1, link)));
@@ -375,12 +512,28 @@ fn garbage_costs_the_sender_its_link_and_its_siblings_nothing() {
 #[test]
 fn a_message_before_its_hello_closes_the_link() {
     let mut desk = Desk::with_peers(3);
-    desk.tell(1, ToPeer::ExpectChild { stream: STREAM, child: neighbour(3) });
+    desk.tell(
+        1,
+        ToPeer::ExpectChild {
+            stream: STREAM,
+            child: neighbour(3),
+        },
+    );
     let link = LinkId(5);
     desk.links.insert(link, (3, 1));
-    desk.tell(1, ToPeer::LinkOffer(LinkDescription { peer: id(3), link, body: sdp(3) }));
+    desk.tell(
+        1,
+        ToPeer::LinkOffer(LinkDescription {
+            peer: id(3),
+            link,
+            body: sdp(3),
+        }),
+    );
     desk.put(1, Input::LinkOpen(link));
-    desk.put(1, Input::Control(link, Control::Unsubscribe { stream: STREAM }.encode()));
+    desk.put(
+        1,
+        Input::Control(link, Control::Unsubscribe { stream: STREAM }.encode()),
+    );
     assert!(desk.closed.contains(&(1, link)));
 }
 
@@ -408,8 +561,17 @@ fn after_the_supervisor_came_back_it_is_told_how_things_stand() {
     desk.said.clear();
     desk.take_in(3);
     desk.take_in(1);
-    assert!(desk.said.contains(&(3, FromPeer::Join { stream: STREAM, parent: Some(id(1)) })));
-    let again = Registration { running_epoch: Some(1), ..registration() };
+    assert!(desk.said.contains(&(
+        3,
+        FromPeer::Join {
+            stream: STREAM,
+            parent: Some(id(1))
+        }
+    )));
+    let again = Registration {
+        running_epoch: Some(1),
+        ..registration()
+    };
     assert!(desk.said.contains(&(1, FromPeer::RegisterStream(again))));
 }
 
@@ -437,7 +599,10 @@ fn who_leaves_leaves_nothing_behind() {
     desk.put(3, Input::Unwatch(STREAM));
     desk.wait(Duration::from_secs(3));
     assert_eq!(desk.nodes[&3].streams().count(), 0);
-    assert_eq!((desk.nodes[&3].link_count(), desk.nodes[&2].link_count()), (0, 1));
+    assert_eq!(
+        (desk.nodes[&3].link_count(), desk.nodes[&2].link_count()),
+        (0, 1)
+    );
 }
 
 #[test]
@@ -446,7 +611,13 @@ fn a_supervisor_of_another_version_is_hung_up_on_with_words() {
     desk.put(1, Input::SupervisorDown);
     desk.put(1, Input::SupervisorUp);
     let versions = VersionRange { min: 8, max: 9 };
-    desk.tell(1, ToPeer::CollectPeerInfoRequest { versions, software: "later".into() });
+    desk.tell(
+        1,
+        ToPeer::CollectPeerInfoRequest {
+            versions,
+            software: "later".into(),
+        },
+    );
     let words = &desk.hung_up.first().expect("hung up").1;
     assert!(words.contains("versions 8 to 9"), "{words}");
 }

@@ -56,7 +56,11 @@ async fn watch(arguments: Arguments) -> anyhow::Result<()> {
     let folder = std::env::temp_dir().join(format!("ownstream-receiver-{}", std::process::id()));
     for number in 0..arguments.viewers {
         let state_dir = folder.join(number.to_string());
-        viewers.spawn(view(number, arguments.clone(), start(&arguments, state_dir)?));
+        viewers.spawn(view(
+            number,
+            arguments.clone(),
+            start(&arguments, state_dir)?,
+        ));
     }
     // The certificates are needed no longer: a receiver that comes back is a new one.
     std::fs::remove_dir_all(&folder).context("removing the viewers' certificates")?;
@@ -73,7 +77,10 @@ async fn watch(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
-type Peer = (peer::Handle, tokio::sync::mpsc::Receiver<protocol::node::Event>);
+type Peer = (
+    peer::Handle,
+    tokio::sync::mpsc::Receiver<protocol::node::Event>,
+);
 
 fn start(arguments: &Arguments, state_dir: PathBuf) -> anyhow::Result<Peer> {
     let identity = Identity {
@@ -86,16 +93,25 @@ fn start(arguments: &Arguments, state_dir: PathBuf) -> anyhow::Result<Peer> {
         loopback: true,
         software: concat!("headless receiver ", env!("CARGO_PKG_VERSION")).into(),
     };
-    identity::start(identity, arguments.supervisor.clone(), peer::Clock::new()).context("starting a viewer")
+    identity::start(identity, arguments.supervisor.clone(), peer::Clock::new())
+        .context("starting a viewer")
 }
 
 async fn view(number: u32, arguments: Arguments, (node, news): Peer) {
     let receiver = Receiver::new(node, news, peer::Clock::new(), arguments.stream.clone());
-    receiver.run(Duration::from_millis(arguments.interval_ms), |figures| print(number, &figures)).await;
+    receiver
+        .run(Duration::from_millis(arguments.interval_ms), |figures| {
+            print(number, &figures)
+        })
+        .await;
 }
 
 fn print(number: u32, figures: &Figures) {
-    let node = figures.stream.and_then(|stream| figures.node.streams.get(&stream)).copied().unwrap_or_default();
+    let node = figures
+        .stream
+        .and_then(|stream| figures.node.streams.get(&stream))
+        .copied()
+        .unwrap_or_default();
     let player = figures.player.unwrap_or_default();
     let line = json!({
         "viewer": number,

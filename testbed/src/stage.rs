@@ -1,0 +1,346 @@
+//! The real programs as processes of their own, on free ports, in a folder that goes with them.
+//!
+//! For end-to-end tests and experiments: nothing here is a stand-in. Every process is ended by its own id when
+//! its handle is dropped.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+
+/// How long anything is waited for that must come some time. Nothing is measured by it.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A signal, by the name people know it under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// Ends at once, without a word.
+    Kill,
+    /// Stands still.
+    Stop,
+    /// Goes on.
+    Continue,
+    /// Asks to end.
+    Terminate,
+}
+
+/// A process of ours.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    name: String,
+    log: PathBuf,
+    lines: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Process {
+    fn start(
+        program: &Path,
+        name: &str,
+        arguments: &[&str],
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
+        let log = folder.join(format!("{name}.log"));
+        let to_log = File::create(&log).context("making a log file")?;
+        let mut child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(to_log)
+            .spawn()
+            .with_context(|| {
+                format!(
+                    "starting {} (is it built? cargo build --workspace)",
+                    program.display()
+                )
+            })?;
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        if let Some(stdout) = child.stdout.take() {
+            let lines = lines.clone();
+            thread::spawn(move || {
+                let read = BufReader::new(stdout).lines().map_while(Result::ok);
+                for value in read.filter_map(|line| serde_json::from_str(&line).ok()) {
+                    lines
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(value);
+                }
+            });
+        }
+        Ok(Self {
+            child,
+            name: name.to_owned(),
+            log,
+            lines,
+        })
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The JSON lines it has printed so far.
+    pub fn lines(&self) -> Vec<Value> {
+        self.lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Its last JSON line.
+    pub fn last_line(&self) -> Value {
+        self.lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .last()
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        use nix::sys::signal::{self, Signal as Unix};
+        let unix = match signal {
+            Signal::Kill => Unix::SIGKILL,
+            Signal::Stop => Unix::SIGSTOP,
+            Signal::Continue => Unix::SIGCONT,
+            Signal::Terminate => Unix::SIGTERM,
+        };
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.id()).context("a process id")?);
+        signal::kill(pid, unix).with_context(|| format!("signalling {}", self.name))
+    }
+
+    /// Ends it at once, and waits until it is gone.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill(); // it may have ended by itself
+        let _ = self.child.wait();
+    }
+
+    /// Whether it runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits for it to end by itself; gives whether it said that all was well.
+    pub fn wait_for_end(&mut self) -> anyhow::Result<bool> {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status.success());
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+        bail!("{} did not end; its log:\n{}", self.name, self.log())
+    }
+
+    /// Waits until its newest JSON line is as wanted.
+    pub fn wait_for_line(
+        &self,
+        what: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> anyhow::Result<Value> {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            let line = self.last_line();
+            if wanted(&line) {
+                return Ok(line);
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+        bail!(
+            "{}: never came to this: {what}; its last line: {}; its log:\n{}",
+            self.name,
+            self.last_line(),
+            self.log()
+        )
+    }
+
+    /// Waits until its log says this.
+    pub fn wait_for_log(&self, words: &str) -> anyhow::Result<()> {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            if self.log().contains(words) {
+                return Ok(());
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+        bail!(
+            "{} never said {words:?}; its log:\n{}",
+            self.name,
+            self.log()
+        )
+    }
+
+    /// Memory it has in RAM, KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok())
+            .unwrap_or(0)
+    }
+
+    /// File descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.id())).map_or(0, Iterator::count)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A folder and a port for one supervisor and whoever talks to it.
+#[derive(Debug)]
+pub struct Stage {
+    folder: PathBuf,
+    programs: PathBuf,
+    port: u16,
+}
+
+static STAGES: AtomicU32 = AtomicU32::new(0);
+
+impl Stage {
+    /// An empty stage.
+    pub fn new() -> anyhow::Result<Self> {
+        let number = STAGES.fetch_add(1, Ordering::Relaxed);
+        let folder =
+            std::env::temp_dir().join(format!("ownstream-stage-{}-{number}", std::process::id()));
+        fs::create_dir_all(&folder).context("making the stage's folder")?;
+        let port = TcpListener::bind(("127.0.0.1", 0))
+            .context("finding a free port")?
+            .local_addr()?
+            .port();
+        Ok(Self {
+            folder,
+            programs: programs()?,
+            port,
+        })
+    }
+
+    /// Where peers find the supervisor.
+    pub fn url(&self) -> String {
+        format!("ws://127.0.0.1:{}/peer", self.port)
+    }
+
+    /// The port of pages and peers.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The stage's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn write(&self, name: &str, text: &str) -> anyhow::Result<String> {
+        let path = self.folder.join(format!("{name}.toml"));
+        fs::write(&path, text).context("writing a configuration")?;
+        Ok(path.to_string_lossy().into_owned())
+    }
+
+    fn start(&self, program: &str, name: &str, config: &str) -> anyhow::Result<Process> {
+        let path = self.write(name, config)?;
+        Process::start(&self.programs.join(program), name, &[&path], &self.folder)
+    }
+
+    /// Starts the supervisor (again), and waits until it listens.
+    pub fn supervisor(&self) -> anyhow::Result<Process> {
+        let state = self.folder.join("supervisor");
+        let config = format!(
+            "listen = \"127.0.0.1:{}\"\nstate_dir = {state:?}\n",
+            self.port
+        );
+        let process = self.start("supervisor", "supervisor", &config)?;
+        let until = Instant::now() + PATIENCE;
+        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            if Instant::now() > until {
+                bail!(
+                    "the supervisor does not listen; its log:\n{}",
+                    process.log()
+                );
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+        Ok(process)
+    }
+
+    /// Starts a relay.
+    pub fn relay(&self, name: &str, uplink_kbps: u32) -> anyhow::Result<Process> {
+        let state = self.folder.join(name);
+        let config = format!(
+            "supervisor = {:?}\nname = {name:?}\nuplink_kbps = {uplink_kbps}\nstate_dir = {state:?}\nloopback = true\n",
+            self.url()
+        );
+        let process = self.start("edge-relay", name, &config)?;
+        process.wait_for_log("took this relay in")?;
+        Ok(process)
+    }
+
+    /// Starts a broadcaster with streams as TOML (`[[stream]]` tables).
+    pub fn broadcaster(&self, streams: &str) -> anyhow::Result<Process> {
+        let state = self.folder.join("broadcaster");
+        let mut config = String::new();
+        writeln!(
+            config,
+            "supervisor = {:?}\nstate_dir = {state:?}",
+            self.url()
+        )?;
+        writeln!(config, "uplink_kbps = 20000\nloopback = true\n{streams}")?;
+        let process = self.start("edge-broadcaster", "broadcaster", &config)?;
+        process.wait_for_log("sending")?;
+        Ok(process)
+    }
+
+    /// Starts headless receivers.
+    pub fn receiver(&self, name: &str, arguments: &[&str]) -> anyhow::Result<Process> {
+        let url = self.url();
+        let arguments: Vec<&str> = ["--supervisor", &url, "--interval-ms", "200"]
+            .into_iter()
+            .chain(arguments.iter().copied())
+            .collect();
+        Process::start(
+            &self.programs.join("receiver"),
+            name,
+            &arguments,
+            &self.folder,
+        )
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("logs are kept in {}", self.folder.display());
+        } else {
+            let _ = fs::remove_dir_all(&self.folder); // a process of a failed test may still write
+        }
+    }
+}
+
+/// The folder of the programs that were built together with this one.
+fn programs() -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("finding the built programs")?;
+    let mut folder = own.parent().context("a program is in a folder")?.to_owned();
+    if folder.ends_with("deps") || folder.ends_with("examples") {
+        folder.pop();
+    }
+    Ok(folder)
+}

@@ -1,0 +1,168 @@
+//! What must not bother a viewer: neighbours that die, stand still or come back. Real programs, real sockets.
+
+use serde_json::Value;
+use testbed::stage::{Process, Signal, Stage};
+
+const TEST_PICTURE: &str = r#"
+[[stream]]
+name = "test"
+source = { kind = "test" }
+video = { width = 320, height = 240, fps = 25, bitrate_kbps = 400 }
+"#;
+
+fn plays(line: &Value) -> bool {
+    line["playing"] == true
+}
+
+fn bytes(viewer: &Process) -> u64 {
+    viewer.last_line()["bytes_down"].as_u64().unwrap_or(0)
+}
+
+/// Waits until a good second of media more has come.
+fn goes_on(viewer: &Process) -> anyhow::Result<()> {
+    let more = bytes(viewer) + 60_000;
+    viewer.wait_for_line("media goes on", |line| {
+        line["bytes_down"].as_u64() > Some(more)
+    })?;
+    Ok(())
+}
+
+fn watching(stage: &Stage, name: &str) -> anyhow::Result<Process> {
+    let viewer = stage.receiver(name, &["--stream", "test"])?;
+    viewer.wait_for_line("it plays", plays)?;
+    Ok(viewer)
+}
+
+#[test]
+fn a_viewer_whose_relay_dies_plays_on_below_the_other() -> anyhow::Result<()> {
+    for signal in [Signal::Kill, Signal::Stop] {
+        let stage = Stage::new()?;
+        let _supervisor = stage.supervisor()?;
+        let relays = [
+            stage.relay("first", 50_000)?,
+            stage.relay("second", 50_000)?,
+        ];
+        let _broadcaster = stage.broadcaster(TEST_PICTURE)?;
+        let viewer = watching(&stage, "viewer")?;
+        let parent = viewer.last_line()["parent"].clone();
+        let serving = relays
+            .iter()
+            .find(|r| r.log().contains("relaying a stream"))
+            .expect("one serves");
+        serving.signal(signal)?;
+        viewer.wait_for_line("another parent", |l| {
+            l["parent"].is_string() && l["parent"] != parent
+        })?;
+        goes_on(&viewer)?;
+        serving.signal(Signal::Continue).ok(); // a killed one is gone
+    }
+    Ok(())
+}
+
+#[test]
+fn people_watch_on_while_the_supervisor_is_away_and_others_join_when_it_is_back()
+-> anyhow::Result<()> {
+    let stage = Stage::new()?;
+    let mut supervisor = stage.supervisor()?;
+    let _relay = stage.relay("relay", 50_000)?;
+    let _broadcaster = stage.broadcaster(TEST_PICTURE)?;
+    let early = watching(&stage, "early")?;
+    let parent = early.last_line()["parent"].clone();
+    supervisor.kill();
+    goes_on(&early)?;
+    let _supervisor = stage.supervisor()?;
+    let late = watching(&stage, "late")?;
+    goes_on(&early)?;
+    goes_on(&late)?;
+    assert_eq!(
+        early.last_line()["parent"],
+        parent,
+        "who is well is not moved"
+    );
+    assert_eq!(early.last_line()["stalls"], 0);
+    Ok(())
+}
+
+#[test]
+fn viewers_go_on_by_themselves_when_the_broadcaster_starts_again() -> anyhow::Result<()> {
+    let stage = Stage::new()?;
+    let _supervisor = stage.supervisor()?;
+    let _relay = stage.relay("relay", 50_000)?;
+    let mut broadcaster = stage.broadcaster(TEST_PICTURE)?;
+    let viewer = watching(&stage, "viewer")?;
+    broadcaster.kill();
+    let before = bytes(&viewer);
+    let _broadcaster = stage.broadcaster(TEST_PICTURE)?;
+    viewer.wait_for_line("media of the new epoch", |l| {
+        l["bytes_down"].as_u64() > Some(before + 100_000)
+    })?;
+    let ahead =
+        |l: &Value| l["ahead_ms"].as_u64() > Some(0) && l["latency_ms"].as_u64() < Some(3_000);
+    viewer.wait_for_line("it plays what is sent now", ahead)?;
+    Ok(())
+}
+
+#[test]
+fn a_viewer_that_stops_reading_costs_its_siblings_nothing() -> anyhow::Result<()> {
+    let stage = Stage::new()?;
+    let _supervisor = stage.supervisor()?;
+    let relay = stage.relay("relay", 50_000)?;
+    let _broadcaster = stage.broadcaster(TEST_PICTURE)?;
+    let well = watching(&stage, "well")?;
+    let frozen = watching(&stage, "frozen")?;
+    let before = relay.resident_kib();
+    frozen.signal(Signal::Stop)?;
+    let stalls = well.last_line()["stalls"].clone();
+    for _ in 0..5 {
+        goes_on(&well)?;
+    }
+    assert_eq!(well.last_line()["stalls"], stalls);
+    let grown = relay.resident_kib().saturating_sub(before);
+    assert!(grown < 16 * 1024, "the relay grew by {grown} KiB");
+    frozen.signal(Signal::Continue)?;
+    goes_on(&frozen)?;
+    Ok(())
+}
+
+#[test]
+fn a_chain_of_viewers_below_one_relay_all_play() -> anyhow::Result<()> {
+    let stage = Stage::new()?;
+    let _supervisor = stage.supervisor()?;
+    let _relay = stage.relay("relay", 600)?;
+    let _broadcaster = stage.broadcaster(TEST_PICTURE)?;
+    let viewers = [
+        watching(&stage, "one")?,
+        watching(&stage, "two")?,
+        watching(&stage, "three")?,
+    ];
+    for viewer in &viewers {
+        goes_on(viewer)?;
+    }
+    let deepest = viewers
+        .iter()
+        .filter_map(|v| v.last_line()["depth"].as_u64())
+        .max();
+    assert!(deepest > Some(2), "some viewer is fed by a viewer");
+    Ok(())
+}
+
+#[test]
+fn a_hundred_viewers_that_came_and_went_leave_nothing_behind() -> anyhow::Result<()> {
+    let stage = Stage::new()?;
+    let supervisor = stage.supervisor()?;
+    let relay = stage.relay("relay", 500_000)?;
+    let _broadcaster = stage.broadcaster(TEST_PICTURE)?;
+    let _stays = watching(&stage, "stays")?;
+    let before = (supervisor.descriptors(), relay.descriptors());
+    for round in 0..10 {
+        let many = stage.receiver(&format!("round-{round}"), &["--viewers", "10", "--leaf"])?;
+        many.wait_for_line("they play", plays)?;
+    }
+    let gone = || (supervisor.descriptors(), relay.descriptors()) == before;
+    let until = std::time::Instant::now() + testbed::stage::PATIENCE;
+    while !gone() && std::time::Instant::now() < until {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert_eq!((supervisor.descriptors(), relay.descriptors()), before);
+    Ok(())
+}
