@@ -1,0 +1,268 @@
+// The connections to other peers: one RTCPeerConnection and two data channels for each link. What is said over
+// them, and which there are to be, is decided elsewhere.
+
+/** What a channel was given is on its way after this at the latest, in milliseconds. Guess. */
+const LAST_WORDS = 200;
+
+/**
+ * What a link tells its owner.
+ * @typedef {object} Listener
+ * @property {(link: string, sdp: string) => void} description
+ * @property {(link: string, candidate: string) => void} candidate
+ * @property {(link: string) => void} open
+ * @property {(link: string, bytes: Uint8Array) => void} control
+ * @property {(link: string, bytes: Uint8Array) => void} media
+ * @property {(link: string, bytes: number) => void} backlog
+ * @property {(link: string, reason: string) => void} closed
+ */
+
+/** One link. */
+class Link {
+  /** @type {Record<string, RTCDataChannel | undefined>} */
+  channels = {};
+  /** Candidates that came before the description they belong to. @type {RTCIceCandidateInit[]} */
+  early = [];
+  wasOpen = false;
+
+  /** @param {RTCPeerConnection} connection */
+  constructor(connection) {
+    this.connection = connection;
+  }
+}
+
+/** All links of this peer. */
+export class Links {
+  /** @type {Map<string, Link>} */
+  #links = new Map();
+  /** @type {RTCIceServer[]} */
+  #servers = [];
+  #certificate;
+  #listener;
+
+  /**
+   * @param {RTCCertificate} certificate
+   * @param {Listener} listener
+   */
+  constructor(certificate, listener) {
+    this.#certificate = certificate;
+    this.#listener = listener;
+  }
+
+  /** @param {RTCIceServer[]} servers for links made from now on */
+  setIceServers(servers) {
+    this.#servers = servers;
+  }
+
+  /** @param {string} name */
+  #make(name) {
+    const connection = new RTCPeerConnection({ certificates: [this.#certificate], iceServers: this.#servers });
+    const link = new Link(connection);
+    this.#links.set(name, link);
+    connection.onicecandidate = ({ candidate }) => {
+      if (candidate?.candidate) this.#listener.candidate(name, JSON.stringify(candidate.toJSON()));
+    };
+    connection.onconnectionstatechange = () => {
+      if (connection.connectionState === "failed") this.#gone(name, link, "the connection failed");
+    };
+    return link;
+  }
+
+  /**
+   * @param {string} name
+   * @param {Link} link
+   * @param {RTCDataChannel} channel
+   */
+  #use(name, link, channel) {
+    const bring = channel.label === "control" ? this.#listener.control : this.#listener.media;
+    link.channels[channel.label] = channel;
+    channel.binaryType = "arraybuffer";
+    channel.onmessage = ({ data }) => {
+      if (data instanceof ArrayBuffer) bring(name, new Uint8Array(data));
+    };
+    channel.onclose = () => this.#gone(name, link, "the other side closed the channel");
+    channel.onopen = () => this.#opened(name, link);
+    if (channel.readyState === "open") this.#opened(name, link);
+  }
+
+  /**
+   * @param {string} name
+   * @param {Link} link
+   */
+  #opened(name, link) {
+    const { control, media } = link.channels;
+    if (link.wasOpen || control?.readyState !== "open" || media?.readyState !== "open") return;
+    link.wasOpen = true;
+    this.#listener.open(name);
+  }
+
+  /**
+   * @param {string} name
+   * @param {Link} link
+   * @param {string} reason
+   */
+  #gone(name, link, reason) {
+    if (this.#links.get(name) !== link) return;
+    this.#forget(name, link);
+    link.connection.close();
+    this.#listener.closed(name, reason);
+  }
+
+  /**
+   * @param {string} name
+   * @param {Link} link
+   */
+  #forget(name, link) {
+    this.#links.delete(name);
+    link.connection.onicecandidate = null;
+    link.connection.onconnectionstatechange = null;
+    link.connection.ondatachannel = null;
+    for (const channel of Object.values(link.channels)) {
+      if (channel) channel.onmessage = channel.onclose = channel.onopen = channel.onbufferedamountlow = null;
+    }
+  }
+
+  /**
+   * Runs a step of a link's set-up; the link is gone if it fails.
+   * @param {string} name
+   * @param {Link} link
+   * @param {() => Promise<void>} step
+   */
+  async #step(name, link, step) {
+    try {
+      await step();
+    } catch (error) {
+      this.#gone(name, link, String(error));
+    }
+  }
+
+  /** @param {string} name sets it up as the side that offers */
+  connect(name) {
+    const link = this.#make(name);
+    this.#use(name, link, link.connection.createDataChannel("control", { ordered: true }));
+    // In any order: one lost packet holds nothing else back, and gaps show at once.
+    this.#use(name, link, link.connection.createDataChannel("media", { ordered: false }));
+    this.#step(name, link, async () => {
+      await link.connection.setLocalDescription();
+      this.#describe(name, link);
+    });
+  }
+
+  /**
+   * Sets it up as the side that answers.
+   * @param {string} name
+   * @param {string} offer
+   */
+  accept(name, offer) {
+    const link = this.#make(name);
+    link.connection.ondatachannel = ({ channel }) => {
+      if (channel.label === "control" || channel.label === "media") this.#use(name, link, channel);
+      else channel.close();
+    };
+    this.#step(name, link, async () => {
+      await link.connection.setRemoteDescription({ type: "offer", sdp: offer });
+      await this.#addEarly(link);
+      await link.connection.setLocalDescription();
+      this.#describe(name, link);
+    });
+  }
+
+  /**
+   * @param {string} name
+   * @param {Link} link
+   */
+  #describe(name, link) {
+    const sdp = link.connection.localDescription?.sdp;
+    if (this.#links.get(name) === link && sdp) this.#listener.description(name, sdp);
+  }
+
+  /** @param {Link} link */
+  async #addEarly(link) {
+    for (const candidate of link.early.splice(0)) await link.connection.addIceCandidate(candidate);
+  }
+
+  /**
+   * @param {string} name
+   * @param {string} answer
+   */
+  setAnswer(name, answer) {
+    const link = this.#links.get(name);
+    if (!link) return;
+    this.#step(name, link, async () => {
+      await link.connection.setRemoteDescription({ type: "answer", sdp: answer });
+      await this.#addEarly(link);
+    });
+  }
+
+  /**
+   * @param {string} name
+   * @param {string} json an RTCIceCandidateInit
+   */
+  addCandidate(name, json) {
+    const link = this.#links.get(name);
+    if (!link) return;
+    // One bad candidate of several is no reason to give the link up.
+    const refused = (/** @type {unknown} */ error) => console.info("candidate refused:", String(error));
+    try {
+      const candidate = JSON.parse(json);
+      if (!link.connection.remoteDescription) link.early.push(candidate);
+      else link.connection.addIceCandidate(candidate).catch(refused);
+    } catch (error) {
+      refused(error);
+    }
+  }
+
+  /**
+   * @param {string} name
+   * @param {"control" | "media"} label
+   * @param {Uint8Array<ArrayBuffer>} bytes
+   */
+  send(name, label, bytes) {
+    const link = this.#links.get(name);
+    const channel = link?.channels[label];
+    if (!link || channel?.readyState !== "open") return;
+    try {
+      channel.send(bytes);
+    } catch (error) {
+      // More than 16 MiB unsent (measured), which the backlog should have told long before.
+      this.#gone(name, link, `sending failed: ${error}`);
+    }
+  }
+
+  /**
+   * Says what the media channel has yet to deliver, and again when that falls below `low` if it is above `high`.
+   * @param {string} name
+   * @param {number} high
+   * @param {number} low
+   */
+  tellBacklog(name, high, low) {
+    const media = this.#links.get(name)?.channels.media;
+    if (!media) return;
+    const left = media.bufferedAmount;
+    if (left > high) {
+      media.bufferedAmountLowThreshold = low;
+      media.onbufferedamountlow = () => {
+        media.onbufferedamountlow = null;
+        this.#listener.backlog(name, media.bufferedAmount);
+      };
+    }
+    this.#listener.backlog(name, left);
+  }
+
+  /** @param {string} name closes it once what was given to it is on its way */
+  close(name) {
+    const link = this.#links.get(name);
+    if (!link) return;
+    this.#forget(name, link);
+    // A channel's close() waits for what is unsent, a connection's does not.
+    for (const channel of Object.values(link.channels)) channel?.close();
+    setTimeout(() => link.connection.close(), LAST_WORDS);
+  }
+
+  /** Closes all of them at once: the page goes away. */
+  closeAll() {
+    for (const [name, link] of this.#links) {
+      this.#forget(name, link);
+      link.connection.close();
+    }
+  }
+}

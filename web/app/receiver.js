@@ -1,0 +1,335 @@
+// The receiver page: the list of streams, and the player of one of them. Shows what the peer tells, tells it what
+// the viewer does.
+
+import { Overlay } from "./overlay.js";
+import { Peer } from "./peer.js";
+import * as streams from "./streams.js";
+import { whyUnplayable } from "./player.js";
+import * as words from "./words.js";
+
+/** @typedef {import("../pkg/web.js").News} News */
+/** @typedef {import("../pkg/web.js").Stream} Stream */
+
+/** How often the figures are shown anew, in milliseconds. */
+const SHOW_EVERY = 500;
+/** The controls step back when nobody has moved for this long, in milliseconds. */
+const STILL_AFTER = 3_000;
+
+/**
+ * @template {Element} E
+ * @param {string} id
+ * @param {new () => E} type
+ */
+function byId(id, type) {
+  const element = document.getElementById(id);
+  if (!(element instanceof type)) throw new Error(`the page has no ${id}`);
+  return element;
+}
+
+const page = {
+  list: byId("streams", HTMLUListElement),
+  empty: byId("empty", HTMLElement),
+  emptyTitle: byId("empty-title", HTMLElement),
+  emptyWords: byId("empty-words", HTMLElement),
+  supervisor: byId("supervisor", HTMLElement),
+  stage: byId("stage", HTMLElement),
+  video: byId("video", HTMLVideoElement),
+  messageWords: byId("message-words", HTMLElement),
+  start: byId("start", HTMLButtonElement),
+  unmute: byId("unmute", HTMLButtonElement),
+  toggle: byId("toggle", HTMLButtonElement),
+  mute: byId("mute", HTMLButtonElement),
+  info: byId("info", HTMLButtonElement),
+  full: byId("full", HTMLButtonElement),
+  live: byId("live", HTMLElement),
+  liveWords: byId("live-words", HTMLElement),
+  overlay: byId("overlay", HTMLElement),
+  figures: byId("figures", HTMLElement),
+  title: byId("title", HTMLElement),
+  subtitle: byId("subtitle", HTMLElement),
+};
+
+const overlay = new Overlay(page.figures);
+
+/** @type {words.Situation} */
+const situation = {
+  connected: false,
+  everConnected: false,
+  refused: null,
+  name: null,
+  listed: false,
+  live: false,
+  hasVideo: true,
+  problem: null,
+  ended: false,
+  hasParent: false,
+  started: false,
+  stalled: false,
+  blocked: false,
+};
+/** @type {Stream[]} */
+let listed = [];
+/** The stream that is watched. @type {string | null} */
+let watched = null;
+/** @type {Peer | null} */
+let peer = null;
+
+/** @param {string | null} name of the stream to watch, or none */
+function want(name) {
+  if (watched) peer?.unwatch();
+  watched = null;
+  overlay.reset();
+  Object.assign(situation, { name, refused: null, problem: null, ended: false, hasParent: false });
+  Object.assign(situation, { started: false, stalled: false, blocked: false, live: false, listed: false });
+  // A click on the list lets it play with sound; an address typed or bookmarked does not, everywhere.
+  page.video.muted = !navigator.userActivation?.hasBeenActive;
+  document.body.dataset.view = name ? "watch" : "list";
+  for (const section of document.querySelectorAll("main > section")) {
+    if (section instanceof HTMLElement) section.hidden = section.classList.contains("watch") !== Boolean(name);
+  }
+  document.title = name ? `${name} · OwnStream` : "OwnStream";
+  watchIfListed();
+  show();
+}
+
+function wantedStream() {
+  return listed.find((stream) => stream.name === situation.name);
+}
+
+/** Watches the wanted stream as soon as there is one of its name; again if it ended and there is a new one. */
+function watchIfListed() {
+  const stream = wantedStream();
+  situation.listed = Boolean(stream);
+  if (!stream || !peer) return;
+  situation.live = stream.live;
+  situation.hasVideo = stream.tracks.some(({ track }) => track === "video");
+  if (watched === stream.stream) return;
+  watched = stream.stream;
+  situation.ended = false;
+  situation.problem = whyUnplayable(stream.tracks) || null;
+  if (!situation.problem) peer.watch(stream.stream);
+}
+
+/** @param {News} news */
+function tell(news) {
+  switch (news.of) {
+    case "streams":
+      listed = news.streams;
+      watchIfListed();
+      streams.show(page.list, listed);
+      break;
+    case "refused":
+      situation.refused = words.refusal(news.why, news.words);
+      break;
+    case "accepted":
+      situation.refused = null;
+      break;
+    case "streamRefused":
+      if (news.stream === watched) situation.refused = words.refusal(news.why, news.words);
+      break;
+    case "parent":
+      if (news.stream === watched) {
+        situation.hasParent = news.parent !== null;
+        if (news.parent) situation.refused = null;
+      }
+      break;
+    case "ended":
+      // What is buffered is played out first; `finished` says when.
+      if (news.stream === watched && !situation.started) situation.ended = true;
+      break;
+    case "started":
+      situation.started = true;
+      break;
+    case "stalled":
+    case "resumed":
+      situation.stalled = news.of === "stalled";
+      break;
+    case "finished":
+      situation.ended = true;
+      break;
+    case "gaveUp":
+      situation.problem = "This browser fails to play the stream.";
+      break;
+    case "linkLost":
+      console.info(`link to ${news.peer.slice(0, 8)} ended: ${news.reason}`);
+      break;
+  }
+  show();
+}
+
+function show() {
+  const corner = words.supervisor(situation);
+  page.supervisor.dataset.state = corner.state;
+  setText(page.supervisor, corner.words);
+  showList();
+  showStage();
+}
+
+function showList() {
+  page.empty.hidden = listed.length > 0;
+  setText(page.emptyTitle, situation.connected ? "No stream is on" : words.supervisor(situation).words);
+  const hint = "Start a broadcaster that knows this supervisor: its stream appears here by itself.";
+  setText(page.emptyWords, situation.connected ? hint : "");
+}
+
+function showStage() {
+  const message = words.message(situation);
+  const stream = wantedStream();
+  const { player } = peer ?? {};
+  const hasSound = stream ? stream.tracks.some(({ track }) => track === "audio") : true;
+  const muted = page.video.muted || page.video.volume === 0;
+  const paused = Boolean(player && !player.wanted);
+  page.stage.dataset.state = message.state;
+  page.stage.toggleAttribute("data-busy", message.busy);
+  page.stage.toggleAttribute("data-paused", paused);
+  page.stage.dataset.sound = !hasSound ? "none" : muted ? "muted" : "on";
+  setText(page.messageWords, message.words);
+  page.start.hidden = message.state !== "blocked";
+  page.unmute.hidden = !(hasSound && muted && situation.started && !paused);
+  page.toggle.setAttribute("aria-label", paused ? "Play" : "Pause");
+  page.mute.setAttribute("aria-pressed", String(!muted));
+  const isLive = situation.live && situation.started && !situation.stalled && !paused && !situation.ended;
+  page.live.toggleAttribute("data-live", isLive);
+  setText(page.liveWords, paused ? "Paused" : isLive ? "Live" : "Not live");
+  setText(page.title, situation.name ?? "");
+  setText(page.subtitle, stream ? [words.viewers(stream.viewers), words.tracks(stream.tracks)].join(" · ") : "");
+}
+
+/**
+ * Only what differs is written: screen readers read out what is.
+ * @param {HTMLElement} element
+ * @param {string} text
+ */
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function toggleSound() {
+  page.video.muted = !page.video.muted;
+  if (!page.video.muted && page.video.volume === 0) page.video.volume = 1;
+}
+
+function toggleOverlay() {
+  page.overlay.hidden = !page.overlay.hidden;
+  page.info.setAttribute("aria-expanded", String(!page.overlay.hidden));
+  showFigures();
+}
+
+function toggleFullScreen() {
+  const video = /** @type {HTMLVideoElement & { webkitEnterFullscreen?: () => void }} */ (page.video);
+  if (document.fullscreenElement) document.exitFullscreen();
+  else if (page.stage.requestFullscreen) page.stage.requestFullscreen().catch(() => {});
+  else video.webkitEnterFullscreen?.(); // iPhones
+}
+
+function showFigures() {
+  if (!page.overlay.hidden && peer && watched) overlay.show(peer.stats());
+}
+
+/** @type {Record<string, () => void>} */
+const KEYS = {
+  i: toggleOverlay,
+  m: toggleSound,
+  f: toggleFullScreen,
+  k: () => peer?.player.toggle(),
+  " ": () => peer?.player.toggle(),
+};
+
+function listenToViewer() {
+  page.start.onclick = page.toggle.onclick = () => peer?.player.toggle();
+  page.unmute.onclick = page.mute.onclick = toggleSound;
+  page.info.onclick = toggleOverlay;
+  page.full.onclick = toggleFullScreen;
+  page.video.ondblclick = toggleFullScreen;
+  document.addEventListener("keydown", (event) => {
+    if (!situation.name || event.ctrlKey || event.metaKey || event.altKey) return;
+    // A button with the focus takes the space bar for itself.
+    if (event.key === " " && event.target instanceof HTMLButtonElement) return;
+    const act = KEYS[event.key.toLowerCase()];
+    if (!act) return;
+    event.preventDefault();
+    act();
+  });
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  page.stage.addEventListener("pointermove", () => {
+    page.stage.toggleAttribute("data-still", false);
+    clearTimeout(timer);
+    timer = setTimeout(() => page.stage.toggleAttribute("data-still", true), STILL_AFTER);
+  });
+}
+
+function listenToAddress() {
+  document.addEventListener("click", (event) => {
+    const link = event.target instanceof Element ? event.target.closest("a") : null;
+    if (!link || event.defaultPrevented || event.button !== 0) return;
+    if (event.ctrlKey || event.metaKey || event.shiftKey || link.origin !== location.origin) return;
+    event.preventDefault();
+    history.pushState(null, "", link.href);
+    want(streams.nameInAddress());
+  });
+  addEventListener("popstate", () => want(streams.nameInAddress()));
+}
+
+function listenToEnd() {
+  addEventListener("pagehide", () => peer?.leave());
+  // Back out of the browser's memory of pages: everybody has been told that we left, so begin again.
+  addEventListener("pageshow", (event) => event.persisted && location.reload());
+}
+
+/** What the viewer's browser and address say about relaying. */
+function options() {
+  const asked = new URLSearchParams(location.search);
+  const connection = /** @type {{ saveData?: boolean } | undefined} */ (/** @type {any} */ (navigator).connection);
+  const relays = asked.get("relay") !== "no" && !connection?.saveData;
+  const uplinkKbps = Number(asked.get("uplink_kbps")) || undefined;
+  return { relays, uplinkKbps };
+}
+
+async function begin() {
+  listenToViewer();
+  listenToAddress();
+  listenToEnd();
+  byId("plain-http", HTMLElement).hidden = isSecureContext;
+  want(streams.nameInAddress());
+  peer = await Peer.begin(
+    page.video,
+    {
+      news: tell,
+      supervisor(connected) {
+        situation.connected = connected;
+        situation.everConnected ||= connected;
+        show();
+      },
+      cannotPlay(problem) {
+        situation.problem = problem;
+        show();
+      },
+      playerChanged() {
+        situation.blocked = Boolean(peer?.player.blocked);
+        show();
+      },
+    },
+    options(),
+  );
+  setInterval(showFigures, SHOW_EVERY);
+  watchIfListed();
+  show();
+}
+
+// For tests and for the curious: read only.
+Object.defineProperty(window, "ownstream", {
+  value: Object.freeze({
+    stats: () => peer?.stats() ?? null,
+    streams: () => structuredClone(listed),
+    situation: () => structuredClone(situation),
+    state: () => page.stage.dataset.state,
+  }),
+});
+
+begin().catch((error) => {
+  console.error(error);
+  situation.problem = `This browser cannot take part: ${error}`;
+  situation.refused = situation.problem;
+  show();
+});
