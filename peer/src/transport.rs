@@ -52,7 +52,9 @@ impl Channel {
 
     /// The channel with this label, if it is one of the two.
     pub fn from_label(label: &str) -> Option<Self> {
-        [Self::Control, Self::Media].into_iter().find(|channel| channel.label() == label)
+        [Self::Control, Self::Media]
+            .into_iter()
+            .find(|channel| channel.label() == label)
     }
 }
 

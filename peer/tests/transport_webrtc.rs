@@ -1,13 +1,15 @@
 //! What only the transport over WebRTC has to promise: one port, its table, strangers, identity.
 
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use bytes::Bytes;
 use peer::transport::webrtc::{WebRtc, WebRtcConfig};
-use peer::transport::{Channel, Role, Transport, TransportEvent};
+use peer::transport::{Channel, IceServer, MAX_MESSAGE, Role, Transport, TransportEvent};
 
 mod ends;
+mod stranger;
 use ends::{connect, open, webrtc};
+use stranger::Stranger;
 
 /// Files that this process has open.
 fn open_files() -> usize {
@@ -154,4 +156,96 @@ async fn connections_over_every_interface_open_too() {
         .await
         .expect("room");
     answerer.message().await.expect("a message");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_over_ipv6_open_too() {
+    let localhost = || {
+        WebRtc::new(WebRtcConfig {
+            bind: Some(IpAddr::from(Ipv6Addr::LOCALHOST)),
+            loopback: true,
+            ..WebRtcConfig::default()
+        })
+    };
+    let (a, b) = (localhost().expect("a port"), localhost().expect("a port"));
+    let (offerer, mut answerer) = connect(&*a, &*b, 1).await;
+    offerer
+        .connection
+        .try_send(Channel::Media, &Bytes::new())
+        .await
+        .expect("room");
+    answerer.message().await.expect("a message");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_above_the_limit_from_outside_closes_the_connection_with_words() {
+    let transport = webrtc();
+    let stranger = Stranger::new(&["control", "media"]).await;
+    let mut end = stranger.connect(&*transport).await;
+    stranger.send("media", MAX_MESSAGE).await;
+    assert_eq!(end.message().await.expect("allowed").1.len(), MAX_MESSAGE);
+    stranger.send("media", MAX_MESSAGE + 1).await;
+    assert_eq!(
+        end.closed().await,
+        "a message of 16385 bytes, 16384 allowed"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_of_another_name_is_closed_and_the_rest_opens() {
+    let transport = webrtc();
+    let stranger = Stranger::new(&["gossip", "control", "media", "control"]).await;
+    let mut end = stranger.connect(&*transport).await;
+    stranger.send("control", 3).await;
+    assert_eq!(end.message().await.expect("open").1.len(), 3);
+}
+
+/// A STUN server that tells everybody the address it sees.
+fn stun_server() -> IceServer {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let port = socket.local_addr().expect("bound").port();
+    std::thread::spawn(move || {
+        let mut request = [0; 1500];
+        while let Ok((20.., from)) = socket.recv_from(&mut request) {
+            let SocketAddr::V4(seen) = from else { continue };
+            let mut response = vec![1, 1, 0, 12];
+            response.extend_from_slice(&request[4..20]);
+            response.extend_from_slice(&[0, 0x20, 0, 8, 0, 1]);
+            response.extend_from_slice(&(seen.port() ^ 0x2112).to_be_bytes());
+            response.extend_from_slice(&(u32::from(*seen.ip()) ^ 0x2112_a442).to_be_bytes());
+            let _ = socket.send_to(&response, from);
+        }
+    });
+    IceServer {
+        urls: vec![format!("stun:127.0.0.1:{port}")],
+        username: None,
+        credential: None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stun_server_tells_each_connection_the_one_port() {
+    let transport = webrtc();
+    transport.set_ice_servers(vec![stun_server()], None);
+    let mut ends = Vec::new();
+    for link in 0..3 {
+        ends.push(
+            open(&*transport, link, Role::Offer)
+                .await
+                .expect("an offer")
+                .0,
+        );
+    }
+    for mut end in ends {
+        let reflexive = loop {
+            let TransportEvent::LocalCandidate(candidate) = end.next().await else {
+                continue;
+            };
+            if candidate.contains("typ srflx") {
+                break candidate;
+            }
+        };
+        let seen = format!("127.0.0.1 {} typ srflx", transport.udp_port());
+        assert!(reflexive.contains(&seen), "{reflexive}");
+    }
 }

@@ -34,12 +34,18 @@ impl Memory {
     /// One more transport of this network, under a fingerprint of its own.
     pub fn transport(&self) -> Arc<MemoryTransport> {
         let fingerprint = Fingerprint::from_bytes(rand::random());
-        Arc::new(MemoryTransport { network: self.clone(), fingerprint })
+        Arc::new(MemoryTransport {
+            network: self.clone(),
+            fingerprint,
+        })
     }
 
     /// How many connections there are, either end counted.
     pub fn connections(&self) -> usize {
-        self.places().values().filter(|side| side.strong_count() > 0).count()
+        self.places()
+            .values()
+            .filter(|side| side.strong_count() > 0)
+            .count()
     }
 
     fn places(&self) -> MutexGuard<'_, HashMap<String, Weak<Side>>> {
@@ -49,7 +55,10 @@ impl Memory {
     fn find(&self, description: &str) -> Result<Arc<Side>, TransportError> {
         let refused = || TransportError::Description("no such place in memory".to_owned());
         let place = place_in(description).ok_or_else(refused)?;
-        self.places().get(place).and_then(Weak::upgrade).ok_or_else(refused)
+        self.places()
+            .get(place)
+            .and_then(Weak::upgrade)
+            .ok_or_else(refused)
     }
 }
 
@@ -80,7 +89,9 @@ impl Transport for MemoryTransport {
             Role::Answer { offer } => Some(self.network.find(offer)?),
         };
         let side = Side::new();
-        self.network.places().insert(side.place.clone(), Arc::downgrade(&side));
+        self.network
+            .places()
+            .insert(side.place.clone(), Arc::downgrade(&side));
         if let Some(offerer) = offerer {
             // The offerer learns of it by the answer.
             *side.other() = Arc::downgrade(&offerer);
@@ -97,7 +108,11 @@ impl Transport for MemoryTransport {
             ],
         };
         tokio::spawn(task.run(stopped));
-        Ok(Box::new(Handle { side, network: self.network.clone(), stop: Some(stop) }))
+        Ok(Box::new(Handle {
+            side,
+            network: self.network.clone(),
+            stop: Some(stop),
+        }))
     }
 }
 
@@ -152,11 +167,17 @@ impl Side {
     }
 
     fn describe(&self, fingerprint: Fingerprint) -> String {
-        format!("v=0\r\na=fingerprint:sha-256 {fingerprint}\r\na=place:{}\r\n", self.place)
+        format!(
+            "v=0\r\na=fingerprint:sha-256 {fingerprint}\r\na=place:{}\r\n",
+            self.place
+        )
     }
 
     fn candidate(&self) -> String {
-        format!(r#"{{"candidate":"{}","sdpMid":"0","sdpMLineIndex":0}}"#, self.place)
+        format!(
+            r#"{{"candidate":"{}","sdpMid":"0","sdpMLineIndex":0}}"#,
+            self.place
+        )
     }
 
     /// Opens both ends as soon as they know each other and one can reach the other.
@@ -224,7 +245,9 @@ const fn index(channel: Channel) -> usize {
 
 /// The line of a description that says where its maker is.
 fn place_in(description: &str) -> Option<&str> {
-    description.lines().find_map(|line| line.strip_prefix("a=place:"))
+    description
+        .lines()
+        .find_map(|line| line.strip_prefix("a=place:"))
 }
 
 /// Tells one end's owner, for as long as the connection lasts.
@@ -265,7 +288,10 @@ impl Task {
             }
             let ended = self.side.state().ended.clone();
             if let Some(reason) = ended {
-                let _ = self.events.send((self.link, TransportEvent::Closed(reason))).await;
+                let _ = self
+                    .events
+                    .send((self.link, TransportEvent::Closed(reason)))
+                    .await;
                 return;
             }
             self.side.changed.notified().await;
@@ -284,8 +310,13 @@ struct Handle {
 impl Connection for Handle {
     async fn set_answer(&self, sdp: String) -> Result<(), TransportError> {
         let answerer = self.network.find(&sdp)?;
-        if answerer.peer().is_none_or(|offerer| !Arc::ptr_eq(&offerer, &self.side)) {
-            return Err(TransportError::Description("the answer to another offer".to_owned()));
+        if answerer
+            .peer()
+            .is_none_or(|offerer| !Arc::ptr_eq(&offerer, &self.side))
+        {
+            return Err(TransportError::Description(
+                "the answer to another offer".to_owned(),
+            ));
         }
         *self.side.other() = Arc::downgrade(&answerer);
         self.side.state().joined = true;
@@ -300,7 +331,11 @@ impl Connection for Handle {
             _ if parsed.is_null() => return Ok(()),
             Some("") => return Ok(()),
             Some(place) if place.starts_with("place-") => {}
-            _ => return Err(TransportError::Candidate("not a place in memory".to_owned())),
+            _ => {
+                return Err(TransportError::Candidate(
+                    "not a place in memory".to_owned(),
+                ));
+            }
         }
         self.side.state().reachable = true;
         self.side.try_open();

@@ -20,16 +20,25 @@ pub(super) fn host_addresses(loopback: bool) -> Vec<IpAddr> {
         }
     }
     if loopback {
-        found.extend([IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)]);
+        found.extend([
+            IpAddr::from(Ipv4Addr::LOCALHOST),
+            IpAddr::from(Ipv6Addr::LOCALHOST),
+        ]);
     }
     found
 }
 
 fn usable(interface: InterfaceAddress) -> Option<IpAddr> {
-    let up = interface.flags.contains(InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING);
+    let up = interface
+        .flags
+        .contains(InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING);
     let storage = interface.address.filter(|_| up)?;
-    let v4 = storage.as_sockaddr_in().map(|address| IpAddr::from(address.ip()));
-    let v6 = storage.as_sockaddr_in6().map(|address| IpAddr::from(address.ip()));
+    let v4 = storage
+        .as_sockaddr_in()
+        .map(|address| IpAddr::from(address.ip()));
+    let v6 = storage
+        .as_sockaddr_in6()
+        .map(|address| IpAddr::from(address.ip()));
     v4.or(v6).filter(|address| reaches_other_machines(*address))
 }
 

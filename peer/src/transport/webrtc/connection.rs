@@ -66,7 +66,9 @@ impl PeerConnectionEventHandler for Handler {
 
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
         match state {
-            RTCPeerConnectionState::Failed => self.tell(News::Failed("the other side is unreachable")),
+            RTCPeerConnectionState::Failed => {
+                self.tell(News::Failed("the other side is unreachable"))
+            }
             RTCPeerConnectionState::Closed => self.tell(News::Failed("closed")),
             _ => {}
         }
@@ -101,7 +103,10 @@ impl Channels {
     }
 
     fn low_water(&self) -> u32 {
-        *self.low_water.lock().unwrap_or_else(PoisonError::into_inner)
+        *self
+            .low_water
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next event of a channel; waits for ever while there is no such channel.
@@ -133,10 +138,17 @@ pub(super) fn start(parts: Parts, first: Vec<TransportEvent>) -> Box<dyn Connect
         library: Arc::clone(&parts.library),
         channels: Arc::clone(&parts.channels),
         member: Arc::clone(&parts.membership.member),
-        remote: Mutex::new(Remote { described: parts.described, ..Remote::default() }),
+        remote: Mutex::new(Remote {
+            described: parts.described,
+            ..Remote::default()
+        }),
         stop: Some(stop),
     };
-    let task = Task { parts, stopped, opened: (false, false) };
+    let task = Task {
+        parts,
+        stopped,
+        opened: (false, false),
+    };
     tokio::spawn(task.run(first));
     Box::new(handle)
 }
@@ -171,7 +183,12 @@ impl Task {
         if let Err(error) = self.parts.library.close().await {
             log::debug!(link:% = self.parts.link; "closing: {error}");
         }
-        let Parts { link, events, membership, .. } = self.parts;
+        let Parts {
+            link,
+            events,
+            membership,
+            ..
+        } = self.parts;
         drop(membership);
         match end {
             End::Owner(Some(done)) => drop(done.send(())),
@@ -272,14 +289,18 @@ impl Task {
 
     async fn apply_low_water(&self) {
         if let Some(media) = self.parts.channels.media.get() {
-            let _ = media.set_buffered_amount_low_threshold(self.parts.channels.low_water()).await;
+            let _ = media
+                .set_buffered_amount_low_threshold(self.parts.channels.low_water())
+                .await;
         }
     }
 
     async fn on_message(&mut self, channel: Channel, message: Bytes) -> Result<(), End> {
         let length = message.len();
         if length > MAX_MESSAGE {
-            return Err(End::Reason(format!("a message of {length} bytes, {MAX_MESSAGE} allowed")));
+            return Err(End::Reason(format!(
+                "a message of {length} bytes, {MAX_MESSAGE} allowed"
+            )));
         }
         self.tell(TransportEvent::Message(channel, message)).await
     }
@@ -322,7 +343,9 @@ impl Handle {
         let mut remote = self.remote.lock().unwrap_or_else(PoisonError::into_inner);
         remote.candidates += 1;
         if remote.candidates > MAX_REMOTE_CANDIDATES {
-            return Err(TransportError::Candidate("there were too many before".to_owned()));
+            return Err(TransportError::Candidate(
+                "there were too many before".to_owned(),
+            ));
         }
         if !remote.described {
             remote.early.push(candidate.clone());
@@ -353,7 +376,10 @@ impl Connection for Handle {
         let refused = |error: Error| TransportError::Description(error.to_string());
         let answer = RTCSessionDescription::answer(session::accepted(&sdp)?).map_err(refused)?;
         self.member.youth.renew();
-        self.library.set_remote_description(answer).await.map_err(refused)?;
+        self.library
+            .set_remote_description(answer)
+            .await
+            .map_err(refused)?;
         for candidate in self.take_early() {
             self.add(candidate).await?;
         }
@@ -361,8 +387,14 @@ impl Connection for Handle {
     }
 
     async fn add_candidate(&self, candidate: String) -> Result<(), TransportError> {
-        let Some(candidate) = session::remote_candidate(&candidate)? else { return Ok(()) };
-        if self.keep_early(&candidate)? { Ok(()) } else { self.add(candidate).await }
+        let Some(candidate) = session::remote_candidate(&candidate)? else {
+            return Ok(());
+        };
+        if self.keep_early(&candidate)? {
+            Ok(())
+        } else {
+            self.add(candidate).await
+        }
     }
 
     async fn try_send(&self, channel: Channel, message: &Bytes) -> Result<(), SendError> {
@@ -386,7 +418,11 @@ impl Connection for Handle {
 
     async fn set_low_water(&self, bytes: usize) {
         let level = u32::try_from(bytes).unwrap_or(u32::MAX);
-        *self.channels.low_water.lock().unwrap_or_else(PoisonError::into_inner) = level;
+        *self
+            .channels
+            .low_water
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = level;
         if let Some(media) = self.open_channel(Channel::Media) {
             let _ = media.set_buffered_amount_low_threshold(level).await;
         }

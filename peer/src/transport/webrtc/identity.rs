@@ -36,7 +36,12 @@ impl Identity {
         };
         let certificate = load(&pem, crypto.as_ref())?;
         let fingerprint = fingerprint(&certificate, crypto.as_ref())?;
-        Ok(Self { certificate, pem, fingerprint, crypto })
+        Ok(Self {
+            certificate,
+            pem,
+            fingerprint,
+            crypto,
+        })
     }
 }
 
@@ -48,10 +53,15 @@ fn unusable(error: impl std::fmt::Display) -> TransportError {
 fn load(pem: &str, crypto: &dyn RTCCryptoProvider) -> Result<RTCCertificate, TransportError> {
     // The first block is the date. The library's own reader panics when it is cut short, as a file
     // may be after a power failure.
-    let (_, rest) = pem.split_once("\n\n").ok_or_else(|| unusable("the text is cut short"))?;
+    let (_, rest) = pem
+        .split_once("\n\n")
+        .ok_or_else(|| unusable("the text is cut short"))?;
     let certificate =
         rtc::dtls::crypto::Certificate::from_pem(rest, crypto.crypto()).map_err(unusable)?;
-    Ok(RTCCertificate::from_existing(certificate, SystemTime::now() + VALIDITY))
+    Ok(RTCCertificate::from_existing(
+        certificate,
+        SystemTime::now() + VALIDITY,
+    ))
 }
 
 /// Makes a new identity: P-256, which is what browsers use themselves.
@@ -66,9 +76,17 @@ fn fingerprint(
     certificate: &RTCCertificate,
     crypto: &dyn RTCCryptoProvider,
 ) -> Result<Fingerprint, TransportError> {
-    let all = certificate.get_fingerprints(crypto.crypto()).map_err(unusable)?;
-    let sha256 = all.iter().find(|fingerprint| fingerprint.algorithm == "sha-256");
-    sha256.ok_or_else(|| unusable("no fingerprint"))?.value.parse().map_err(unusable)
+    let all = certificate
+        .get_fingerprints(crypto.crypto())
+        .map_err(unusable)?;
+    let sha256 = all
+        .iter()
+        .find(|fingerprint| fingerprint.algorithm == "sha-256");
+    sha256
+        .ok_or_else(|| unusable("no fingerprint"))?
+        .value
+        .parse()
+        .map_err(unusable)
 }
 
 #[cfg(test)]
@@ -87,7 +105,10 @@ mod tests {
         let pem = Identity::new(None).expect("made").pem;
         let whole = pem.trim_end().len();
         for cut in 0..whole {
-            assert!(Identity::new(Some(&pem[..cut])).is_err(), "cut at {cut} of {whole}");
+            assert!(
+                Identity::new(Some(&pem[..cut])).is_err(),
+                "cut at {cut} of {whole}"
+            );
         }
     }
 }

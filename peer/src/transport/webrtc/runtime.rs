@@ -35,12 +35,20 @@ impl ConnectionRuntime {
         member: Arc<Member>,
         relay_hosts: HashSet<String>,
     ) -> Arc<Self> {
-        Arc::new(Self { port, member, relay_hosts, relays: Relays::default() })
+        Arc::new(Self {
+            port,
+            member,
+            relay_hosts,
+            relays: Relays::default(),
+        })
     }
 
     fn note_relays(&self, host: &str, addresses: &[SocketAddr]) {
         if self.relay_hosts.contains(host) {
-            self.relays.write().unwrap_or_else(PoisonError::into_inner).extend(addresses);
+            self.relays
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend(addresses);
         }
     }
 }
@@ -54,7 +62,12 @@ impl Runtime for ConnectionRuntime {
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let local = socket.local_addr()?;
         let (port, member) = (Arc::clone(&self.port), Arc::clone(&self.member));
-        Ok(Arc::new(VirtualSocket::new(local, port, member, Arc::clone(&self.relays))))
+        Ok(Arc::new(VirtualSocket::new(
+            local,
+            port,
+            member,
+            Arc::clone(&self.relays),
+        )))
     }
 
     fn wrap_tcp_listener(

@@ -59,7 +59,11 @@ pub(super) struct SendQueue {
 
 impl SendQueue {
     pub(super) fn new(segments: bool) -> Self {
-        Self { waiting: Mutex::default(), filled: Notify::new(), segments: AtomicBool::new(segments) }
+        Self {
+            waiting: Mutex::default(),
+            filled: Notify::new(),
+            segments: AtomicBool::new(segments),
+        }
     }
 
     /// Takes one datagram.
@@ -70,7 +74,12 @@ impl SendQueue {
         }
         let first = waiting.runs.is_empty();
         waiting.bytes += datagram.len();
-        waiting.add(destination, source, datagram, self.segments.load(Ordering::Relaxed));
+        waiting.add(
+            destination,
+            source,
+            datagram,
+            self.segments.load(Ordering::Relaxed),
+        );
         drop(waiting);
         if first {
             self.filled.notify_one();
@@ -102,7 +111,11 @@ impl SendQueue {
         // Loopback has no uplink that could overflow.
         let paced = runs.iter().any(|run| !run.destination.ip().is_loopback());
         while !runs.is_empty() {
-            let count = if paced { runs_within(&runs, part) } else { runs.len() };
+            let count = if paced {
+                runs_within(&runs, part)
+            } else {
+                runs.len()
+            };
             let later = runs.split_off(count);
             self.send_all(socket, runs.make_contiguous()).await;
             self.waiting().keep_spares(runs);
@@ -166,7 +179,12 @@ impl Waiting {
             _ => {
                 let mut bytes = self.spare.pop().unwrap_or_default();
                 bytes.extend_from_slice(datagram);
-                self.runs.push_back(Run { destination, source, segment: datagram.len(), bytes });
+                self.runs.push_back(Run {
+                    destination,
+                    source,
+                    segment: datagram.len(),
+                    bytes,
+                });
             }
         }
     }
@@ -174,12 +192,15 @@ impl Waiting {
     fn keep_spares(&mut self, runs: VecDeque<Run>) {
         let room = SPARE_RUNS.saturating_sub(self.spare.len());
         let small = runs.into_iter().map(|run| run.bytes);
-        self.spare.extend(small.filter(|bytes| bytes.capacity() <= SPARE_CAPACITY).take(room).map(
-            |mut bytes| {
-                bytes.clear();
-                bytes
-            },
-        ));
+        self.spare.extend(
+            small
+                .filter(|bytes| bytes.capacity() <= SPARE_CAPACITY)
+                .take(room)
+                .map(|mut bytes| {
+                    bytes.clear();
+                    bytes
+                }),
+        );
     }
 }
 
@@ -225,7 +246,9 @@ mod tests {
 
     fn lengths(queue: &SendQueue) -> Vec<(u16, usize)> {
         let (runs, _) = queue.take();
-        runs.iter().map(|run| (run.destination.port(), run.bytes.len())).collect()
+        runs.iter()
+            .map(|run| (run.destination.port(), run.bytes.len()))
+            .collect()
     }
 
     #[test]

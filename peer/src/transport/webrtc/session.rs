@@ -27,7 +27,10 @@ pub(super) fn without_candidates(sdp: &str) -> String {
 /// be resolved (their owner's checks tell us its address), and with a bounded number of others.
 pub(super) fn accepted(sdp: &str) -> Result<String, TransportError> {
     if sdp.len() > MAX_DESCRIPTION {
-        return Err(TransportError::Description(format!("{} bytes are too many", sdp.len())));
+        return Err(TransportError::Description(format!(
+            "{} bytes are too many",
+            sdp.len()
+        )));
     }
     let mut candidates = 0;
     Ok(filtered(sdp, |line| {
@@ -48,7 +51,10 @@ fn filtered(sdp: &str, mut keep: impl FnMut(&str) -> bool) -> String {
 
 /// Whether a candidate's address, its fifth word, is an mDNS name.
 fn is_mdns(candidate: &str) -> bool {
-    candidate.split_ascii_whitespace().nth(4).is_some_and(|address| address.ends_with(".local"))
+    candidate
+        .split_ascii_whitespace()
+        .nth(4)
+        .is_some_and(|address| address.ends_with(".local"))
 }
 
 /// The name of the description's only media section.
@@ -119,7 +125,10 @@ mod tests {
     fn mdns_candidates_are_left_out_of_an_offer_and_others_kept() {
         let sdp = "v=0\r\na=candidate:1 1 udp 2 1b2.local 5 typ host\r\na=candidate:2 1 udp 2 192.0.2.1 5 typ host\r\n";
         let kept = accepted(sdp).expect("short enough");
-        assert_eq!(kept, "v=0\r\na=candidate:2 1 udp 2 192.0.2.1 5 typ host\r\n");
+        assert_eq!(
+            kept,
+            "v=0\r\na=candidate:2 1 udp 2 192.0.2.1 5 typ host\r\n"
+        );
         assert_eq!(without_candidates(sdp), "v=0\r\n");
     }
 
@@ -133,10 +142,17 @@ mod tests {
 
     #[test]
     fn the_external_address_is_written_as_browsers_take_it() {
-        let writer = CandidateWriter { media_id: "0".into(), ufrag: "abcd".into(), port: 4000 };
+        let writer = CandidateWriter {
+            media_id: "0".into(),
+            ufrag: "abcd".into(),
+            port: 4000,
+        };
         let json = writer.external(IpAddr::from([198, 51, 100, 7]));
         let init = remote_candidate(&json).expect("JSON").expect("a candidate");
-        assert!(init.candidate.contains("198.51.100.7 4000 typ srflx"), "{json}");
+        assert!(
+            init.candidate.contains("198.51.100.7 4000 typ srflx"),
+            "{json}"
+        );
         assert_eq!(init.username_fragment.as_deref(), Some("abcd"));
     }
 }

@@ -55,12 +55,22 @@ impl SharedPort {
     }
 
     fn run(sockets: Vec<std::net::UdpSocket>) -> io::Result<Arc<Self>> {
-        let mut port = Self { port: 0, table: Arc::default(), v4: None, v6: None, tasks: Vec::new() };
+        let mut port = Self {
+            port: 0,
+            table: Arc::default(),
+            v4: None,
+            v6: None,
+            tasks: Vec::new(),
+        };
         for socket in sockets {
             let local = socket.local_addr()?;
             let lane = port.start(UdpSocket::from_std(socket)?)?;
             port.port = local.port();
-            if local.is_ipv4() { port.v4 = Some(lane) } else { port.v6 = Some(lane) }
+            if local.is_ipv4() {
+                port.v4 = Some(lane)
+            } else {
+                port.v6 = Some(lane)
+            }
         }
         Ok(Arc::new(port))
     }
@@ -96,7 +106,11 @@ impl SharedPort {
 
     /// Queues one datagram; from `source`, where the machine has several addresses.
     pub(super) fn send(&self, destination: SocketAddr, source: Option<IpAddr>, datagram: &[u8]) {
-        let lane = if destination.is_ipv4() { &self.v4 } else { &self.v6 };
+        let lane = if destination.is_ipv4() {
+            &self.v4
+        } else {
+            &self.v6
+        };
         if let Some(lane) = lane {
             lane.queue.push(destination, source, datagram);
         }
@@ -136,8 +150,10 @@ async fn read(lane: Arc<Lane>, state: UdpSocketState, table: Arc<Table>) {
     let mut store: Vec<Vec<u8>> = (0..RECEIVE_BATCH).map(|_| vec![0; TRAIN]).collect();
     let mut meta = [RecvMeta::default(); RECEIVE_BATCH];
     while lane.socket.readable().await.is_ok() {
-        let mut buffers: Vec<IoSliceMut<'_>> =
-            store.iter_mut().map(|buffer| IoSliceMut::new(buffer)).collect();
+        let mut buffers: Vec<IoSliceMut<'_>> = store
+            .iter_mut()
+            .map(|buffer| IoSliceMut::new(buffer))
+            .collect();
         let received = lane.socket.try_io(Interest::READABLE, || {
             state.recv(UdpSockRef::from(&lane.socket), &mut buffers, &mut meta)
         });
@@ -150,7 +166,9 @@ async fn read(lane: Arc<Lane>, state: UdpSocketState, table: Arc<Table>) {
 }
 
 fn deliver(table: &Table, meta: &RecvMeta, train: &[u8]) {
-    let Some(train) = train.get(..meta.len) else { return };
+    let Some(train) = train.get(..meta.len) else {
+        return;
+    };
     for datagram in train.chunks(meta.stride.max(1)) {
         if let Some(member) = table.route(meta.addr, datagram) {
             member.deliver(meta.dst_ip, meta.addr, datagram);
@@ -159,7 +177,9 @@ fn deliver(table: &Table, meta: &RecvMeta, train: &[u8]) {
 }
 
 fn bind_families(address: Option<IpAddr>, port: u16) -> io::Result<Vec<std::net::UdpSocket>> {
-    let Some(address) = address else { return bind_everywhere(port) };
+    let Some(address) = address else {
+        return bind_everywhere(port);
+    };
     Ok(vec![bind(SocketAddr::new(address, port))?])
 }
 
@@ -184,7 +204,9 @@ fn bind_everywhere(port: u16) -> io::Result<Vec<std::net::UdpSocket>> {
 }
 
 fn warn_about_small_buffers(sockets: &[std::net::UdpSocket]) {
-    let Some(Ok((receive, send))) = sockets.first().map(granted_buffers) else { return };
+    let Some(Ok((receive, send))) = sockets.first().map(granted_buffers) else {
+        return;
+    };
     if receive.min(send) < KERNEL_BUFFER {
         log::warn!(
             "the kernel grants UDP buffers of {receive} (receive) and {send} (send) bytes instead \

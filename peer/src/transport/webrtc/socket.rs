@@ -38,7 +38,11 @@ pub(super) struct Run {
 /// Makes a non-blocking UDP socket with large buffers. One for IPv6 leaves IPv4 alone, so that two
 /// can share a port.
 pub(super) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    let family = if address.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
+    let family = if address.is_ipv6() {
+        AddressFamily::Inet6
+    } else {
+        AddressFamily::Inet
+    };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let fd = socket(family, SockType::Datagram, flags, None)?;
     if address.is_ipv6() {
@@ -71,7 +75,10 @@ struct Control([u8; CONTROL_ROOM]);
 pub(super) fn send_runs(socket: BorrowedFd<'_>, runs: &[Run]) -> io::Result<usize> {
     let count = runs.len().min(BATCH);
     let mut addresses: [MaybeUninit<SockaddrStorage>; BATCH] = [MaybeUninit::uninit(); BATCH];
-    let mut vectors = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; BATCH];
+    let mut vectors = [libc::iovec {
+        iov_base: std::ptr::null_mut(),
+        iov_len: 0,
+    }; BATCH];
     let mut controls: [MaybeUninit<Control>; BATCH] = [MaybeUninit::uninit(); BATCH];
     // SAFETY: `mmsghdr` is a C struct of integers and pointers, for all of which zero is valid.
     let mut headers: [libc::mmsghdr; BATCH] = unsafe { std::mem::zeroed() };
@@ -96,7 +103,12 @@ pub(super) fn send_runs(socket: BorrowedFd<'_>, runs: &[Run]) -> io::Result<usiz
     // control buffer in the arrays above, which outlive the call and are not moved; the vectors
     // point into `runs`, borrowed for the call, and `sendmmsg` only reads through them.
     let sent = unsafe {
-        libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count as _, libc::MSG_DONTWAIT as _)
+        libc::sendmmsg(
+            socket.as_raw_fd(),
+            headers.as_mut_ptr(),
+            count as _,
+            libc::MSG_DONTWAIT as _,
+        )
     };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
@@ -112,17 +124,26 @@ fn write_control(control: &mut Control, run: &Run) -> usize {
         Some(IpAddr::V4(source)) => {
             let info = libc::in_pktinfo {
                 ipi_ifindex: 0,
-                ipi_spec_dst: libc::in_addr { s_addr: u32::from(source).to_be() },
+                ipi_spec_dst: libc::in_addr {
+                    s_addr: u32::from(source).to_be(),
+                },
                 ipi_addr: libc::in_addr { s_addr: 0 },
             };
             used += put(control, used, (libc::IPPROTO_IP, libc::IP_PKTINFO), info);
         }
         Some(IpAddr::V6(source)) => {
             let info = libc::in6_pktinfo {
-                ipi6_addr: libc::in6_addr { s6_addr: source.octets() },
+                ipi6_addr: libc::in6_addr {
+                    s6_addr: source.octets(),
+                },
                 ipi6_ifindex: 0,
             };
-            used += put(control, used, (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO), info);
+            used += put(
+                control,
+                used,
+                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO),
+                info,
+            );
         }
         None => {}
     }
@@ -130,11 +151,24 @@ fn write_control(control: &mut Control, run: &Run) -> usize {
 }
 
 /// Writes one control message at `at`, and says how many bytes it takes with its padding.
-fn put<T: Copy>(control: &mut Control, at: usize, kind: (libc::c_int, libc::c_int), value: T) -> usize {
+fn put<T: Copy>(
+    control: &mut Control,
+    at: usize,
+    kind: (libc::c_int, libc::c_int),
+    value: T,
+) -> usize {
     let size = size_of::<T>() as libc::c_uint;
     // SAFETY: both only compute.
-    let (space, length) = unsafe { (libc::CMSG_SPACE(size) as usize, libc::CMSG_LEN(size) as usize) };
-    assert!(at + space <= CONTROL_ROOM, "CONTROL_ROOM fits the two messages that are ever written");
+    let (space, length) = unsafe {
+        (
+            libc::CMSG_SPACE(size) as usize,
+            libc::CMSG_LEN(size) as usize,
+        )
+    };
+    assert!(
+        at + space <= CONTROL_ROOM,
+        "CONTROL_ROOM fits the two messages that are ever written"
+    );
     // SAFETY: `cmsghdr` is a C struct of integers, for which zero is valid.
     let mut header: libc::cmsghdr = unsafe { std::mem::zeroed() };
     header.cmsg_len = length as _;
@@ -145,7 +179,10 @@ fn put<T: Copy>(control: &mut Control, at: usize, kind: (libc::c_int, libc::c_in
     unsafe {
         let start = control.0.as_mut_ptr().add(at);
         start.cast::<libc::cmsghdr>().write(header);
-        start.add(length - size_of::<T>()).cast::<T>().write_unaligned(value);
+        start
+            .add(length - size_of::<T>())
+            .cast::<T>()
+            .write_unaligned(value);
     }
     space
 }

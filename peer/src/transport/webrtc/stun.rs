@@ -35,7 +35,8 @@ impl<'a> Message<'a> {
         let stun = datagram.len() >= HEADER
             && datagram[0] < 0x40
             && datagram[4..8] == MAGIC_COOKIE
-            && HEADER + usize::from(u16::from_be_bytes([datagram[2], datagram[3]])) == datagram.len();
+            && HEADER + usize::from(u16::from_be_bytes([datagram[2], datagram[3]]))
+                == datagram.len();
         stun.then_some(Self(datagram))
     }
 
@@ -60,20 +61,27 @@ impl<'a> Message<'a> {
 
     /// The receiver's half of the user name in a connectivity check (`receiver:sender`).
     pub(super) fn local_ufrag(self) -> Option<&'a str> {
-        let (_, value) = self.attributes().find(|&(at, _)| self.kind(at) == USERNAME)?;
+        let (_, value) = self
+            .attributes()
+            .find(|&(at, _)| self.kind(at) == USERNAME)?;
         std::str::from_utf8(value).ok()?.split(':').next()
     }
 
     /// Whether the message proves that its sender knows `password`.
     pub(super) fn integrity_holds(self, password: &[u8]) -> bool {
-        let Some((at, digest)) =
-            self.attributes().find(|&(at, _)| self.kind(at) == MESSAGE_INTEGRITY)
+        let Some((at, digest)) = self
+            .attributes()
+            .find(|&(at, _)| self.kind(at) == MESSAGE_INTEGRITY)
         else {
             return false;
         };
-        let Ok(mut mac) = Hmac::<Sha1>::new_from_slice(password) else { return false };
+        let Ok(mut mac) = Hmac::<Sha1>::new_from_slice(password) else {
+            return false;
+        };
         // The digest was made when the message ended with this attribute (24 bytes with its head).
-        let Ok(length) = u16::try_from(at + 24 - HEADER) else { return false };
+        let Ok(length) = u16::try_from(at + 24 - HEADER) else {
+            return false;
+        };
         mac.update(&self.0[..2]);
         mac.update(&length.to_be_bytes());
         mac.update(&self.0[4..at]);
@@ -127,16 +135,27 @@ mod tests {
     #[test]
     fn a_check_with_another_password_or_a_changed_bit_does_not_hold() {
         let mut bytes = request();
-        assert!(!Message::parse(&bytes).expect("STUN").integrity_holds(b"another"));
+        assert!(
+            !Message::parse(&bytes)
+                .expect("STUN")
+                .integrity_holds(b"another")
+        );
         bytes[62] ^= 1; // in the user name
-        assert!(!Message::parse(&bytes).expect("STUN").integrity_holds(PASSWORD));
+        assert!(
+            !Message::parse(&bytes)
+                .expect("STUN")
+                .integrity_holds(PASSWORD)
+        );
     }
 
     #[test]
     fn a_check_cut_or_garbled_anywhere_never_panics() {
         let whole = request();
         for cut in 0..whole.len() {
-            assert!(Message::parse(&whole[..cut]).is_none(), "the header states the length");
+            assert!(
+                Message::parse(&whole[..cut]).is_none(),
+                "the header states the length"
+            );
             for value in [0x00, 0x7f, 0xff] {
                 let mut bytes = whole.clone();
                 bytes[cut] = value;

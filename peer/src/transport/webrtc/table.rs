@@ -60,7 +60,12 @@ impl Inbox {
 
     /// Makes the reader look again.
     pub(super) fn wake(&self) {
-        let waker = self.0.lock().unwrap_or_else(PoisonError::into_inner).1.take();
+        let waker = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .1
+            .take();
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -79,7 +84,12 @@ pub(super) struct Member {
 
 impl Member {
     pub(super) fn new(ufrag: String, password: String) -> Arc<Self> {
-        Arc::new(Self { ufrag, password, youth: Youth::new(), inboxes: Mutex::default() })
+        Arc::new(Self {
+            ufrag,
+            password,
+            youth: Youth::new(),
+            inboxes: Mutex::default(),
+        })
     }
 
     /// Makes the inbox of one more local address.
@@ -98,7 +108,11 @@ impl Member {
         }
         let inboxes = self.inboxes.lock().unwrap_or_else(PoisonError::into_inner);
         let exact = inboxes.iter().find(|(local, _)| Some(*local) == to);
-        let family = || inboxes.iter().find(|(local, _)| local.is_ipv4() == from.is_ipv4());
+        let family = || {
+            inboxes
+                .iter()
+                .find(|(local, _)| local.is_ipv4() == from.is_ipv4())
+        };
         if let Some((_, inbox)) = exact.or_else(family) {
             inbox.push(from, bytes);
         }
@@ -188,7 +202,9 @@ impl Table {
     /// Notes a request that `member` sends, so that its response finds the way back.
     pub(super) fn expect_response(&self, member: &Arc<Member>, transaction: Transaction) {
         let mut rows = self.rows();
-        let Some(row) = rows.by_ufrag.get_mut(&member.ufrag) else { return };
+        let Some(row) = rows.by_ufrag.get_mut(&member.ufrag) else {
+            return;
+        };
         row.transactions.push_back(transaction);
         let forgotten = (row.transactions.len() > MAX_TRANSACTIONS)
             .then(|| row.transactions.pop_front())
@@ -201,7 +217,10 @@ impl Table {
 
     /// Whether `address`, as seen from the shared port, belongs to another connection.
     pub(super) fn is_anothers(&self, member: &Arc<Member>, address: SocketAddr) -> bool {
-        self.rows().by_address.get(&address).is_some_and(|owner| !Arc::ptr_eq(owner, member))
+        self.rows()
+            .by_address
+            .get(&address)
+            .is_some_and(|owner| !Arc::ptr_eq(owner, member))
     }
 
     fn rows(&self) -> std::sync::MutexGuard<'_, Rows> {
@@ -211,10 +230,13 @@ impl Table {
 
 impl Rows {
     fn learn(&mut self, address: SocketAddr, member: &Arc<Member>) {
-        let Some(row) = self.by_ufrag.get_mut(&member.ufrag) else { return };
+        let Some(row) = self.by_ufrag.get_mut(&member.ufrag) else {
+            return;
+        };
         row.addresses.push_back(address);
-        let oldest =
-            (row.addresses.len() > MAX_ADDRESSES).then(|| row.addresses.pop_front()).flatten();
+        let oldest = (row.addresses.len() > MAX_ADDRESSES)
+            .then(|| row.addresses.pop_front())
+            .flatten();
         if let Some(oldest) = oldest {
             self.by_address.remove(&oldest);
         }

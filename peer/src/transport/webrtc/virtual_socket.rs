@@ -42,7 +42,14 @@ impl VirtualSocket {
         relays: Relays,
     ) -> Self {
         let inbox = member.add_inbox(local.ip());
-        Self { local, port, member, inbox, relays, own: OnceLock::new() }
+        Self {
+            local,
+            port,
+            member,
+            inbox,
+            relays,
+            own: OnceLock::new(),
+        }
     }
 
     fn send(&self, destination: SocketAddr, datagram: &[u8]) {
@@ -61,7 +68,9 @@ impl VirtualSocket {
     }
 
     fn member_expects(&self, request: Message<'_>) {
-        self.port.table().expect_response(&self.member, request.transaction());
+        self.port
+            .table()
+            .expect_response(&self.member, request.transaction());
     }
 
     /// Whether a datagram must not go over the shared port.
@@ -73,7 +82,10 @@ impl VirtualSocket {
     }
 
     fn is_relay(&self, address: SocketAddr) -> bool {
-        self.relays.read().unwrap_or_else(PoisonError::into_inner).contains(&address)
+        self.relays
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&address)
     }
 
     /// The address to send from. Answers must come from the address that was asked.
@@ -84,14 +96,22 @@ impl VirtualSocket {
     fn own(&self) -> Option<&UdpSocket> {
         let own = self.own.get_or_init(|| {
             let socket = own_socket(self.local.ip());
-            socket.map_err(|error| log::warn!("a socket beside the shared one: {error}")).ok()
+            socket
+                .map_err(|error| log::warn!("a socket beside the shared one: {error}"))
+                .ok()
         });
         self.inbox.wake(); // so that the reader reads from this one, too
         own.as_ref()
     }
 
-    fn receive_own(&self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<RecvMeta>> {
-        let Some(Some(own)) = self.own.get() else { return Poll::Pending };
+    fn receive_own(
+        &self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<RecvMeta>> {
+        let Some(Some(own)) = self.own.get() else {
+            return Poll::Pending;
+        };
         let mut buffer = ReadBuf::new(buffer);
         own.poll_recv_from(context, &mut buffer)
             .map_ok(|from| described(from, buffer.filled().len()))

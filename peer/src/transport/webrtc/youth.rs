@@ -23,14 +23,18 @@ pub(super) struct Youth {
 
 impl Youth {
     pub(super) fn new() -> Self {
-        let youth = Self { born: Instant::now(), ends: AtomicU64::new(0) };
+        let youth = Self {
+            born: Instant::now(),
+            ends: AtomicU64::new(0),
+        };
         youth.renew();
         youth
     }
 
     /// There was progress (an answer came): young again.
     pub(super) fn renew(&self) {
-        self.ends.store(millis(self.born.elapsed() + LIMIT), Ordering::Relaxed);
+        self.ends
+            .store(millis(self.born.elapsed() + LIMIT), Ordering::Relaxed);
     }
 
     /// The connection is open, or being closed.
@@ -44,7 +48,11 @@ impl Youth {
             return wanted; // the common case under load: spare the clock
         }
         let ends = self.ends.load(Ordering::Relaxed);
-        if ends != 0 && millis(self.born.elapsed()) < ends { NAP } else { wanted }
+        if ends != 0 && millis(self.born.elapsed()) < ends {
+            NAP
+        } else {
+            wanted
+        }
     }
 }
 
@@ -61,7 +69,10 @@ mod tests {
         let youth = Youth::new();
         let long = Duration::from_millis(200);
         assert_eq!(youth.nap(long), NAP);
-        assert_eq!(youth.nap(Duration::from_millis(1)), Duration::from_millis(1));
+        assert_eq!(
+            youth.nap(Duration::from_millis(1)),
+            Duration::from_millis(1)
+        );
         youth.end();
         assert_eq!(youth.nap(long), long);
         youth.renew();
