@@ -251,6 +251,11 @@ impl Node {
         self.streams.get(stream).map(Stream::stats)
     }
 
+    /// The epoch of `stream` that runs here, if one does.
+    pub fn epoch(&self, stream: &StreamId) -> Option<u32> {
+        self.streams.get(stream).and_then(Stream::epoch)
+    }
+
     /// The streams this peer has a part in.
     pub fn streams(&self) -> impl Iterator<Item = StreamId> {
         self.streams.keys().copied()

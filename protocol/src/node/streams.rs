@@ -111,6 +111,10 @@ impl Stream {
         matches!(self.role, Role::Published(_))
     }
 
+    pub(super) fn epoch(&self) -> Option<u32> {
+        self.descriptor.as_ref().map(|d| d.epoch)
+    }
+
     pub(super) fn is_fed_by(&self, link: LinkId) -> bool {
         [self.parent, self.next]
             .iter()

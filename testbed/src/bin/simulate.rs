@@ -1,0 +1,80 @@
+//! Runs a simulation from the command line and prints what came of it, in one line.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{Parser, ValueEnum};
+use protocol::signal::Topology;
+use testbed::sim::{Failure, Plan, run};
+
+/// Simulates a stream's peers under virtual time, from a seed.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// Viewers.
+    #[arg(long, default_value_t = 80)]
+    peers: u32,
+    /// Relays.
+    #[arg(long, default_value_t = 1)]
+    relays: u32,
+    /// How the peers are arranged.
+    #[arg(long, value_enum, default_value_t = Arrangement::RelayFirst)]
+    topology: Arrangement,
+    /// Failures a second.
+    #[arg(long, default_value_t = 0.0)]
+    rate: f64,
+    /// Fall silent instead of leaving.
+    #[arg(long)]
+    silent: bool,
+    /// Seconds of virtual time.
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// Where all randomness comes from.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Arrangement {
+    LinkedList,
+    BinaryTree,
+    RelayFirst,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let plan = Plan {
+        viewers: arguments.peers,
+        relays: arguments.relays,
+        topology: match arguments.topology {
+            Arrangement::LinkedList => Topology::LinkedList,
+            Arrangement::BinaryTree => Topology::Tree { arity: 2 },
+            Arrangement::RelayFirst => Topology::RelayFirst,
+        },
+        length: Duration::from_secs(arguments.seconds),
+        failures_per_s: arguments.rate,
+        failure: if arguments.silent {
+            Failure::Silence
+        } else {
+            Failure::Leave
+        },
+        seed: arguments.seed,
+        ..Plan::default()
+    };
+    let began = Instant::now();
+    let o = run(&plan);
+    println!(
+        "seed={} lives={} alive={} playing={} stalls={} stalled_s={:.2} deepest={} chunks={} trace={:016x} took_s={:.2}",
+        plan.seed,
+        o.lives,
+        o.alive,
+        o.playing,
+        o.stalls,
+        o.stalled.as_secs_f64(),
+        o.deepest,
+        o.chunks,
+        o.trace,
+        began.elapsed().as_secs_f64()
+    );
+    ExitCode::SUCCESS
+}

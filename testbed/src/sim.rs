@@ -1,0 +1,85 @@
+//! A seeded simulator: the very machines of supervisor, broadcaster, relays and viewers under virtual time.
+//!
+//! No socket, no thread, no clock: what one machine puts out reaches another after a latency, and whatever is
+//! random comes from the seed. Two runs from one seed are the same to the last chunk. Bandwidth, loss and the
+//! paper's failure distributions are absent as yet.
+
+mod world;
+
+use std::time::Duration;
+
+use protocol::signal::Topology;
+
+pub use world::run;
+
+/// What to simulate.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Viewers at the start; one that fails comes back as a new one.
+    pub viewers: u32,
+    /// Relays; they do not fail.
+    pub relays: u32,
+    /// How the peers are arranged.
+    pub topology: Topology,
+    /// What each relay may send, kbit/s.
+    pub relay_kbps: u32,
+    /// What each viewer may send, kbit/s.
+    pub viewer_kbps: u32,
+    /// How long, in virtual time.
+    pub length: Duration,
+    /// Failures a second, among viewers.
+    pub failures_per_s: f64,
+    /// How they fail.
+    pub failure: Failure,
+    /// One-way latency of a pair of peers: between these, milliseconds.
+    pub latency_ms: (u64, u64),
+    /// Where all randomness comes from.
+    pub seed: u64,
+}
+
+/// How a viewer fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// It closes its connections (a tab that is closed).
+    Leave,
+    /// It falls silent (a process killed, a cable pulled).
+    Silence,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            viewers: 80,
+            relays: 1,
+            topology: Topology::RelayFirst,
+            relay_kbps: 50_000,
+            viewer_kbps: 3_000,
+            length: Duration::from_secs(60),
+            failures_per_s: 0.0,
+            failure: Failure::Leave,
+            latency_ms: (5, 40),
+            seed: 1,
+        }
+    }
+}
+
+/// What came out of a run.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Outcome {
+    /// Viewers that saw a first picture.
+    pub lives: u64,
+    /// Their stalls.
+    pub stalls: u64,
+    /// The stalls' total length.
+    pub stalled: Duration,
+    /// Viewers alive at the end, and how many of them play.
+    pub alive: u64,
+    /// See above.
+    pub playing: u64,
+    /// Deepest viewer at the end.
+    pub deepest: u16,
+    /// Chunks that reached viewers.
+    pub chunks: u64,
+    /// A hash over every delivery: who, what, when.
+    pub trace: u64,
+}
