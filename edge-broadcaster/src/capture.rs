@@ -5,6 +5,7 @@ use protocol::time::Time;
 pub mod alsa;
 mod font;
 pub mod picture;
+pub(crate) mod timeline;
 pub mod tone;
 pub mod v4l2;
 

@@ -166,7 +166,9 @@ mod tests {
         let mut video = feed.track(Track::Video);
         (0..CAPACITY as u64).for_each(|n| video.send(frame(n == 0, n)));
         assert_eq!(drain(&mut fed).len(), CAPACITY - 1);
-        [(false, 1), (true, 2), (false, 3)].map(|(key, at)| video.send(frame(key, at)));
+        for (key, at) in [(false, 1), (true, 2), (false, 3)] {
+            video.send(frame(key, at));
+        }
         assert_eq!(drain(&mut fed), [2, 3]);
     }
 

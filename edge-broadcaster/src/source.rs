@@ -13,6 +13,8 @@ use crate::config::{Microphone, SourceConfig, StreamConfig};
 use crate::feed::{Fed, Feed};
 use crate::stop::Stop;
 
+pub(crate) use file::probe;
+
 mod camera;
 mod file;
 mod test_picture;
@@ -88,7 +90,7 @@ fn launch(config: &StreamConfig, clock: Clock, feed: &Feed) -> anyhow::Result<(T
         SourceConfig::Auto => match v4l2::first_camera() {
             Some(camera) => {
                 let microphone = alsa::choose(&Microphone::Auto);
-                camera::launch(config, &camera.path, microphone, clock, feed)
+                camera::launch(config, &camera, microphone, clock, feed)
             }
             None => {
                 log::info!(stream:% = config.name; "no camera found: sending the test picture");
@@ -96,8 +98,8 @@ fn launch(config: &StreamConfig, clock: Clock, feed: &Feed) -> anyhow::Result<(T
             }
         },
         SourceConfig::Camera { device, microphone } => {
-            let path = v4l2::choose(device)?;
-            camera::launch(config, &path, alsa::choose(microphone), clock, feed)
+            let camera = v4l2::choose(device)?;
+            camera::launch(config, &camera, alsa::choose(microphone), clock, feed)
         }
         SourceConfig::Test => test_picture::launch(config, clock, feed),
         SourceConfig::File { path, repeat } => file::launch(path, *repeat, clock, feed),
@@ -129,14 +131,28 @@ impl Threads {
     ) -> anyhow::Result<()> {
         let (stop, feed) = (self.stop.clone(), self.feed.clone());
         let run = move || {
-            let outcome = work(&stop);
-            feed.finish(outcome);
-            stop.set();
+            let last_word = LastWord { stop, feed };
+            let outcome = work(&last_word.stop);
+            last_word.feed.finish(outcome);
         };
         let thread = std::thread::Builder::new().name(name.into());
         self.handles
             .push(thread.spawn(run).context("starting a thread")?);
         Ok(())
+    }
+}
+
+/// Ends the source with its thread, even one that panics in somebody else's code.
+struct LastWord {
+    stop: Stop,
+    feed: Feed,
+}
+
+impl Drop for LastWord {
+    fn drop(&mut self) {
+        self.feed
+            .finish(Err(anyhow::anyhow!("the source broke down")));
+        self.stop.set();
     }
 }
 

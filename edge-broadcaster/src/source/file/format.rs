@@ -8,7 +8,7 @@ use protocol::webm::{Shape, TrackFormat, vorbis_private};
 /// A track whose codec browsers do not play out of WebM.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("its {kind} is {name}, but only {allowed} can be played")]
-pub struct Unplayable {
+pub(crate) struct Unplayable {
     kind: &'static str,
     name: String,
     allowed: &'static str,

@@ -19,17 +19,17 @@ const KEY_FRAMES_WARNING: &str = "its key frames are";
 
 /// What a file holds.
 #[derive(Debug, Clone)]
-pub struct Probe {
+pub(crate) struct Probe {
     /// Its tracks, video first, with their mean rates.
-    pub tracks: Vec<TrackFormat>,
+    pub(crate) tracks: Vec<TrackFormat>,
     /// The length it states, microseconds.
-    pub length_us: Option<u64>,
+    pub(crate) length_us: Option<u64>,
     /// What its owner should know.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Looks at the beginning of a file.
-pub fn probe(path: &Path) -> anyhow::Result<Probe> {
+pub(crate) fn probe(path: &Path) -> anyhow::Result<Probe> {
     let file_bytes = size_of(path)?;
     crate::elements::init()?;
     let demuxer = Demuxer::open(path)?;
