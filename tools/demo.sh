@@ -14,13 +14,11 @@ fail() { # WORDS
   exit 1
 }
 
-answers() { # asks the supervisor for /health
-  { exec 3<>"/dev/tcp/127.0.0.1/$port"; } 2>/dev/null || return 1
-  printf 'GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n' /health >&3
-  local status
-  IFS= read -r -t 2 status <&3 || true
+health() { # what the supervisor says of itself, or nothing
+  { exec 3<>"/dev/tcp/127.0.0.1/$port"; } 2>/dev/null || return 0
+  printf 'GET /health HTTP/1.0\r\nHost: localhost\r\n\r\n' >&3
+  timeout 2 cat <&3 || true
   exec 3>&-
-  [[ ${status-} == *" 200 "* ]]
 }
 
 in_use() { (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; }
@@ -101,13 +99,18 @@ watch_for_death() { # says who ended, and ends the demo
 
 all_live() { [ "$(jobs -pr | wc -l)" -eq "${#name_of[@]}" ]; }
 
+wait_until() { # PATTERN of what the supervisor says
+  until [[ $(health) =~ $1 ]]; do
+    all_live || watch_for_death
+    sleep 0.1
+  done
+}
+
 start supervisor 36
-until answers; do
-  all_live || watch_for_death
-  sleep 0.1
-done
+wait_until '"status":"ok"'
 start edge-relay 35
 start edge-broadcaster 33
+wait_until '"streams":[1-9]'
 
 echo
 echo "  Open in a browser:"
