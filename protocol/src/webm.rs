@@ -52,8 +52,8 @@ pub enum Shape {
         width: u32,
         /// Pixels.
         height: u32,
-        /// Nominal time from frame to frame, nanoseconds; 0 if unknown. With it a browser plays a frame
-        /// at once; without, Chrome holds each frame until the next one says how long it lasted.
+        /// Nominal time from frame to frame, nanoseconds; 0 if unknown. Not written into the stream, see
+        /// [`Writer::init`].
         frame_ns: u64,
     },
     /// Sound.
@@ -147,19 +147,14 @@ impl Writer {
             uint(b, id::SEEK_PRE_ROLL, OPUS_PREROLL_NS);
         }
         match self.format.shape {
-            Shape::Video {
-                width,
-                height,
-                frame_ns,
-            } => {
-                if frame_ns > 0 {
-                    uint(b, id::DEFAULT_DURATION, frame_ns);
-                }
-                element(b, id::VIDEO, |b| {
-                    uint(b, id::PIXEL_WIDTH, width.into());
-                    uint(b, id::PIXEL_HEIGHT, height.into());
-                });
-            }
+            // No DefaultDuration, although `frame_ns` is known: Chromium takes a step of more than two of them
+            // for a hole, and drops all frames up to the next key frame (measured). Cameras make such steps in
+            // the dark, and boards when they are busy. What it costs: Chromium holds the newest frame back until
+            // the next one says how long it lasted.
+            Shape::Video { width, height, .. } => element(b, id::VIDEO, |b| {
+                uint(b, id::PIXEL_WIDTH, width.into());
+                uint(b, id::PIXEL_HEIGHT, height.into());
+            }),
             Shape::Audio { rate_hz, channels } => element(b, id::AUDIO, |b| {
                 binary(b, id::SAMPLING_FREQUENCY, &f64::from(rate_hz).to_be_bytes());
                 uint(b, id::CHANNELS, channels.into());
@@ -302,7 +297,6 @@ mod id {
     pub(super) const CODEC_PRIVATE: u32 = 0x63a2;
     pub(super) const CODEC_DELAY: u32 = 0x56aa;
     pub(super) const SEEK_PRE_ROLL: u32 = 0x56bb;
-    pub(super) const DEFAULT_DURATION: u32 = 0x0023_e383;
     pub(super) const VIDEO: u32 = 0xe0;
     pub(super) const PIXEL_WIDTH: u32 = 0xb0;
     pub(super) const PIXEL_HEIGHT: u32 = 0xba;
