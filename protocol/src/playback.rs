@@ -54,8 +54,9 @@ const BEHIND: Duration = Duration::from_secs(10);
 const BEHIND_WHEN_FULL: Duration = Duration::from_secs(1);
 /// A paused viewer's buffer does not grow beyond this. Guess.
 const PAUSED_AHEAD: Duration = Duration::from_secs(5);
-/// A play head that stands still with media ahead is pushed, so often. Measured: a seek takes 8–40 ms.
-const PUSH_EVERY: Duration = Duration::from_millis(500);
+/// A play head that stands still with media ahead is pushed, so often. Measured: a seek takes 8–40 ms, but up to a
+/// second on a machine with too much to do, and a seek every half second kept such a one from ever playing.
+const PUSH_EVERY: Duration = Duration::from_millis(1500);
 /// A source that fails again within this has failed of what was put back into it.
 const FAILED_AGAIN: Duration = Duration::from_secs(2);
 /// Failures in such a row that end it. Guess.
@@ -796,7 +797,7 @@ impl Playback {
         if unsettled {
             self.settle_at = Time::NEVER;
         }
-        match self.hold.advise(ahead) {
+        match self.hold.advise(ahead, self.rate) {
             Advice::Jump => self.put_play_head(self.live_position(), out),
             Advice::Speed(_) if unsettled && ahead > self.hold.high() + SOUND_LOW => {
                 self.put_play_head(self.live_position(), out);

@@ -71,12 +71,16 @@ impl Hold {
         }
     }
 
-    pub(super) fn advise(&self, ahead: Duration) -> Advice {
+    /// What to do with so much ahead, at the speed of now. A play head that hurries does so until the hold is
+    /// reached, one that slows down until most of it is: else it would change its speed ten times a second
+    /// (measured, around the border).
+    pub(super) fn advise(&self, ahead: Duration, rate: f32) -> Advice {
+        let (hurries, slows) = (rate > 1.0, rate > 0.0 && rate < 1.0);
         if ahead > self.hold + TOO_FAR {
             Advice::Jump
-        } else if ahead > self.high() {
+        } else if ahead > self.high() || (hurries && ahead > self.hold) {
             Advice::Speed(FASTER)
-        } else if ahead < self.low() {
+        } else if ahead < self.low() || (slows && ahead < self.hold.mul_f32(0.8)) {
             Advice::Speed(SLOWER)
         } else {
             Advice::Speed(1.0)
@@ -95,10 +99,19 @@ mod tests {
     #[test]
     fn the_play_head_hurries_above_the_hold_slows_below_and_jumps_far_beyond() {
         let hold = Hold::new(Time::ZERO);
-        assert_eq!(hold.advise(ms(100)), Advice::Speed(0.97));
-        assert_eq!(hold.advise(ms(300)), Advice::Speed(1.0));
-        assert_eq!(hold.advise(ms(366)), Advice::Speed(1.05));
-        assert_eq!(hold.advise(ms(1301)), Advice::Jump);
+        assert_eq!(hold.advise(ms(100), 1.0), Advice::Speed(0.97));
+        assert_eq!(hold.advise(ms(310), 1.0), Advice::Speed(1.0));
+        assert_eq!(hold.advise(ms(366), 1.0), Advice::Speed(1.05));
+        assert_eq!(hold.advise(ms(1301), 1.0), Advice::Jump);
+    }
+
+    #[test]
+    fn a_play_head_that_hurries_or_slows_does_so_until_the_hold_is_there() {
+        let hold = Hold::new(Time::ZERO);
+        assert_eq!(hold.advise(ms(310), 1.05), Advice::Speed(1.05));
+        assert_eq!(hold.advise(ms(300), 1.05), Advice::Speed(1.0));
+        assert_eq!(hold.advise(ms(230), 0.97), Advice::Speed(0.97));
+        assert_eq!(hold.advise(ms(240), 0.97), Advice::Speed(1.0));
     }
 
     #[test]
