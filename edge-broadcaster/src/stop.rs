@@ -36,15 +36,16 @@ impl Stop {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn a_sleeper_that_is_told_to_stop_does_not_go_on() {
-        let stop = Stop::default();
+        let (stop, clock) = (Stop::default(), Clock::start());
         let sleeper = stop.clone();
-        let thread = std::thread::spawn(move || {
-            sleeper.sleep_until(Clock::start(), Time::from_millis(600_000))
-        });
+        let tomorrow = clock.now() + Duration::from_secs(86_400);
+        let thread = std::thread::spawn(move || sleeper.sleep_until(clock, tomorrow));
         stop.set();
         assert!(!thread.join().expect("no panic"));
         assert!(stop.is_set());

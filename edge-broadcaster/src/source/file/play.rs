@@ -101,7 +101,7 @@ impl Player {
     }
 
     fn play_rest(&mut self, stop: &Stop) -> Outcome {
-        for due in self.schedule.finish_run() {
+        for due in self.schedule.finish_run(self.repeat) {
             if !self.play(due, stop) {
                 return Outcome::Stopped;
             }

@@ -94,9 +94,10 @@ impl Schedule {
     }
 
     /// The file has been read to its end: gives what is left of this run, and begins the next one where
-    /// it ends. A tail of one track beyond the end of the other is cut off, so that neither has a hole.
-    pub(super) fn finish_run(&mut self) -> VecDeque<Due> {
-        let seam_us = self.cut_tails();
+    /// it ends. If there is a next one, a tail of one track beyond the end of the other is cut off, so
+    /// that neither has a hole.
+    pub(super) fn finish_run(&mut self, repeats: bool) -> VecDeque<Due> {
+        let seam_us = if repeats { self.cut_tails() } else { 0 };
         let mut rest = VecDeque::new();
         while let Some(due) = self.next() {
             rest.push_back(due);
@@ -172,7 +173,7 @@ mod tests {
     fn a_file_that_begins_late_starts_at_once() {
         let mut schedule = Schedule::default();
         add(&mut schedule, Track::Video, [70_000, 70_040].into_iter());
-        assert_eq!(times(schedule.finish_run(), Track::Video), [0, 40]);
+        assert_eq!(times(schedule.finish_run(true), Track::Video), [0, 40]);
     }
 
     #[test]
@@ -180,7 +181,7 @@ mod tests {
         let mut schedule = Schedule::default();
         for expected in [0, 120, 240] {
             add(&mut schedule, Track::Video, [0, 40, 80].into_iter());
-            assert_eq!(times(schedule.finish_run(), Track::Video)[0], expected);
+            assert_eq!(times(schedule.finish_run(true), Track::Video)[0], expected);
         }
     }
 
@@ -191,7 +192,7 @@ mod tests {
         for _ in 0..2 {
             add(&mut schedule, Track::Video, (0..1_000).step_by(40));
             add(&mut schedule, Track::Audio, (0..1_150).step_by(21));
-            heard.extend(times(schedule.finish_run(), Track::Audio));
+            heard.extend(times(schedule.finish_run(true), Track::Audio));
         }
         let gaps: Vec<u64> = heard.windows(2).map(|w| w[1] - w[0]).collect();
         assert_eq!(gaps, vec![21; heard.len() - 1]);
@@ -203,9 +204,9 @@ mod tests {
         let mut schedule = Schedule::default();
         add(&mut schedule, Track::Video, (0..5_000).step_by(40));
         add(&mut schedule, Track::Audio, (0..1_000).step_by(20));
-        assert_eq!(times(schedule.finish_run(), Track::Video).len(), 125);
+        assert_eq!(times(schedule.finish_run(true), Track::Video).len(), 125);
         add(&mut schedule, Track::Video, [0].into_iter());
-        assert_eq!(times(schedule.finish_run(), Track::Video), [5_000]);
+        assert_eq!(times(schedule.finish_run(true), Track::Video), [5_000]);
     }
 
     #[test]

@@ -1,0 +1,242 @@
+//! Sources end to end, through real GStreamer: what goes in as a picture or a file comes out as frames
+//! that decode, in order.
+
+mod support;
+
+use edge_broadcaster::capture::picture::read_clock_ms;
+use edge_broadcaster::source::SourceEvent;
+use protocol::media::{Codec, Track};
+use protocol::webm::Shape;
+use support::{Sample, play, start};
+
+#[tokio::test]
+async fn the_test_picture_shows_its_capture_time_and_the_time_advances() {
+    let played = play("\"test\"", "width = 640\nheight = 360", 1_500)
+        .await
+        .expect("it runs");
+    let decoded = support::decode_luma(&played.webm(Track::Video));
+    let shown: Vec<u64> = decoded
+        .iter()
+        .map(|picture| {
+            read_clock_ms(&picture.luma, picture.stride)
+                .expect("a clock")
+                .into()
+        })
+        .collect();
+    let captured: Vec<u64> = played
+        .of(Track::Video)
+        .map(|f| f.capture.as_micros() / 1000 % (1 << 32))
+        .collect();
+    assert_eq!(shown, captured);
+    assert!(shown.len() > 3, "{} pictures", shown.len());
+    assert!(shown.is_sorted_by(|a, b| a < b), "{shown:?}");
+}
+
+#[tokio::test]
+async fn the_test_picture_has_vp8_and_opus_and_begins_with_a_key_frame() {
+    let played = play("\"test\"", "width = 320\nheight = 180", 1_200)
+        .await
+        .expect("it runs");
+    let codecs: Vec<Codec> = played.tracks.iter().map(|t| t.codec).collect();
+    assert_eq!(codecs, [Codec::Vp8, Codec::Opus]);
+    assert_eq!(played.tracks[1].codec_private[..8], *b"OpusHead");
+    assert!(matches!(
+        played.tracks[0].shape,
+        Shape::Video {
+            width: 320,
+            height: 180,
+            frame_ns: 33_333_333
+        }
+    ));
+    assert!(played.of(Track::Video).next().expect("a picture").key);
+    assert_eq!(
+        support::read_back(&played.webm(Track::Audio)).len(),
+        played.of(Track::Audio).count()
+    );
+}
+
+#[tokio::test]
+async fn packets_of_sound_lie_20_ms_apart_on_the_time_line_and_a_key_frame_comes_each_interval() {
+    let settings = "width = 320\nheight = 180\nkey_frame_interval_ms = 400";
+    let played = play("\"test\"", settings, 2_000).await.expect("it runs");
+    let sound: Vec<u64> = played.of(Track::Audio).map(|f| f.media_us).collect();
+    assert!(sound.windows(2).all(|w| w[1] - w[0] == 20_000), "{sound:?}");
+    let keys: Vec<u64> = played
+        .of(Track::Video)
+        .filter(|f| f.key)
+        .map(|f| f.media_us / 1000)
+        .collect();
+    assert!(keys.len() >= 3, "{keys:?}");
+    // A frame may be lost where one was due on a loaded machine, so the distance has a slack.
+    assert!(keys.windows(2).all(|w| w[1] - w[0] >= 400), "{keys:?}");
+}
+
+#[tokio::test]
+async fn a_source_that_is_stopped_gives_up_its_threads() {
+    let running = start("\"test\"", "width = 320\nheight = 180")
+        .await
+        .expect("it runs");
+    running.stop().await; // would wait for ever for a thread that goes on
+}
+
+#[tokio::test]
+async fn every_codec_of_a_file_plays_through_unchanged() {
+    for (video, audio, codecs) in [
+        (
+            Some("vp8enc deadline=1 keyframe-max-dist=10"),
+            Some("opusenc"),
+            vec![Codec::Vp8, Codec::Opus],
+        ),
+        (
+            Some("vp9enc deadline=1 cpu-used=8"),
+            Some("vorbisenc"),
+            vec![Codec::Vp9, Codec::Vorbis],
+        ),
+        (Some("vp8enc deadline=1"), None, vec![Codec::Vp8]),
+        (None, Some("vorbisenc"), vec![Codec::Vorbis]),
+    ] {
+        let sample = Sample::make(video, audio);
+        let played = play(&sample.source(false), "", 60_000)
+            .await
+            .expect("it plays");
+        assert_eq!(
+            played.tracks.iter().map(|t| t.codec).collect::<Vec<_>>(),
+            codecs
+        );
+        assert!(played.ended, "a file that does not loop comes to its end");
+        for track in &played.tracks {
+            assert!(track.kbps > 0, "{track:?}");
+            let sent: Vec<_> = played.of(track.track()).map(|f| f.data.clone()).collect();
+            let stored = sample.packets(track.track());
+            assert_eq!(sent.len(), stored.len(), "{:?}", track.codec);
+            assert!(sent == stored, "{:?} is changed on its way", track.codec);
+            // The oracle: GStreamer reads our container back, frame for frame.
+            assert_eq!(
+                support::read_back(&played.webm(track.track())),
+                sent,
+                "{:?}",
+                track.codec
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_loops_goes_on_in_media_time_without_a_gap_in_the_sound() {
+    let sample = Sample::make(Some("vp8enc deadline=1"), Some("opusenc"));
+    let played = play(&sample.source(true), "", 2_500)
+        .await
+        .expect("it plays");
+    assert!(!played.ended);
+    for track in [Track::Video, Track::Audio] {
+        let times: Vec<u64> = played.of(track).map(|f| f.media_us).collect();
+        assert!(times.is_sorted(), "{times:?}");
+        let longest = times.windows(2).map(|w| w[1] - w[0]).max().expect("some");
+        let most = if track == Track::Audio {
+            30_000
+        } else {
+            90_000
+        };
+        assert!(longest <= most, "{track:?}: {longest} µs in {times:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_truncated_file_plays_what_there_is_and_then_ends() {
+    let sample = Sample::make(
+        Some("vp8enc deadline=1 keyframe-max-dist=5"),
+        Some("opusenc"),
+    );
+    let whole = play(&sample.source(false), "", 60_000)
+        .await
+        .expect("it plays");
+    sample.cut_to(60);
+    let cut = play(&sample.source(false), "", 60_000)
+        .await
+        .expect("it plays");
+    let (cut_frames, whole_frames) = (cut.of(Track::Video).count(), whole.of(Track::Video).count());
+    assert!(cut.ended);
+    assert!(
+        (1..whole_frames).contains(&cut_frames),
+        "{cut_frames} of {whole_frames}"
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_webm_is_refused_by_name() {
+    for garbage in [
+        &b"this is no film"[..],
+        &[0; 100_000],
+        &[0x1a, 0x45, 0xdf, 0xa3],
+        b"",
+    ] {
+        let sample = Sample::of_bytes(garbage);
+        let error = start(&sample.source(true), "").await.expect_err("garbage");
+        let said = format!("{error:#}");
+        assert!(said.contains("sample.webm"), "{said}");
+        assert!(
+            said.contains("is not a WebM file") || said.contains("holds no frames"),
+            "{said}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn noise_after_a_true_beginning_ends_the_file_and_hangs_nothing() {
+    let sample = Sample::make(Some("vp8enc deadline=1"), Some("opusenc"));
+    sample.spoil_after(40);
+    let played = play(&sample.source(false), "", 60_000)
+        .await
+        .expect("it plays");
+    assert!(played.of(Track::Video).count() > 0);
+    assert!(played.ended);
+}
+
+#[tokio::test]
+async fn a_codec_browsers_do_not_play_is_named_with_those_they_do() {
+    let sample = Sample::make_with("matroskamux", Some("theoraenc"), None);
+    let error = start(&sample.source(true), "").await.expect_err("Theora");
+    let said = format!("{error:#}");
+    assert!(
+        said.contains("its video is Theora, but only VP8 and VP9 can be played"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_is_named() {
+    let source = "{ kind = \"file\", path = \"/no/such/film.webm\" }";
+    let error = start(source, "").await.expect_err("no file");
+    let said = format!("{error:#}");
+    assert!(said.contains("opening /no/such/film.webm"), "{said}");
+}
+
+#[tokio::test]
+async fn a_camera_that_is_not_there_is_named() {
+    let source = "{ kind = \"camera\", device = \"/dev/video250\" }";
+    let error = start(source, "").await.expect_err("no camera");
+    assert!(format!("{error:#}").contains("there is no camera /dev/video250"));
+}
+
+#[tokio::test]
+async fn a_reader_that_is_slow_loses_whole_groups_and_the_source_goes_on() {
+    let mut running = start("\"test\"", "width = 320\nheight = 180\nfps = 120")
+        .await
+        .expect("it runs");
+    tokio::time::sleep(std::time::Duration::from_secs(4)).await; // more than fits the queue
+    let mut last_us = None;
+    loop {
+        match running.frames.recv().await {
+            Some(SourceEvent::Frame(Track::Video, frame)) => {
+                let gap_us = frame.media_us - last_us.unwrap_or(frame.media_us);
+                last_us = Some(frame.media_us);
+                if gap_us > 500_000 {
+                    assert!(frame.key, "what follows the gap cannot be decoded");
+                    return;
+                }
+            }
+            Some(SourceEvent::Frame(Track::Audio, _)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
