@@ -109,9 +109,4 @@ impl Ranked {
     pub(super) fn contains(&self, peer: PeerId) -> bool {
         self.ranks.contains_key(&peer)
     }
-
-    #[cfg(test)]
-    pub(super) fn rank_of(&self, peer: PeerId) -> Option<Rank> {
-        self.ranks.get(&peer).copied()
-    }
 }

@@ -1,6 +1,7 @@
 //! What each placement does, sentence by sentence.
 
 use super::*;
+use crate::signal::Component;
 
 const RATE: u32 = 1000;
 

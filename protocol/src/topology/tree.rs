@@ -111,6 +111,11 @@ impl Tree {
         ))
     }
 
+    #[cfg(test)]
+    pub(super) fn is_open(&self, id: PeerId) -> bool {
+        self.open.contains(id)
+    }
+
     /// Takes a vertex out of every index.
     pub(super) fn forget(&mut self, id: PeerId) {
         self.levels.remove(&id);
