@@ -14,6 +14,8 @@ mod members;
 mod peers;
 mod relearn;
 mod streams;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
