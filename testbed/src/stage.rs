@@ -30,8 +30,8 @@ pub enum Signal {
     Stop,
     /// Goes on.
     Continue,
-    /// Asks to end.
-    Terminate,
+    /// Asks to end, as Ctrl-C does.
+    Interrupt,
 }
 
 /// A process of ours.
@@ -120,7 +120,7 @@ impl Process {
             Signal::Kill => Unix::SIGKILL,
             Signal::Stop => Unix::SIGSTOP,
             Signal::Continue => Unix::SIGCONT,
-            Signal::Terminate => Unix::SIGTERM,
+            Signal::Interrupt => Unix::SIGINT,
         };
         let pid = nix::unistd::Pid::from_raw(i32::try_from(self.id()).context("a process id")?);
         signal::kill(pid, unix).with_context(|| format!("signalling {}", self.name))
@@ -169,6 +169,43 @@ impl Process {
             self.last_line(),
             self.log()
         )
+    }
+
+    /// Waits until any of its JSON lines is as wanted.
+    pub fn wait_for_any_line(
+        &self,
+        what: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> anyhow::Result<()> {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            if self.lines().iter().rev().any(&wanted) {
+                return Ok(());
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+        bail!(
+            "{}: no line says this: {what}; its log:\n{}",
+            self.name,
+            self.log()
+        )
+    }
+
+    /// Processor time it has used, seconds, in steps of 10 ms.
+    pub fn cpu_seconds(&self) -> f64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap_or_default();
+        // After the name, which may hold spaces: user time is the 12th word, system time the 13th.
+        let words = stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .split_whitespace()
+            .skip(11)
+            .take(2);
+        words
+            .filter_map(|word| word.parse::<f64>().ok())
+            .sum::<f64>()
+            / 100.0
     }
 
     /// Waits until its log says this.
@@ -309,6 +346,20 @@ impl Stage {
         Ok(process)
     }
 
+    /// Starts a source of frames that mean nothing, at this rate.
+    pub fn source(&self, kbps: u32) -> anyhow::Result<Process> {
+        let (url, kbps) = (self.url(), kbps.to_string());
+        let arguments = ["--supervisor", &url, "--kbps", &kbps];
+        let process = Process::start(
+            &self.programs.join("source"),
+            "source",
+            &arguments,
+            &self.folder,
+        )?;
+        process.wait_for_log("sending")?;
+        Ok(process)
+    }
+
     /// Starts headless receivers.
     pub fn receiver(&self, name: &str, arguments: &[&str]) -> anyhow::Result<Process> {
         let url = self.url();
@@ -336,7 +387,7 @@ impl Drop for Stage {
 }
 
 /// The folder of the programs that were built together with this one.
-fn programs() -> anyhow::Result<PathBuf> {
+pub fn programs() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("finding the built programs")?;
     let mut folder = own.parent().context("a program is in a folder")?.to_owned();
     if folder.ends_with("deps") || folder.ends_with("examples") {

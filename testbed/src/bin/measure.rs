@@ -1,0 +1,112 @@
+//! Measures the real programs; see `testbed::measure`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use testbed::measure::churn::{Held, churn};
+use testbed::measure::relay_cost::{Cost, Plan, compare};
+
+/// Measures the programs built beside this one. Over loopback only; ends by itself.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// A relay's processor time and memory beside a bare WebRTC program's.
+    RelayCost {
+        /// Children.
+        #[arg(long, default_value_t = 64)]
+        children: u32,
+        /// Rate to each, kbit/s.
+        #[arg(long, default_value_t = 3000)]
+        kbps: u32,
+        /// Seconds of one run.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+        /// Runs of each kind.
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
+    },
+    /// What supervisor and relay still hold after viewers came and went.
+    Churn {
+        /// Times they come and go.
+        #[arg(long, default_value_t = 20)]
+        rounds: u32,
+        /// Viewers at once.
+        #[arg(long, default_value_t = 50)]
+        viewers: u32,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().what {
+        What::RelayCost {
+            children,
+            kbps,
+            seconds,
+            rounds,
+        } => relay_cost(&Plan {
+            children,
+            kbps,
+            length: Duration::from_secs(seconds),
+            rounds,
+        }),
+        What::Churn { rounds, viewers } => churn(rounds, viewers, |look| {
+            println!(
+                "after {:5} viewers: supervisor {}, relay {}",
+                look.gone,
+                held(look.supervisor),
+                held(look.relay)
+            );
+        }),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("measure: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn held(held: Held) -> String {
+    format!(
+        "{} KiB and {} descriptors",
+        held.resident_kib, held.descriptors
+    )
+}
+
+fn relay_cost(plan: &Plan) -> anyhow::Result<()> {
+    println!(
+        "{} children at {} kbit/s, {} s a run",
+        plan.children,
+        plan.kbps,
+        plan.length.as_secs()
+    );
+    let gigabits = f64::from(plan.children * plan.kbps) * plan.length.as_secs_f64() / 1e6;
+    let (relay, bare) = compare(plan, |kind, cost| {
+        println!(
+            "{kind:6} {:6.3} CPU s/Gbit {:8.1} MiB",
+            cost.cpu_s / gigabits,
+            cost.resident_mib
+        );
+    })?;
+    let ratio = |of: fn(&Cost) -> f64| median(&relay, of) / median(&bare, of);
+    println!(
+        "relay / bare: CPU {:.2}, memory {:.2} (medians)",
+        ratio(|c| c.cpu_s),
+        ratio(|c| c.resident_mib)
+    );
+    Ok(())
+}
+
+fn median(costs: &[Cost], of: fn(&Cost) -> f64) -> f64 {
+    let mut values: Vec<f64> = costs.iter().map(of).collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}

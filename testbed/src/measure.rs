@@ -1,0 +1,5 @@
+//! Measurements of the real programs, each beside something that does the same in the same run: machines
+//! differ, ratios less so.
+
+pub mod churn;
+pub mod relay_cost;
