@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(hold.advise(ms(310), 1.05), Advice::Speed(1.05));
         assert_eq!(hold.advise(ms(300), 1.05), Advice::Speed(1.0));
         assert_eq!(hold.advise(ms(230), 0.97), Advice::Speed(0.97));
-        assert_eq!(hold.advise(ms(240), 0.97), Advice::Speed(1.0));
+        assert_eq!(hold.advise(ms(241), 0.97), Advice::Speed(1.0));
     }
 
     #[test]
