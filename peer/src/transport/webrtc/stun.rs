@@ -109,8 +109,25 @@ impl<'a> Message<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// A connectivity check from somebody who knows this name and password.
+    pub(in super::super) fn check(ufrag: &str, password: &str) -> Vec<u8> {
+        let name = format!("{ufrag}:other");
+        let mut bytes = vec![
+            0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
+        ];
+        bytes.extend_from_slice(&[0, 6, 0, name.len() as u8]);
+        bytes.extend_from_slice(name.as_bytes());
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes[3] = (bytes.len() + 24 - HEADER) as u8;
+        let mut mac = Hmac::<Sha1>::new_from_slice(password.as_bytes()).expect("any length");
+        mac.update(&bytes);
+        bytes.extend_from_slice(&[0, 8, 0, 20]);
+        bytes.extend_from_slice(&mac.finalize().into_bytes());
+        bytes
+    }
 
     /// RFC 5769 §2.1: a connectivity check with user name `evtj:h6vY`.
     const REQUEST: &str = "000100582112a442b7e7a701bc34d686fa87dfae802200105354554e2074657374\

@@ -243,3 +243,85 @@ impl Rows {
         self.by_address.insert(address, Arc::clone(member));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::stun::tests::check;
+    use super::*;
+
+    /// What goes over an address once it is learned: anything but STUN.
+    const DTLS: [u8; 4] = [22, 254, 253, 0];
+
+    fn address(port: u16) -> SocketAddr {
+        ([192, 0, 2, 1], port).into()
+    }
+
+    fn join(table: &Table, ufrag: &str) -> Arc<Member> {
+        let member = Member::new(ufrag.to_owned(), format!("{ufrag}'s password"));
+        table.insert(&member);
+        member
+    }
+
+    fn proven(member: &Member) -> Vec<u8> {
+        check(&member.ufrag, &member.password)
+    }
+
+    #[test]
+    fn only_a_check_that_proves_the_password_teaches_its_address() {
+        let table = Table::default();
+        let member = join(&table, "abcd");
+        assert!(table.route(address(1), &check("abcd", "a guess")).is_none());
+        assert!(
+            table
+                .route(address(1), &check("nobody", "a guess"))
+                .is_none()
+        );
+        assert!(table.route(address(1), &DTLS).is_none());
+        assert!(table.route(address(1), &proven(&member)).is_some());
+        assert!(
+            table
+                .route(address(1), &DTLS)
+                .is_some_and(|found| Arc::ptr_eq(&found, &member))
+        );
+    }
+
+    #[test]
+    fn an_address_belongs_to_one_connection_until_that_is_gone() {
+        let table = Table::default();
+        let (first, second) = (join(&table, "first"), join(&table, "second"));
+        assert!(table.route(address(1), &proven(&first)).is_some());
+        assert!(table.route(address(1), &proven(&second)).is_none());
+        assert!(table.is_anothers(&second, address(1)));
+        table.remove(&first);
+        assert!(table.route(address(1), &proven(&second)).is_some());
+        table.remove(&second);
+        assert_eq!(table.len(), 0);
+    }
+
+    #[test]
+    fn an_answer_finds_who_asked_wherever_it_comes_from() {
+        let table = Table::default();
+        let member = join(&table, "abcd");
+        let mut answer = check("abcd", "does not matter");
+        let transaction = Message::parse(&answer).expect("STUN").transaction();
+        answer[0] = 1; // a success response
+        assert!(table.route(address(1), &answer).is_none());
+        table.expect_response(&member, transaction);
+        assert!(table.route(address(1), &answer).is_some());
+    }
+
+    #[test]
+    fn one_connection_fills_no_table() {
+        let table = Table::default();
+        let member = join(&table, "abcd");
+        for i in 0..1000_u16 {
+            table.route(address(i), &proven(&member));
+            let mut transaction = [0; 12];
+            transaction[..2].copy_from_slice(&i.to_be_bytes());
+            table.expect_response(&member, transaction);
+        }
+        assert_eq!(table.len(), 1 + MAX_ADDRESSES + MAX_TRANSACTIONS);
+        table.remove(&member);
+        assert_eq!(table.len(), 0);
+    }
+}
