@@ -80,7 +80,9 @@ impl Broadcast {
                     self.node.put(Input::EndStream(self.stream)).await;
                     return Ok(());
                 }
-                End::Again(error) => warn!("the stream {:?} starts again: {error:#}", self.config.name),
+                End::Again(error) => {
+                    warn!("the stream {:?} starts again: {error:#}", self.config.name)
+                }
             }
             source.stop().await;
             source = self.restart(&mut pause).await;
@@ -101,11 +103,17 @@ impl Broadcast {
 
     /// One run of the source: asks for an epoch, then sends.
     async fn epoch(&mut self, source: &mut Running) -> anyhow::Result<End> {
-        self.node.put(Input::Publish(self.registration(source))).await;
-        let Some(epoch) = self.wait_for_epoch(source).await? else { return Ok(End::Over) };
+        self.node
+            .put(Input::Publish(self.registration(source)))
+            .await;
+        let Some(epoch) = self.wait_for_epoch(source).await? else {
+            return Ok(End::Over);
+        };
         let mut run = Run::new(self.stream, epoch, self.clock, source);
         info!(stream:% = self.stream, epoch; "sending {:?}: {}", self.config.name, run.describe());
-        self.node.put(Input::StartEpoch(run.descriptor.clone())).await;
+        self.node
+            .put(Input::StartEpoch(run.descriptor.clone()))
+            .await;
         loop {
             tokio::select! {
                 event = source.frames.recv() => match event {
@@ -156,7 +164,14 @@ impl Broadcast {
     }
 
     fn registration(&self, source: &Running) -> Registration {
-        let tracks = source.tracks.iter().map(|t| StreamTrack { track: t.track(), codec: t.codec }).collect();
+        let tracks = source
+            .tracks
+            .iter()
+            .map(|t| StreamTrack {
+                track: t.track(),
+                codec: t.codec,
+            })
+            .collect();
         Registration {
             stream: self.stream,
             name: self.config.name.clone(),
@@ -180,8 +195,11 @@ struct Run {
 
 impl Run {
     fn new(stream: StreamId, epoch: u32, clock: Clock, source: &Running) -> Self {
-        let writers: Vec<_> =
-            source.tracks.iter().map(|format| (format.track(), Writer::new(format.clone()), 0)).collect();
+        let writers: Vec<_> = source
+            .tracks
+            .iter()
+            .map(|format| (format.track(), Writer::new(format.clone()), 0))
+            .collect();
         let tracks = source.tracks.iter().zip(&writers);
         let tracks = tracks.map(|(format, (track, writer, _))| TrackInfo {
             track: *track,
@@ -193,23 +211,39 @@ impl Run {
         // The kernel's monotonic clock: it goes on when this service starts again, and so does the stream's
         // time line.
         let origin_us = clock.now().as_micros();
-        let descriptor =
-            Descriptor { stream, epoch, key_id: 0, media_origin_us: origin_us, tracks: tracks.collect() };
-        Self { descriptor, writers, origin_us, started: false }
+        let descriptor = Descriptor {
+            stream,
+            epoch,
+            key_id: 0,
+            media_origin_us: origin_us,
+            tracks: tracks.collect(),
+        };
+        Self {
+            descriptor,
+            writers,
+            origin_us,
+            started: false,
+        }
     }
 
     fn describe(&self) -> String {
         let tracks = self.descriptor.tracks.iter();
-        tracks.map(|t| format!("{:?} at {} kbit/s", t.codec, t.kbps)).collect::<Vec<_>>().join(", ")
+        tracks
+            .map(|t| format!("{:?} at {} kbit/s", t.codec, t.kbps))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     fn has_video(&self) -> bool {
-        self.writers.iter().any(|(track, ..)| *track == Track::Video)
+        self.writers
+            .iter()
+            .any(|(track, ..)| *track == Track::Video)
     }
 
     fn chunks(&mut self, track: Track, frame: EncodedFrame) -> Vec<protocol::chunk::Chunk> {
         self.started |= frame.key && (track == Track::Video || !self.has_video());
-        let Some((_, writer, sequence)) = self.writers.iter_mut().find(|(t, ..)| *t == track) else {
+        let Some((_, writer, sequence)) = self.writers.iter_mut().find(|(t, ..)| *t == track)
+        else {
             return Vec::new();
         };
         if !self.started {
@@ -218,7 +252,10 @@ impl Run {
         let media_us = self.origin_us.saturating_add(frame.media_us);
         let frame = EncodedFrame { media_us, ..frame };
         let written = writer.write(&frame);
-        let position = Position { epoch: self.descriptor.epoch, sequence: *sequence };
+        let position = Position {
+            epoch: self.descriptor.epoch,
+            sequence: *sequence,
+        };
         *sequence += 1;
         let header = Header {
             random_access: written.random_access,
@@ -234,7 +271,10 @@ impl Run {
         };
         let chunks = cut(header, &written.container);
         if chunks.is_empty() {
-            warn!("a frame of {} bytes is too large to send and is left out", written.container.len());
+            warn!(
+                "a frame of {} bytes is too large to send and is left out",
+                written.container.len()
+            );
         }
         chunks
     }

@@ -1,1 +1,97 @@
-fn main() {}
+//! The broadcaster's command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use edge_broadcaster::clock::Clock;
+use edge_broadcaster::config::Config;
+use edge_broadcaster::{check, dump, send};
+
+/// Captures, encodes and sends live streams into the tree.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
+struct Arguments {
+    /// The configuration file.
+    #[arg(required = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say what would be captured and encoded, without a supervisor.
+    Check {
+        /// The configuration file; without one, only what this machine has.
+        config: Option<PathBuf>,
+    },
+    /// Write each track of each stream to a WebM file, without a supervisor.
+    Dump {
+        /// The configuration file.
+        config: PathBuf,
+        /// Length of media to write.
+        #[arg(long, default_value_t = 10)]
+        seconds: u32,
+        /// Directory of the files.
+        #[arg(long, default_value = ".")]
+        out: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let Some(command) = arguments.command else {
+        let path = arguments.config.unwrap_or_default();
+        return daemon::run("edge-broadcaster", async move |service| {
+            send::send(service, Config::load(path)?).await
+        });
+    };
+    match run(command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("edge-broadcaster: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Check { config } => {
+            let config = config.map(Config::load).transpose()?;
+            let report =
+                tokio::task::spawn_blocking(move || check::report(config.as_ref())).await??;
+            print!("{}", report.text);
+            Ok(if report.ready {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            })
+        }
+        Command::Dump {
+            config,
+            seconds,
+            out,
+        } => dump_all(&Config::load(config)?, seconds, &out).await,
+    }
+}
+
+async fn dump_all(
+    config: &Config,
+    seconds: u32,
+    out: &std::path::Path,
+) -> anyhow::Result<ExitCode> {
+    let clock = Clock::start();
+    for stream in &config.streams {
+        for path in dump::dump(stream, clock, seconds, out).await? {
+            println!("{}", path.display());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -34,7 +34,14 @@ pub async fn send(mut service: Service, config: Config) -> anyhow::Result<()> {
         let id = ids[&stream.name];
         to_streams.insert(id, to);
         let watchdog = service.watchdog();
-        let broadcast = Broadcast { stream: id, config: stream, clock, node: node.clone(), verdicts, watchdog };
+        let broadcast = Broadcast {
+            stream: id,
+            config: stream,
+            clock,
+            node: node.clone(),
+            verdicts,
+            watchdog,
+        };
         streams.spawn(broadcast.run(service.shutdown()));
     }
     service.spawn("streams", all(streams));
@@ -69,14 +76,18 @@ fn stream_ids<'a>(
 ) -> anyhow::Result<BTreeMap<String, StreamId>> {
     let path = state_dir.join("streams.toml");
     let kept = keystore::load(&path)?.unwrap_or_default();
-    let mut ids: BTreeMap<String, StreamId> =
-        toml::from_str(&kept).with_context(|| format!("{} is damaged: remove it", path.display()))?;
+    let mut ids: BTreeMap<String, StreamId> = toml::from_str(&kept)
+        .with_context(|| format!("{} is damaged: remove it", path.display()))?;
     let before = ids.len();
     for name in names {
-        ids.entry(name.to_owned()).or_insert_with(|| StreamId::from_bytes(rand::random()));
+        ids.entry(name.to_owned())
+            .or_insert_with(|| StreamId::from_bytes(rand::random()));
     }
     if ids.len() > before {
-        keystore::save(&path, &toml::to_string(&ids).context("writing the streams' identities")?)?;
+        keystore::save(
+            &path,
+            &toml::to_string(&ids).context("writing the streams' identities")?,
+        )?;
     }
     Ok(ids)
 }

@@ -34,7 +34,9 @@ const FLAG_SIGNED: u8 = 1 << 1;
 const KNOWN_FLAGS: u8 = FLAG_RANDOM_ACCESS | FLAG_SIGNED;
 
 /// A chunk's number, ordered as the chunks of one track are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub struct Position {
     /// Which run of the encoder.
     pub epoch: u32,
@@ -50,7 +52,10 @@ impl Position {
 
     /// The frame after this one in the same epoch.
     pub const fn next(self) -> Self {
-        Self { epoch: self.epoch, sequence: self.sequence.saturating_add(1) }
+        Self {
+            epoch: self.epoch,
+            sequence: self.sequence.saturating_add(1),
+        }
     }
 }
 
@@ -96,7 +101,15 @@ pub struct Chunk {
 impl fmt::Debug for Chunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let h = &self.header;
-        write!(f, "Chunk({:?} {} part {}/{}, {} bytes)", h.track, h.position, h.part, h.parts, self.message.len())
+        write!(
+            f,
+            "Chunk({:?} {} part {}/{}, {} bytes)",
+            h.track,
+            h.position,
+            h.part,
+            h.parts,
+            self.message.len()
+        )
     }
 }
 
@@ -146,19 +159,31 @@ impl Chunk {
         }
         // The version first: what else a later one has in its header is not for this reader to say.
         match message.first() {
-            None => return Err(DecodeError::Truncated { got, need: HEADER_LEN + DIGEST_LEN }),
+            None => {
+                return Err(DecodeError::Truncated {
+                    got,
+                    need: HEADER_LEN + DIGEST_LEN,
+                });
+            }
             Some(&VERSION) => {}
             Some(&other) => return Err(DecodeError::Version(other)),
         }
         if got < HEADER_LEN + DIGEST_LEN {
-            return Err(DecodeError::Truncated { got, need: HEADER_LEN + DIGEST_LEN });
+            return Err(DecodeError::Truncated {
+                got,
+                need: HEADER_LEN + DIGEST_LEN,
+            });
         }
         let (header, signed) = Header::read(&message[..HEADER_LEN])?;
         let need = HEADER_LEN + DIGEST_LEN + if signed { SIGNATURE_LEN } else { 0 };
         if got < need {
             return Err(DecodeError::Truncated { got, need });
         }
-        Ok(Self { header, signed, message })
+        Ok(Self {
+            header,
+            signed,
+            message,
+        })
     }
 
     /// The header.
@@ -199,19 +224,46 @@ impl Header {
         if parts == 0 || parts > MAX_PARTS || part >= parts {
             return Err(DecodeError::Part { part, parts });
         }
-        let position = Position { epoch, sequence: from.get_u64() };
+        let position = Position {
+            epoch,
+            sequence: from.get_u64(),
+        };
         let (capture, media_us) = (Time::from_micros(from.get_u64()), from.get_u64());
         let random_access = flags & FLAG_RANDOM_ACCESS != 0;
         let signed = flags & FLAG_SIGNED != 0;
         Ok((
-            Self { random_access, track, rendition, key_id, handle, position, part, parts, capture, media_us },
+            Self {
+                random_access,
+                track,
+                rendition,
+                key_id,
+                handle,
+                position,
+                part,
+                parts,
+                capture,
+                media_us,
+            },
             signed,
         ))
     }
 
     fn write(&self, signed: bool, to: &mut BytesMut) {
-        let flags = if self.random_access { FLAG_RANDOM_ACCESS } else { 0 } | if signed { FLAG_SIGNED } else { 0 };
-        to.put_slice(&[VERSION, flags, self.track as u8, self.rendition, self.key_id, 0, 0, 0]);
+        let flags = if self.random_access {
+            FLAG_RANDOM_ACCESS
+        } else {
+            0
+        } | if signed { FLAG_SIGNED } else { 0 };
+        to.put_slice(&[
+            VERSION,
+            flags,
+            self.track as u8,
+            self.rendition,
+            self.key_id,
+            0,
+            0,
+            0,
+        ]);
         to.put_u64(self.handle.0);
         to.put_u32(self.position.epoch);
         to.put_u16(self.part);
@@ -228,7 +280,9 @@ impl Header {
 /// sealed: their digest is zero. Gives none for no bytes, and none for more than [`MAX_PARTS`] parts
 /// (8 MiB), which no live encoder makes of one frame.
 pub fn cut(first: Header, container: &[u8]) -> Vec<Chunk> {
-    let Ok(parts) = u16::try_from(container.len().div_ceil(MAX_PAYLOAD)) else { return Vec::new() };
+    let Ok(parts) = u16::try_from(container.len().div_ceil(MAX_PAYLOAD)) else {
+        return Vec::new();
+    };
     if parts > MAX_PARTS {
         return Vec::new();
     }
@@ -236,12 +290,20 @@ pub fn cut(first: Header, container: &[u8]) -> Vec<Chunk> {
         .chunks(MAX_PAYLOAD)
         .zip(0..)
         .map(|(payload, part)| {
-            let header = Header { part, parts, ..first };
+            let header = Header {
+                part,
+                parts,
+                ..first
+            };
             let mut message = BytesMut::with_capacity(HEADER_LEN + DIGEST_LEN + payload.len());
             header.write(false, &mut message);
             message.put_bytes(0, DIGEST_LEN);
             message.put_slice(payload);
-            Chunk { header, signed: false, message: message.freeze() }
+            Chunk {
+                header,
+                signed: false,
+                message: message.freeze(),
+            }
         })
         .collect()
 }
@@ -258,7 +320,10 @@ mod tests {
             rendition: 2,
             key_id: 3,
             handle: StreamHandle(0x0102_0304_0506_0708),
-            position: Position { epoch: 9, sequence: 10 },
+            position: Position {
+                epoch: 9,
+                sequence: 10,
+            },
             part: 0,
             parts: 1,
             capture: Time::from_micros(11),
@@ -286,26 +351,49 @@ mod tests {
     fn a_frame_of_40_kb_travels_in_three_messages_and_comes_out_as_it_went_in() {
         let frame: Vec<u8> = (0..40_000_u32).map(|i| (i % 251) as u8).collect();
         let chunks = cut(header(), &frame);
-        let read: Vec<Chunk> =
-            chunks.iter().map(|c| Chunk::decode(c.message().clone()).expect("just written")).collect();
+        let read: Vec<Chunk> = chunks
+            .iter()
+            .map(|c| Chunk::decode(c.message().clone()).expect("just written"))
+            .collect();
         assert_eq!(read, chunks);
         assert!(read.iter().all(|c| c.message().len() <= MAX_MESSAGE));
-        assert_eq!(read.iter().map(|c| (c.header().part, c.header().parts)).collect::<Vec<_>>(), [(0, 3), (1, 3), (2, 3)]);
-        assert_eq!(read.iter().flat_map(Chunk::payload).collect::<Vec<_>>(), frame);
+        assert_eq!(
+            read.iter()
+                .map(|c| (c.header().part, c.header().parts))
+                .collect::<Vec<_>>(),
+            [(0, 3), (1, 3), (2, 3)]
+        );
+        assert_eq!(
+            read.iter().flat_map(Chunk::payload).collect::<Vec<_>>(),
+            frame
+        );
     }
 
     #[test]
     fn a_chunk_cut_anywhere_in_its_head_is_refused_and_never_panics() {
         let whole = cut(header(), b"").len() + HEADER_LEN + DIGEST_LEN;
-        let message = cut(header(), b"x").pop().expect("one part").message().clone();
+        let message = cut(header(), b"x")
+            .pop()
+            .expect("one part")
+            .message()
+            .clone();
         for end in 0..whole {
-            assert!(matches!(Chunk::decode(message.slice(..end)), Err(DecodeError::Truncated { .. })), "cut at {end}");
+            assert!(
+                matches!(
+                    Chunk::decode(message.slice(..end)),
+                    Err(DecodeError::Truncated { .. })
+                ),
+                "cut at {end}"
+            );
         }
     }
 
     #[test]
     fn a_later_version_is_named_even_if_the_rest_makes_no_sense() {
-        assert_eq!(Chunk::decode(Bytes::from_static(&[7])), Err(DecodeError::Version(7)));
+        assert_eq!(
+            Chunk::decode(Bytes::from_static(&[7])),
+            Err(DecodeError::Version(7))
+        );
     }
 
     proptest! {

@@ -133,9 +133,13 @@ impl<'de> Deserialize<'de> for LinkId {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
         if text.len() != 16 {
-            return Err(serde::de::Error::custom("a link id is 16 hexadecimal digits"));
+            return Err(serde::de::Error::custom(
+                "a link id is 16 hexadecimal digits",
+            ));
         }
-        u64::from_str_radix(&text, 16).map(Self).map_err(serde::de::Error::custom)
+        u64::from_str_radix(&text, 16)
+            .map(Self)
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -151,7 +155,12 @@ impl Fingerprint {
 
     /// The fingerprint that a session description states, if it states one.
     pub fn from_sdp(sdp: &str) -> Option<Self> {
-        sdp.lines().find_map(|line| line.strip_prefix("a=fingerprint:sha-256 ")?.trim().parse().ok())
+        sdp.lines().find_map(|line| {
+            line.strip_prefix("a=fingerprint:sha-256 ")?
+                .trim()
+                .parse()
+                .ok()
+        })
     }
 }
 
@@ -207,13 +216,19 @@ mod tests {
     fn a_peer_id_reads_back_from_its_own_text() {
         let id = PeerId::from_bytes(*b"0123456789abcdef");
         assert_eq!(id.to_string().parse(), Ok(id));
-        assert_eq!(serde_json::from_str::<PeerId>(&format!("\"{id}\"")).ok(), Some(id));
+        assert_eq!(
+            serde_json::from_str::<PeerId>(&format!("\"{id}\"")).ok(),
+            Some(id)
+        );
     }
 
     #[test]
     fn an_id_of_the_wrong_length_is_refused_with_the_length_it_must_have() {
         let error = "abcd".parse::<PeerId>().expect_err("too short");
-        assert_eq!(error.to_string(), "a peer id must be 32 hexadecimal digits, but is \"abcd\"");
+        assert_eq!(
+            error.to_string(),
+            "a peer id must be 32 hexadecimal digits, but is \"abcd\""
+        );
     }
 
     #[test]
@@ -222,6 +237,9 @@ mod tests {
         let upper: Fingerprint = text.parse().expect("valid");
         assert_eq!(text.to_lowercase().parse(), Ok(upper));
         assert_eq!(upper.to_string(), text);
-        assert_eq!(Fingerprint::from_sdp(&format!("v=0\r\na=fingerprint:sha-256 {text}\r\n")), Some(upper));
+        assert_eq!(
+            Fingerprint::from_sdp(&format!("v=0\r\na=fingerprint:sha-256 {text}\r\n")),
+            Some(upper)
+        );
     }
 }

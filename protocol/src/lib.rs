@@ -19,6 +19,7 @@ pub mod stats;
 pub mod stream_manager;
 pub mod time;
 pub mod topology;
+pub mod viewer;
 pub mod webm;
 pub mod window;
 pub mod wire;

@@ -122,12 +122,18 @@ pub enum DescriptorError {
 impl Descriptor {
     /// The total of all tracks that a child of rendition 0 takes, kbit/s.
     pub fn kbps(&self) -> u32 {
-        self.tracks.iter().filter(|t| t.rendition == 0).map(|t| t.kbps).sum()
+        self.tracks
+            .iter()
+            .filter(|t| t.rendition == 0)
+            .map(|t| t.kbps)
+            .sum()
     }
 
     /// The track `track` of rendition `rendition`.
     pub fn find(&self, track: Track, rendition: u8) -> Option<&TrackInfo> {
-        self.tracks.iter().find(|t| t.track == track && t.rendition == rendition)
+        self.tracks
+            .iter()
+            .find(|t| t.track == track && t.rendition == rendition)
     }
 
     /// Checks what the encoding alone does not: bounds and that no track stands twice.

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 /// A moment on some peer's monotonic clock, in microseconds since an origin of that peer's choice.
 ///
 /// Two peers' times can only be compared through a [`ClockMap`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Time(u64);
 
@@ -43,7 +45,10 @@ impl Time {
 impl Add<Duration> for Time {
     type Output = Self;
     fn add(self, by: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(by.as_micros()).unwrap_or(u64::MAX)))
+        Self(
+            self.0
+                .saturating_add(u64::try_from(by.as_micros()).unwrap_or(u64::MAX)),
+        )
     }
 }
 
@@ -56,7 +61,10 @@ impl AddAssign<Duration> for Time {
 impl Sub<Duration> for Time {
     type Output = Self;
     fn sub(self, by: Duration) -> Self {
-        Self(self.0.saturating_sub(u64::try_from(by.as_micros()).unwrap_or(u64::MAX)))
+        Self(
+            self.0
+                .saturating_sub(u64::try_from(by.as_micros()).unwrap_or(u64::MAX)),
+        )
     }
 }
 
@@ -102,14 +110,24 @@ mod tests {
 
     #[test]
     fn a_clock_exchange_over_40_ms_is_right_to_within_20_ms() {
-        let map = ClockMap::from_exchange(Time::from_millis(100), 1_000_000, Time::from_millis(140));
-        assert_eq!(map, ClockMap { offset_us: 880_000, uncertainty_us: 20_000 });
+        let map =
+            ClockMap::from_exchange(Time::from_millis(100), 1_000_000, Time::from_millis(140));
+        assert_eq!(
+            map,
+            ClockMap {
+                offset_us: 880_000,
+                uncertainty_us: 20_000
+            }
+        );
         assert_eq!(map.to_supervisor_us(Time::from_millis(120)), 1_000_000);
     }
 
     #[test]
     fn time_between_two_moments_is_never_negative() {
-        assert_eq!(Time::from_millis(1).since(Time::from_millis(2)), Duration::ZERO);
+        assert_eq!(
+            Time::from_millis(1).since(Time::from_millis(2)),
+            Duration::ZERO
+        );
         assert_eq!(Time::ZERO - Duration::from_secs(1), Time::ZERO);
         assert_eq!(Time::NEVER + Duration::from_secs(1), Time::NEVER);
     }
