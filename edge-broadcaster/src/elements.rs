@@ -31,9 +31,12 @@ pub fn make(name: &str) -> Result<gst::Element, Missing> {
 
 /// Whether an element exists.
 pub fn exists(name: &str) -> Result<(), Missing> {
-    gst::ElementFactory::find(name).map(drop).ok_or(Missing {
-        element: name.to_owned(),
-    })
+    match gst::ElementFactory::find(name) {
+        Some(_) => Ok(()),
+        None => Err(Missing {
+            element: name.to_owned(),
+        }),
+    }
 }
 
 /// The package of Debian 12 that has the element.

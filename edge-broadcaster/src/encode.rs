@@ -162,3 +162,6 @@ fn announcing(
         feed.send(frame);
     }
 }
+
+#[cfg(test)]
+mod tests;

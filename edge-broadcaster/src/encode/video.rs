@@ -84,6 +84,12 @@ impl VideoEncoder {
         self.next_key_frame = capture + self.key_frame_interval;
     }
 
+    /// Pictures that the encoder has not taken yet.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> u64 {
+        self.pipeline.waiting()
+    }
+
     fn buffer(&self, data: Vec<u8>) -> anyhow::Result<gst::Buffer> {
         let mut buffer = gst::Buffer::from_mut_slice(data);
         let Some(format) = gst_format(self.format.pixels) else {
