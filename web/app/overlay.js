@@ -26,7 +26,7 @@ export class Overlay {
     const up = `${words.rate(rate.up)} · ${words.bytes(stats.bytesUp)}`;
     const down = `${words.rate(rate.down)} · ${words.bytes(stats.bytesDown)}`;
     this.#set("latency", "Live latency", stats.latencyMs === null ? "–" : milliseconds(stats.latencyMs));
-    this.#set("hold", "Hold", `${milliseconds(stats.holdMs)} (${Math.round(stats.aheadMs)} ahead)`);
+    this.#set("hold", "Hold", `${Math.round(stats.aheadMs)} of ${milliseconds(stats.holdMs)}`);
     this.#set("stalls", "Stalls", stats.stalls ? `${stats.stalls} · ${(stats.stalledMs / 1000).toFixed(1)} s` : "0");
     this.#set("parent", "Parent", stats.parent ? stats.parent.slice(0, 8) : "–");
     this.#set("depth", "Depth", String(stats.depth));

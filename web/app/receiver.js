@@ -32,6 +32,7 @@ const page = {
   emptyTitle: byId("empty-title", HTMLElement),
   emptyWords: byId("empty-words", HTMLElement),
   supervisor: byId("supervisor", HTMLElement),
+  player: byId("player", HTMLElement),
   stage: byId("stage", HTMLElement),
   video: byId("video", HTMLVideoElement),
   messageWords: byId("message-words", HTMLElement),
@@ -218,7 +219,7 @@ function toggleOverlay() {
 function toggleFullScreen() {
   const video = /** @type {HTMLVideoElement & { webkitEnterFullscreen?: () => void }} */ (page.video);
   if (document.fullscreenElement) document.exitFullscreen();
-  else if (page.stage.requestFullscreen) page.stage.requestFullscreen().catch(() => {});
+  else if (page.player.requestFullscreen) page.player.requestFullscreen().catch(() => {});
   else video.webkitEnterFullscreen?.(); // iPhones
 }
 
@@ -252,11 +253,13 @@ function listenToViewer() {
   });
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
-  page.stage.addEventListener("pointermove", () => {
+  const moved = () => {
     page.stage.toggleAttribute("data-still", false);
     clearTimeout(timer);
     timer = setTimeout(() => page.stage.toggleAttribute("data-still", true), STILL_AFTER);
-  });
+  };
+  page.stage.addEventListener("pointermove", moved);
+  moved();
 }
 
 function listenToAddress() {

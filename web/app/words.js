@@ -77,8 +77,9 @@ export function viewers(viewers) {
 
 /** @param {import("../pkg/web.js").StreamTrack[]} tracks */
 export function tracks(tracks) {
-  const names = tracks.map(({ track, codec }) => `${track === "video" ? "Video" : "Sound"} ${codec}`);
-  return names.join(", ");
+  const names = tracks.map(({ codec }) => codec).join(" + ");
+  if (!tracks.some(({ track }) => track === "video")) return `${names}, sound only`;
+  return tracks.some(({ track }) => track === "audio") ? names : `${names}, no sound`;
 }
 
 /** @param {number} kbps */

@@ -1,0 +1,264 @@
+// Starts the real programs and a real browser for a test, and ends what it started.
+
+import { spawn } from "node:child_process";
+import { existsSync, statSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+
+const TOP = fileURLToPath(new URL("../..", import.meta.url));
+/** Waits are generous: a test says that something happens, a benchmark says how fast. */
+export const PATIENCE = 30_000;
+
+const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const FLAGS = [
+  "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+  "--disable-sync", "--disable-quic", "--autoplay-policy=no-user-gesture-required",
+];
+
+/** @typedef {import("../pkg/web.js").Stats} Stats */
+/** @typedef {import("playwright-core").Page} Page */
+/** @typedef {import("playwright-core").Browser} Browser */
+
+/** The program, optimised or not: whichever was built last. */
+function program(/** @type {string} */ name) {
+  const places = ["target/release", "target/debug"].map((place) => join(TOP, place, name));
+  const built = places.filter((path) => existsSync(path)).sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs);
+  if (!built[0]) throw new Error(`${name} is not built: cargo build --workspace`);
+  return built[0];
+}
+
+/** @returns {Promise<number>} a port nobody listens on */
+export async function freePort() {
+  const server = createServer();
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(undefined)));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (typeof address !== "object" || !address) throw new Error("no free port");
+  return address.port;
+}
+
+/**
+ * Looks until it is so, and gives what it saw.
+ * @template T
+ * @param {string} what in words, for when it is never so
+ * @param {() => Promise<T> | T} look
+ * @param {number} [patience] milliseconds
+ * @returns {Promise<NonNullable<T>>}
+ */
+export async function until(what, look, patience = PATIENCE) {
+  const end = Date.now() + patience;
+  /** @type {unknown} */
+  let seen;
+  while (Date.now() < end) {
+    seen = await look();
+    if (seen) return /** @type {NonNullable<T>} */ (seen);
+    await sleep(50);
+  }
+  throw new Error(`waited ${patience} ms in vain until ${what}; saw ${JSON.stringify(seen)}`);
+}
+
+/** @param {number} ms */
+export function sleep(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/**
+ * One stream of the broadcaster: TOML below `[[stream]]`.
+ * @param {string} name
+ * @param {string} [more]
+ */
+export function testPicture(name, more = "") {
+  return `[[stream]]\nname = "${name}"\nsource = "test"\n${more}\n[stream.video]\nwidth = 640\nheight = 360\n`;
+}
+
+/**
+ * @param {string} name
+ * @param {string} path of a WebM file
+ */
+export function film(name, path) {
+  return `[[stream]]\nname = "${name}"\nsource = { kind = "file", path = "${path}", loop = true }\n`;
+}
+
+/** Programs and browsers of one test. */
+export class World {
+  port = 0;
+  dir = "";
+  /** @type {Map<string, import("node:child_process").ChildProcess>} */
+  #programs = new Map();
+  /** @type {string[]} */
+  #log = [];
+  /** @type {Browser[]} */
+  #browsers = [];
+
+  /**
+   * Runs a test in a world of its own; what the programs said is shown if it fails.
+   * @param {(world: World) => Promise<void>} test
+   */
+  static async run(test) {
+    const world = new World();
+    world.dir = await mkdtemp(join(tmpdir(), "ownstream-"));
+    world.port = await freePort();
+    let failed = true;
+    try {
+      await test(world);
+      failed = false;
+    } finally {
+      if (failed) console.error(world.#log.join("\n"));
+      await world.#end();
+    }
+  }
+
+  /** @param {string} [more] TOML */
+  async supervisor(more = "") {
+    await this.#start("supervisor", `listen = "127.0.0.1:${this.port}"\nstate_dir = "${this.dir}/supervisor"\n${more}`);
+    await until("the supervisor answers", async () => {
+      const answer = await fetch(`http://127.0.0.1:${this.port}/health`).catch(() => null);
+      return answer?.ok;
+    });
+  }
+
+  /** @param {number} uplinkKbps */
+  async relay(uplinkKbps = 100_000) {
+    await this.#start("edge-relay", `${this.#peer("relay")}name = "relay"\nuplink_kbps = ${uplinkKbps}\nloopback = true\n`);
+  }
+
+  /**
+   * @param {string} streams TOML of `[[stream]]`s
+   * @param {number} uplinkKbps
+   */
+  async broadcaster(streams, uplinkKbps = 20_000) {
+    await this.#start("edge-broadcaster", `${this.#peer("broadcaster")}uplink_kbps = ${uplinkKbps}\n${streams}`);
+  }
+
+  /** @param {string} name */
+  #peer(name) {
+    return `supervisor = "ws://127.0.0.1:${this.port}/peer"\nstate_dir = "${this.dir}/${name}"\n`;
+  }
+
+  /**
+   * @param {string} name
+   * @param {string} config
+   */
+  async #start(name, config) {
+    const path = join(this.dir, `${name}.toml`);
+    await writeFile(path, config);
+    const child = spawn(program(name), [path], { stdio: ["ignore", "pipe", "pipe"] });
+    const take = (/** @type {Buffer} */ data) => {
+      for (const line of data.toString().split("\n")) if (line) this.#log.push(`${name}: ${line}`);
+    };
+    child.stdout?.on("data", take);
+    child.stderr?.on("data", take);
+    child.on("error", (error) => this.#log.push(`${name}: ${error}`));
+    this.#programs.set(name, child);
+  }
+
+  /**
+   * Ends one program.
+   * @param {string} name
+   * @param {NodeJS.Signals} signal
+   */
+  async kill(name, signal = "SIGTERM") {
+    const child = this.#programs.get(name);
+    if (!child) return;
+    this.#programs.delete(name);
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const gone = new Promise((resolve) => child.once("exit", resolve));
+    child.kill(signal);
+    // Its own grace, and some more.
+    const timer = setTimeout(() => child.kill("SIGKILL"), 5_000);
+    await gone;
+    clearTimeout(timer);
+  }
+
+  /**
+   * A browser of its own; pages of one browser share its profile.
+   * @param {string[]} flags
+   */
+  async browser(flags = []) {
+    const browser = await chromium.launch({ executablePath: CHROMIUM, args: [...FLAGS, ...flags] });
+    this.#browsers.push(browser);
+    return browser;
+  }
+
+  /**
+   * Opens the page.
+   * @param {Browser | import("playwright-core").BrowserContext} where
+   * @param {string} path
+   * @param {string} [host]
+   */
+  async open(where, path, host = "127.0.0.1") {
+    const page = await where.newPage();
+    page.on("console", (message) => this.#log.push(`page: ${message.text()}`));
+    page.on("pageerror", (error) => this.#log.push(`page: ${error.stack}`));
+    await page.goto(`http://${host}:${this.port}${path}`);
+    return page;
+  }
+
+  /**
+   * A page that watches, once its picture moves.
+   * @param {Browser | import("playwright-core").BrowserContext} where
+   * @param {string} stream
+   * @param {string} [query]
+   */
+  async viewer(where, stream, query = "") {
+    const page = await this.open(where, `/watch/${encodeURIComponent(stream)}${query}`);
+    await plays(page);
+    return page;
+  }
+
+  async #end() {
+    await Promise.allSettled(this.#browsers.map((browser) => browser.close()));
+    await Promise.allSettled([...this.#programs.keys()].map((name) => this.kill(name)));
+    await rm(this.dir, { recursive: true, force: true });
+  }
+}
+
+/**
+ * @param {Page} page
+ * @returns {Promise<Stats>}
+ */
+export async function stats(page) {
+  return page.evaluate("window.ownstream.stats()");
+}
+
+/**
+ * Waits until the play head of the page has moved on by a second.
+ * @param {Page} page
+ */
+export async function plays(page) {
+  await page.waitForFunction("window.ownstream !== undefined", undefined, { timeout: PATIENCE });
+  const first = await until("the first picture", async () => {
+    const now = await stats(page);
+    return now?.started ? now : null;
+  });
+  await until("the play head moves on", async () => (await stats(page)).positionMs > first.positionMs + 1_000);
+}
+
+/**
+ * What a viewer sees of the test picture's clock (edge-broadcaster/src/capture/picture.rs has its geometry):
+ * milliseconds of the broadcaster's clock.
+ * @param {Page} page
+ * @returns {Promise<number>}
+ */
+export async function clockInPicture(page) {
+  return page.evaluate(() => {
+    const video = /** @type {HTMLVideoElement} */ (document.querySelector("video"));
+    const canvas = document.createElement("canvas");
+    canvas.width = video.videoWidth;
+    canvas.height = video.videoHeight;
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    if (!context || !canvas.width) return 0;
+    context.drawImage(video, 0, 0);
+    let time = 0;
+    for (let i = 0; i < 32; i += 1) {
+      const [x, y] = [32 + 16 * (i % 16) + 8, 32 + 16 * Math.floor(i / 16) + 8];
+      const [red, green, blue] = context.getImageData(x, y, 1, 1).data;
+      time = time * 2 + (red + green + blue > 3 * 128 ? 1 : 0);
+    }
+    return time;
+  });
+}
