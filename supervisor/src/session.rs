@@ -29,13 +29,13 @@ pub(crate) async fn serve(socket: WebSocket, id: SocketId, inbox: Inbox) {
         return;
     }
     let mut writer = std::pin::pin!(write(sink, queue, told));
-    tokio::select! {
-        () = &mut writer => {}
-        Some(words) = read(stream, id, &inbox) => {
-            let _ = inbox.send(Event::Garbage(id, words)).await;
-            writer.await; // it is told to say goodbye
-        }
-        else => {}
+    let garbage = tokio::select! {
+        () = &mut writer => None,
+        garbage = read(stream, id, &inbox) => garbage,
+    };
+    if let Some(words) = garbage {
+        let _ = inbox.send(Event::Garbage(id, words)).await; // or the supervisor ends
+        writer.await; // it is told to say goodbye
     }
     let _ = inbox.send(Event::Closed(id)).await; // or the supervisor ends
 }
