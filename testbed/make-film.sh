@@ -28,7 +28,7 @@ gst-launch-1.0 -q \
     webmmux name=mux ! filesink location="$out" \
     videotestsrc num-buffers="$frames" pattern=zone-plate kx2=4 ky2=4 kt=1 \
     ! video/x-raw,format=I420,width=1920,height=1080,framerate=30000/1001 \
-    ! vp8enc deadline=1 cpu-used=8 threads=2 end-usage=cbr \
+    ! vp8enc deadline=1 cpu-used=8 threads=1 end-usage=cbr \
         target-bitrate="$video_bps" keyframe-max-dist=30 keyframe-mode=auto \
     ! queue max-size-time=3000000000 max-size-bytes=0 max-size-buffers=0 ! mux. \
     audiotestsrc num-buffers="$buffers" wave=pink-noise volume=0.1 \
