@@ -93,6 +93,8 @@ export class World {
   #log = [];
   /** @type {Browser[]} */
   #browsers = [];
+  /** Process groups of frozen browsers, which no driver can close. @type {number[]} */
+  #frozen = [];
 
   /**
    * Runs a test in a world of its own; what the programs said is shown if it fails.
@@ -153,7 +155,7 @@ export class World {
     child.stdout?.on("data", take);
     child.stderr?.on("data", take);
     child.on("error", (error) => this.#log.push(`${name}: ${error}`));
-    this.#programs.set(name, child);
+    this.#programs.set(name.replace("edge-", ""), child);
   }
 
   /**
@@ -185,6 +187,21 @@ export class World {
   }
 
   /**
+   * Stops a browser with all its processes in the middle of what they do: nobody says good-bye.
+   * @param {Browser} browser
+   */
+  async freeze(browser) {
+    const session = await browser.newBrowserCDPSession();
+    const { processInfo } = await session.send("SystemInfo.getProcessInfo");
+    const main = processInfo.find(({ type }) => type === "browser");
+    if (!main) throw new Error("a browser without a process");
+    this.#browsers = this.#browsers.filter((other) => other !== browser);
+    // Playwright starts each browser as the leader of a process group.
+    this.#frozen.push(main.id);
+    process.kill(-main.id, "SIGSTOP");
+  }
+
+  /**
    * Opens the page.
    * @param {Browser | import("playwright-core").BrowserContext} where
    * @param {string} path
@@ -211,6 +228,7 @@ export class World {
   }
 
   async #end() {
+    for (const group of this.#frozen) process.kill(-group, "SIGKILL");
     await Promise.allSettled(this.#browsers.map((browser) => browser.close()));
     await Promise.allSettled([...this.#programs.keys()].map((name) => this.kill(name)));
     await rm(this.dir, { recursive: true, force: true });

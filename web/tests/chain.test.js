@@ -1,0 +1,116 @@
+// Pages that feed pages.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { World, clockInPicture, plays, stats, testPicture, until } from "./harness.js";
+
+const LIST = 'default_topology = { kind = "linked-list" }\n';
+
+/**
+ * Pages one below the other, below the broadcaster, the upmost first.
+ * @param {World} world
+ * @param {number} length
+ */
+async function chain(world, length) {
+  await world.supervisor(LIST);
+  await world.broadcaster(testPicture("garden"));
+  const browser = await world.browser();
+  const pages = [];
+  for (let i = 0; i < length; i += 1) pages.push(await world.viewer(browser, "garden"));
+  return pages;
+}
+
+/** @param {import("playwright-core").Page} page */
+async function clockAdvances(page) {
+  const before = await clockInPicture(page);
+  await until("the clock in the picture advances", async () => (await clockInPicture(page)) > before + 500);
+}
+
+test("the third page of a chain is fed by the second, which is fed by the first", async () => {
+  await World.run(async (world) => {
+    const pages = await chain(world, 3);
+    const [first, second, third] = await Promise.all(pages.map(stats));
+    assert.deepEqual([first.depth, second.depth, third.depth], [1, 2, 3]);
+    assert.deepEqual([second.parent, third.parent], [first.peer, second.peer]);
+    assert.deepEqual([first.children, second.children, third.children], [1, 1, 0]);
+    assert.ok(first.bytesUp > 0 && second.bytesUp > 0);
+    await clockAdvances(pages[2]);
+  });
+});
+
+test("a page below a full relay is fed by a page", async () => {
+  await World.run(async (world) => {
+    await world.supervisor();
+    await world.relay(1_700); // one child of 1.1 Mbit/s
+    await world.broadcaster(testPicture("garden"), 1_700);
+    const browser = await world.browser();
+    const first = await world.viewer(browser, "garden");
+    const second = await world.viewer(browser, "garden");
+    const [upper, lower] = [await stats(first), await stats(second)];
+    assert.deepEqual([upper.depth, lower.depth], [2, 3]);
+    assert.equal(lower.parent, upper.peer);
+    await clockAdvances(second);
+  });
+});
+
+test("when the tab above is closed, the tab below plays on", async () => {
+  await World.run(async (world) => {
+    const [first, second, third] = await chain(world, 3);
+    const top = await stats(first);
+    await second.close({ runBeforeUnload: false });
+    const moved = await until("the third is a child of the first", async () => {
+      const now = await stats(third);
+      return now.parent === top.peer ? now : null;
+    });
+    assert.equal(moved.depth, 2);
+    await plays(third);
+    await clockAdvances(third);
+  });
+});
+
+test("when the tab above dies without a word, the tab below plays on", async () => {
+  await World.run(async (world) => {
+    await world.supervisor(LIST);
+    await world.broadcaster(testPicture("garden"));
+    // A browser of its own, so that its death is not the others'.
+    const doomed = await world.browser();
+    await world.viewer(doomed, "garden");
+    const below = await world.viewer(await world.browser(), "garden");
+    assert.equal((await stats(below)).depth, 2);
+    await world.freeze(doomed);
+    await until("the page below is fed by the broadcaster", async () => (await stats(below)).depth === 1);
+    await clockAdvances(below);
+  });
+});
+
+test("a hidden tab goes on feeding its child", async () => {
+  await World.run(async (world) => {
+    const [parent, child] = await chain(world, 2);
+    // Playwright makes every tab believe it is in front; the browser itself must be told which one is.
+    const browser = parent.context().browser();
+    const session = await /** @type {import("playwright-core").Browser} */ (browser).newBrowserCDPSession();
+    await hide(parent, session);
+    const before = await stats(parent);
+    await clockAdvances(child);
+    const after = await until("more was sent", async () => {
+      const now = await stats(parent);
+      return now.bytesUp > before.bytesUp + 50_000 ? now : null;
+    });
+    assert.equal(after.children, 1);
+    assert.equal((await stats(child)).parent, before.peer);
+  });
+});
+
+/**
+ * Puts another tab in front of this one, in the same window.
+ * @param {import("playwright-core").Page} page
+ * @param {import("playwright-core").CDPSession} session
+ */
+async function hide(page, session) {
+  const own = await page.context().newCDPSession(page);
+  await own.send("Emulation.setFocusEmulationEnabled", { enabled: false });
+  const { targetInfo } = await own.send("Target.getTargetInfo");
+  const context = targetInfo.browserContextId;
+  const { targetId } = await session.send("Target.createTarget", { url: "about:blank", browserContextId: context });
+  await session.send("Target.activateTarget", { targetId });
+  await until("the tab is hidden", () => page.evaluate(() => document.visibilityState === "hidden"));
+}

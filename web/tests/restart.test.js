@@ -1,0 +1,39 @@
+// What happens behind the page must not end what it shows.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { PATIENCE, World, clockInPicture, stats, testPicture, until } from "./harness.js";
+
+test("while the supervisor is away the picture goes on, and when it is back others can join", async () => {
+  await World.run(async (world) => {
+    await world.supervisor();
+    await world.relay();
+    await world.broadcaster(testPicture("garden"));
+    const browser = await world.browser();
+    const page = await world.viewer(browser, "garden");
+    await world.kill("supervisor", "SIGKILL");
+    await page.waitForSelector('#supervisor[data-state="lost"]', { timeout: PATIENCE });
+    assert.equal(await page.textContent("#supervisor"), "Reconnecting to the supervisor…");
+    const clock = await clockInPicture(page);
+    await until("the picture goes on without it", async () => (await clockInPicture(page)) > clock + 2_000);
+    await world.supervisor();
+    await page.waitForSelector('#supervisor[data-state="connected"]', { timeout: PATIENCE });
+    await world.viewer(browser, "garden");
+    const after = await clockInPicture(page);
+    await until("the first page still plays", async () => (await clockInPicture(page)) > after);
+  });
+});
+
+test("when the broadcaster starts again, the page goes on with the new epoch by itself", async () => {
+  await World.run(async (world) => {
+    await world.supervisor();
+    await world.relay();
+    await world.broadcaster(testPicture("garden"));
+    const page = await world.viewer(await world.browser(), "garden");
+    await world.kill("broadcaster", "SIGKILL");
+    await until("the page says that it waits", async () => (await page.getAttribute("#stage", "data-state")) === "stalled");
+    const clock = await clockInPicture(page);
+    await world.broadcaster(testPicture("garden"));
+    await until("the clock in the picture goes on", async () => (await clockInPicture(page)) > clock + 1_000);
+    assert.equal((await stats(page)).stalled, false);
+  });
+});

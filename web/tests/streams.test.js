@@ -1,0 +1,90 @@
+// Streams of different kinds, and what the page says of them.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { join } from "node:path";
+import { test } from "node:test";
+import { PATIENCE, World, clockInPicture, film, plays, stats, testPicture, until } from "./harness.js";
+
+/**
+ * A WebM file of ten seconds of a tone.
+ * @param {string} dir
+ */
+function tone(dir) {
+  const path = join(dir, "tone.webm");
+  const pipeline = `audiotestsrc num-buffers=500 samplesperbuffer=960 ! audio/x-raw,rate=48000,channels=2 ! opusenc ! webmmux ! filesink location=${path}`;
+  execFileSync("gst-launch-1.0", ["-q", ...pipeline.split(" ")]);
+  return path;
+}
+
+test("a stream of sound alone plays, and the page says that it is sound only", async () => {
+  await World.run(async (world) => {
+    await world.supervisor();
+    await world.broadcaster(film("radio", tone(world.dir)));
+    const page = await world.viewer(await world.browser(), "radio");
+    await page.waitForSelector('#stage[data-state="listening"]', { timeout: PATIENCE });
+    assert.match((await page.textContent("#message-words")) ?? "", /sound only/i);
+    const decoded = () => page.evaluate(() => /** @type {any} */ (document.querySelector("video")).webkitAudioDecodedByteCount);
+    const before = await decoded();
+    await until("sound is decoded", async () => (await decoded()) > before);
+  });
+});
+
+test("two streams of one broadcaster play in two pages, and each shows its own", async () => {
+  await World.run(async (world) => {
+    await world.supervisor();
+    await world.relay();
+    await world.broadcaster(testPicture("garden") + testPicture("door"));
+    const browser = await world.browser();
+    const garden = await world.viewer(browser, "garden");
+    const door = await world.viewer(browser, "door");
+    const [one, other] = [await stats(garden), await stats(door)];
+    assert.notEqual(one.stream, other.stream);
+    for (const page of [garden, door]) {
+      const before = await clockInPicture(page);
+      await until("its clock advances", async () => (await clockInPicture(page)) > before);
+    }
+    // From one to the other without leaving the page.
+    await garden.click("#back");
+    await garden.click('.stream[data-name="door"]');
+    await plays(garden);
+    assert.equal((await stats(garden)).stream, other.stream);
+  });
+});
+
+test("a page opened before its stream waits for it, and plays when it comes", async () => {
+  await World.run(async (world) => {
+    await world.supervisor();
+    const page = await world.open(await world.browser(), "/watch/garden");
+    await page.waitForSelector('#stage[data-state="waiting"]', { timeout: PATIENCE });
+    await until("it says so", async () => (await page.textContent("#message-words")) === "Waiting for the stream “garden”…");
+    await world.broadcaster(testPicture("garden"));
+    await plays(page);
+  });
+});
+
+test("a browser that cannot play VP8 says so instead of trying", async () => {
+  await World.run(async (world) => {
+    await world.supervisor();
+    await world.broadcaster(testPicture("garden"));
+    const browser = await world.browser();
+    const context = await browser.newContext();
+    await context.addInitScript(() => {
+      MediaSource.isTypeSupported = (type) => !type.includes("vp8");
+    });
+    const page = await world.open(context, "/watch/garden");
+    await page.waitForSelector('#stage[data-state="unplayable"]', { timeout: PATIENCE });
+    assert.equal(await page.textContent("#message-words"), "This browser cannot play VP8 in WebM.");
+  });
+});
+
+test("a page on a plain-http name of the LAN plays, and says what plain http means", async () => {
+  await World.run(async (world) => {
+    await world.supervisor();
+    await world.broadcaster(testPicture("garden"));
+    const browser = await world.browser(["--host-resolver-rules=MAP edge.test 127.0.0.1"]);
+    const page = await world.open(browser, "/watch/garden", "edge.test");
+    await plays(page);
+    assert.equal(await page.evaluate("isSecureContext"), false);
+    assert.ok(await page.isVisible("#plain-http"));
+  });
+});
