@@ -62,6 +62,7 @@ declare -A name_of=()
 paint() { # NAME COLOUR: the service's name in its colour, before every line
   local on="" off=""
   [ ! -t 1 ] || [ -n "${NO_COLOR-}" ] || { on=$'\e['$2m; off=$'\e[0m'; }
+  trap '' INT HUP # the last words are still to come
   local padded
   padded=$on$(printf '%-16s' "$1")$off
   sed -u -E "s/^([0-9:.]+Z) $1 /\1 $padded /; t; s/^/$(printf '%13s' '') $padded /"
@@ -69,25 +70,34 @@ paint() { # NAME COLOUR: the service's name in its colour, before every line
 
 start() { # NAME COLOUR
   mkdir -p "$dir/${1#edge-}"
-  "$programs/$1" "$dir/$1.toml" </dev/null > >(paint "$1" "$2") 2>&1 &
+  # A session of its own: Ctrl-C reaches this script, which ends them in good order.
+  setsid "$programs/$1" "$dir/$1.toml" </dev/null > >(paint "$1" "$2") 2>&1 &
   name_of[$!]=$1
+}
+
+end() { # PID: in good order within 5 s, more than a service's own grace, else at once
+  kill "$1" 2>/dev/null || return 0
+  for _ in {1..50}; do
+    kill -0 "$1" 2>/dev/null || return 0
+    sleep 0.1
+  done
+  kill -KILL "$1" 2>/dev/null || true
 }
 
 finish() {
   trap - EXIT
-  trap '' INT TERM
-  kill "${!name_of[@]}" 2>/dev/null || true
-  for _ in {1..50}; do # 5 s: more than the services' own grace
-    kill -0 "${!name_of[@]}" 2>/dev/null || break
-    sleep 0.1
+  trap '' INT TERM HUP
+  local name pid
+  for name in edge-broadcaster edge-relay supervisor; do # nobody misses a supervisor that went first
+    for pid in "${!name_of[@]}"; do
+      [ "${name_of[$pid]}" != $name ] || end "$pid"
+    done
   done
-  kill -KILL "${!name_of[@]}" 2>/dev/null || true
   wait
   rm -rf --one-file-system "$dir"
 }
 trap finish EXIT
-trap 'exit 0' INT TERM
-set -m # each service in a process group of its own: Ctrl-C reaches only this script
+trap 'exit 0' INT TERM HUP
 
 watch_for_death() { # says who ended, and ends the demo
   local pid status=0
