@@ -15,7 +15,8 @@ use crate::signal::{
     VersionRange,
 };
 use crate::time::Time;
-use crate::wire::Control;
+use crate::wire::{Control, TrackPosition};
+use proptest::prelude::*;
 
 const STREAM: StreamId = StreamId::from_bytes([7; 16]);
 
@@ -627,4 +628,76 @@ fn a_supervisor_that_talks_nonsense_is_hung_up_on() {
     let mut desk = Desk::with_peers(1);
     desk.put(1, Input::SupervisorText("{}".into()));
     assert_eq!(desk.hung_up.len(), 1);
+}
+
+/// Anything a neighbour might say once it is in, made sense of or not.
+fn anything() -> impl Strategy<Value = Control> {
+    let position = (0..3_u32, 0..20_u64).prop_map(|(epoch, sequence)| Position { epoch, sequence });
+    let stream = prop_oneof![
+        Just(STREAM),
+        any::<[u8; 16]>().prop_map(StreamId::from_bytes)
+    ];
+    let at = position.clone().prop_map(|position| TrackPosition {
+        track: Track::Video,
+        rendition: 0,
+        position,
+    });
+    let path = proptest::collection::vec((0..6_u8).prop_map(id), 0..6);
+    prop_oneof![
+        (stream.clone(), proptest::collection::vec(at, 0..3))
+            .prop_map(|(stream, from)| Control::Subscribe { stream, from }),
+        stream
+            .clone()
+            .prop_map(|stream| Control::Unsubscribe { stream }),
+        stream.clone().prop_map(|stream| Control::Refused {
+            stream,
+            reason: "so".into()
+        }),
+        (0..4_u32).prop_map(|epoch| Control::Epoch(descriptor(epoch))),
+        path.prop_map(|path| Control::RootPath {
+            handle: STREAM.handle(),
+            path
+        }),
+        Just(Control::Heartbeat(Vec::new())),
+        (position.clone(), position).prop_map(|(from, to)| Control::Skipped {
+            handle: STREAM.handle(),
+            track: Track::Video,
+            rendition: 0,
+            from,
+            to
+        }),
+        stream.prop_map(|stream| Control::Ended { stream }),
+        Just(Control::Hello {
+            versions: VERSIONS,
+            peer: id(3),
+            lanes: 9
+        }),
+        Just(Control::Bye {
+            reason: "enough".into()
+        }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_child_says_its_siblings_get_every_frame(
+        said in proptest::collection::vec(prop_oneof![
+            anything().prop_map(|control| (true, control.encode())),
+            (0..4_u32, 0..30_u64).prop_map(|(epoch, n)| (false, frame(epoch, n)[0].message().clone())),
+            proptest::collection::vec(any::<u8>(), 0..100).prop_map(|bytes| (false, Bytes::from(bytes))),
+        ], 0..30)
+    ) {
+        let mut desk = Desk::with_peers(4);
+        desk.watch_below(3, 2);
+        desk.watch_below(4, 2);
+        desk.watch_below(2, 1);
+        let (&link, _) = desk.links.iter().find(|(_, ends)| ends.0 == 3).expect("linked");
+        for (sequence, (is_control, bytes)) in (0..).zip(said.iter().cloned()) {
+            let input = if is_control { Input::Control(link, bytes) } else { Input::Media(link, bytes) };
+            desk.put(2, input);
+            desk.send_frame(sequence);
+        }
+        let seen: BTreeSet<u64> = desk.seen_by(4).into_iter().collect();
+        prop_assert_eq!(seen, (0..said.len() as u64).collect::<BTreeSet<u64>>());
+    }
 }
