@@ -14,6 +14,7 @@ use protocol::id::StreamId;
 use protocol::media::{Descriptor, EncodedFrame, Track, TrackInfo};
 use protocol::node::Input;
 use protocol::signal::{Registration, StreamTrack};
+use protocol::time::Time;
 use protocol::webm::Writer;
 use tokio::sync::mpsc;
 
@@ -71,10 +72,11 @@ impl Broadcast {
     }
 
     async fn send(&mut self) -> anyhow::Result<()> {
+        let mut began = self.clock.now();
         let mut source = source::start(&self.config, self.clock).await?;
         let mut pause = PAUSES.0;
         loop {
-            match self.epoch(&mut source).await? {
+            match self.epoch(&mut source, began).await? {
                 End::Over => {
                     info!("the stream {:?} is over", self.config.name);
                     self.node.put(Input::EndStream(self.stream)).await;
@@ -85,31 +87,33 @@ impl Broadcast {
                 }
             }
             source.stop().await;
-            source = self.restart(&mut pause).await;
+            (began, source) = self.restart(&mut pause).await;
         }
     }
 
-    async fn restart(&mut self, pause: &mut Duration) -> Running {
+    async fn restart(&mut self, pause: &mut Duration) -> (Time, Running) {
         loop {
             tokio::time::sleep(*pause).await;
             *pause = (*pause * 2).min(PAUSES.1);
             self.watchdog.feed(); // waiting for a camera is not being stuck
+            let began = self.clock.now();
             match source::start(&self.config, self.clock).await {
-                Ok(source) => return source,
+                Ok(source) => return (began, source),
                 Err(error) => warn!("{error:#}; trying again in {} s", pause.as_secs()),
             }
         }
     }
 
     /// One run of the source: asks for an epoch, then sends.
-    async fn epoch(&mut self, source: &mut Running) -> anyhow::Result<End> {
+    async fn epoch(&mut self, source: &mut Running, began: Time) -> anyhow::Result<End> {
         self.node
             .put(Input::Publish(self.registration(source)))
             .await;
-        let Some(epoch) = self.wait_for_epoch(source).await? else {
-            return Ok(End::Over);
+        let epoch = match self.wait_for_epoch(source).await? {
+            Ok(epoch) => epoch,
+            Err(end) => return Ok(end),
         };
-        let mut run = Run::new(self.stream, epoch, self.clock, source);
+        let mut run = Run::new(self.stream, epoch, began, source);
         info!(stream:% = self.stream, epoch; "sending {:?}: {}", self.config.name, run.describe());
         self.node
             .put(Input::StartEpoch(run.descriptor.clone()))
@@ -125,7 +129,7 @@ impl Broadcast {
                 verdict = self.verdicts.recv() => match verdict {
                     // A supervisor that lost its memory may ask for a higher number while we run.
                     Some(Verdict::Epoch(newer)) if newer > run.descriptor.epoch => {
-                        run = Run::new(self.stream, newer, self.clock, source);
+                        run = Run::new(self.stream, newer, began, source);
                         self.node.put(Input::StartEpoch(run.descriptor.clone())).await;
                     }
                     Some(Verdict::Epoch(_)) => {}
@@ -145,18 +149,24 @@ impl Broadcast {
     }
 
     /// Waits for the supervisor, and meanwhile throws away what the source makes: nobody can watch it.
-    async fn wait_for_epoch(&mut self, source: &mut Running) -> anyhow::Result<Option<u32>> {
+    async fn wait_for_epoch(&mut self, source: &mut Running) -> anyhow::Result<Result<u32, End>> {
         loop {
             tokio::select! {
                 verdict = self.verdicts.recv() => match verdict.context("the peer's task has ended")? {
-                    Verdict::Epoch(epoch) => return Ok(Some(epoch)),
+                    Verdict::Epoch(epoch) => return Ok(Ok(epoch)),
                     Verdict::Refused(words) => anyhow::bail!("the supervisor refuses the stream {:?}: {words}", self.config.name),
-                    Verdict::Ended => return Ok(None),
+                    Verdict::Ended => return Ok(Err(End::Over)),
                 },
                 Some(event) = source.frames.recv() => {
                     self.watchdog.feed();
-                    if let SourceEvent::Failed(error) = event {
-                        return Err(error);
+                    match event {
+                        SourceEvent::Frame(..) => {}
+                        SourceEvent::Failed(error) => return Ok(Err(End::Again(error))),
+                        // A film nobody could watch is not over.
+                        SourceEvent::Ended => {
+                            let error = anyhow::anyhow!("the film ended before the supervisor was there");
+                            return Ok(Err(End::Again(error)));
+                        }
                     }
                 }
             }
@@ -194,7 +204,7 @@ struct Run {
 }
 
 impl Run {
-    fn new(stream: StreamId, epoch: u32, clock: Clock, source: &Running) -> Self {
+    fn new(stream: StreamId, epoch: u32, began: Time, source: &Running) -> Self {
         let writers: Vec<_> = source
             .tracks
             .iter()
@@ -208,9 +218,9 @@ impl Run {
             kbps: format.kbps,
             init: writer.init(),
         });
-        // The kernel's monotonic clock: it goes on when this service starts again, and so does the stream's
-        // time line.
-        let origin_us = clock.now().as_micros();
+        // When the source began, on the kernel's monotonic clock: it goes on when this service starts again,
+        // and so does the stream's time line.
+        let origin_us = began.as_micros();
         let descriptor = Descriptor {
             stream,
             epoch,

@@ -1,7 +1,8 @@
-//! Everything of the broadcaster up to encoded frames: capture, encode, or play a file.
+//! The broadcaster: capture, encode, or play a file; cut into chunks; send into the tree.
 //!
-//! The straight line is [`source::start`]: it gives the formats of a stream's tracks and then their
-//! frames, in a bounded queue, whatever they come from. Chunks, links and the network are absent here.
+//! The straight line is [`source::start`], which gives the formats of a stream's tracks and then their frames in
+//! a bounded queue, whatever they come from, and [`broadcast`], which makes chunks of them. Links and the
+//! network are absent here: `peer` has them.
 
 pub mod broadcast;
 pub mod capture;

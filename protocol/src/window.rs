@@ -148,7 +148,7 @@ impl Window {
         let starts = self.tracks.get(name).map(|window| &window.starts);
         let before = |entry: &(&Position, &u64)| (entry.0.epoch, *entry.1) <= start;
         let own = starts.and_then(|starts| starts.iter().rev().find(before));
-        own.map_or(Position::default(), |(&at, _)| at)
+        own.map(|(&at, _)| at).unwrap_or_default()
     }
 
     /// What a child that joins now gets: all from the newest random access point of the video on, and the
