@@ -118,14 +118,36 @@ impl Forest {
         op: &mut Op,
     ) {
         self.unlink(stream, peer);
-        let tree = self.tree(stream);
-        if tree.graph.link(peer, parent).is_err() {
-            debug_assert!(
-                false,
-                "{peer} was to be placed below {parent}, who cannot take it"
-            );
+        let linked = self.tree(stream).graph.link(peer, parent).is_ok();
+        self.linked(stream, peer, parent, linked, op);
+        if let Some(Change::Placed { left: told, .. }) = op.out.last_mut().filter(|_| linked) {
+            *told = left;
+        }
+    }
+
+    /// Moves an orphan below `heir`, who stands where its old parent stood, or above.
+    pub(super) fn inherit(&mut self, stream: StreamId, orphan: PeerId, heir: PeerId, op: &mut Op) {
+        let linked = self.tree(stream).graph.inherit(orphan, heir).is_ok();
+        self.linked(stream, orphan, heir, linked, op);
+    }
+
+    /// What follows from a new link; if there is none after all, the peer waits.
+    fn linked(
+        &mut self,
+        stream: StreamId,
+        peer: PeerId,
+        parent: PeerId,
+        linked: bool,
+        op: &mut Op,
+    ) {
+        debug_assert!(
+            linked,
+            "{peer} was to be placed below {parent}, who cannot take it"
+        );
+        if !linked {
             return self.wait(stream, peer, op);
         }
+        let tree = self.tree(stream);
         let kbps = i64::from(tree.kbps);
         tree.stop_waiting(peer);
         self.note_hunger(stream);
@@ -135,7 +157,7 @@ impl Forest {
             stream,
             peer,
             parent: Some(parent),
-            left,
+            left: None,
         });
     }
 

@@ -160,6 +160,21 @@ impl Graph {
         self.adopt(child, parent)
     }
 
+    /// Links an orphan below `heir`, who does not stand below it: that is known of whoever stood above its old
+    /// parent, or takes that one's place, and looking for a circle would cost a walk to the broadcaster.
+    pub fn inherit(&mut self, orphan: PeerId, heir: PeerId) -> Result<(), LinkError> {
+        debug_assert!(!self.is_below(heir, orphan) && self.parent(orphan).is_none());
+        match (self.get(heir), self.contains(orphan)) {
+            (None, _) => Err(LinkError::Unknown(heir)),
+            (_, false) => Err(LinkError::Unknown(orphan)),
+            (Some(vertex), _) if !vertex.takes_another() => Err(LinkError::Full),
+            _ => {
+                self.join(orphan, heir);
+                Ok(())
+            }
+        }
+    }
+
     /// Links as [`Self::link`] does, even beyond what the parent may have: the link exists already.
     pub fn adopt(&mut self, child: PeerId, parent: PeerId) -> Result<Option<PeerId>, LinkError> {
         match () {
@@ -170,8 +185,7 @@ impl Graph {
             () if child == parent => Err(LinkError::Cycle),
             () => {
                 let old = self.unlink(child);
-                self.vertex(child).parent = Some(parent);
-                self.vertex(parent).children.insert(child);
+                self.join(child, parent);
                 Ok(old)
             }
         }
@@ -218,6 +232,11 @@ impl Graph {
             next += 1;
         }
         found
+    }
+
+    fn join(&mut self, child: PeerId, parent: PeerId) {
+        self.vertex(child).parent = Some(parent);
+        self.vertex(parent).children.insert(child);
     }
 
     fn has_children(&self, peer: PeerId) -> bool {

@@ -204,7 +204,7 @@ impl Forest {
         let mut surplus = Vec::new();
         for orphan in orphans {
             if self.sound(heir) && self.has_room(stream, heir) {
-                self.attach(stream, orphan, heir, op);
+                self.inherit(stream, orphan, heir, op);
             } else {
                 surplus.push(orphan);
             }
