@@ -81,36 +81,3 @@ test("when the tab above dies without a word, the tab below plays on", async () 
     await clockAdvances(below);
   });
 });
-
-test("a hidden tab goes on feeding its child", async () => {
-  await World.run(async (world) => {
-    const [parent, child] = await chain(world, 2);
-    // Playwright makes every tab believe it is in front; the browser itself must be told which one is.
-    const browser = parent.context().browser();
-    const session = await /** @type {import("playwright-core").Browser} */ (browser).newBrowserCDPSession();
-    await hide(parent, session);
-    const before = await stats(parent);
-    await clockAdvances(child);
-    const after = await until("more was sent", async () => {
-      const now = await stats(parent);
-      return now.bytesUp > before.bytesUp + 50_000 ? now : null;
-    });
-    assert.equal(after.children, 1);
-    assert.equal((await stats(child)).parent, before.peer);
-  });
-});
-
-/**
- * Puts another tab in front of this one, in the same window.
- * @param {import("playwright-core").Page} page
- * @param {import("playwright-core").CDPSession} session
- */
-async function hide(page, session) {
-  const own = await page.context().newCDPSession(page);
-  await own.send("Emulation.setFocusEmulationEnabled", { enabled: false });
-  const { targetInfo } = await own.send("Target.getTargetInfo");
-  const context = targetInfo.browserContextId;
-  const { targetId } = await session.send("Target.createTarget", { url: "about:blank", browserContextId: context });
-  await session.send("Target.activateTarget", { targetId });
-  await until("the tab is hidden", () => page.evaluate(() => document.visibilityState === "hidden"));
-}

@@ -13,8 +13,8 @@ const TOP = fileURLToPath(new URL("../..", import.meta.url));
 /** Waits are generous: a test says that something happens, a benchmark says how fast. */
 export const PATIENCE = 30_000;
 
-const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
-const FLAGS = [
+export const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+export const FLAGS = [
   "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
   "--disable-sync", "--disable-quic", "--autoplay-policy=no-user-gesture-required",
 ];
@@ -59,6 +59,23 @@ export async function until(what, look, patience = PATIENCE) {
     await sleep(50);
   }
   throw new Error(`waited ${patience} ms in vain until ${what}; saw ${JSON.stringify(seen)}`);
+}
+
+/**
+ * The answer, if it comes in time.
+ * @template T
+ * @param {number} ms
+ * @param {string} words
+ * @param {Promise<T>} answer
+ * @returns {Promise<T>}
+ */
+export function within(ms, words, answer) {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${words} within ${ms} ms`)), ms);
+  });
+  return Promise.race([answer, /** @type {Promise<never>} */ (late)]).finally(() => clearTimeout(timer));
 }
 
 /** @param {number} ms */
@@ -155,6 +172,8 @@ export class World {
     child.stdout?.on("data", take);
     child.stderr?.on("data", take);
     child.on("error", (error) => this.#log.push(`${name}: ${error}`));
+    // Whatever happens to this process, it takes its children with it.
+    process.once("exit", () => child.kill("SIGKILL"));
     this.#programs.set(name.replace("edge-", ""), child);
   }
 
@@ -258,25 +277,29 @@ export async function plays(page) {
 
 /**
  * What a viewer sees of the test picture's clock (edge-broadcaster/src/capture/picture.rs has its geometry):
- * milliseconds of the broadcaster's clock.
+ * milliseconds of the broadcaster's clock. Runs in the page.
+ */
+export function readClock() {
+  const video = /** @type {HTMLVideoElement} */ (document.querySelector("video"));
+  const canvas = document.createElement("canvas");
+  canvas.width = video.videoWidth;
+  canvas.height = video.videoHeight;
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  if (!context || !canvas.width) return 0;
+  context.drawImage(video, 0, 0);
+  let time = 0;
+  for (let i = 0; i < 32; i += 1) {
+    const [x, y] = [32 + 16 * (i % 16) + 8, 32 + 16 * Math.floor(i / 16) + 8];
+    const [red, green, blue] = context.getImageData(x, y, 1, 1).data;
+    time = time * 2 + (red + green + blue > 3 * 128 ? 1 : 0);
+  }
+  return time;
+}
+
+/**
  * @param {Page} page
  * @returns {Promise<number>}
  */
-export async function clockInPicture(page) {
-  return page.evaluate(() => {
-    const video = /** @type {HTMLVideoElement} */ (document.querySelector("video"));
-    const canvas = document.createElement("canvas");
-    canvas.width = video.videoWidth;
-    canvas.height = video.videoHeight;
-    const context = canvas.getContext("2d", { willReadFrequently: true });
-    if (!context || !canvas.width) return 0;
-    context.drawImage(video, 0, 0);
-    let time = 0;
-    for (let i = 0; i < 32; i += 1) {
-      const [x, y] = [32 + 16 * (i % 16) + 8, 32 + 16 * Math.floor(i / 16) + 8];
-      const [red, green, blue] = context.getImageData(x, y, 1, 1).data;
-      time = time * 2 + (red + green + blue > 3 * 128 ? 1 : 0);
-    }
-    return time;
-  });
+export function clockInPicture(page) {
+  return page.evaluate(readClock);
 }
