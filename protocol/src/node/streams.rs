@@ -200,7 +200,11 @@ impl Node {
         }
         self.streams.insert(id, Stream::new(id, Role::Watched, now));
         // The player comes into being with the wish to watch, and has missed what was told before.
-        out.extend(self.session.clock().map(|map| Output::Event(Event::Clock(map))));
+        out.extend(
+            self.session
+                .clock()
+                .map(|map| Output::Event(Event::Clock(map))),
+        );
         self.tell(
             &FromPeer::Join {
                 stream: id,
