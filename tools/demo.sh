@@ -46,11 +46,13 @@ supervisor = "ws://127.0.0.1:$port/peer"
 name = "relay"
 uplink_kbps = 100000
 state_dir = "$dir/relay"
+loopback = true
 TOML
 cat >"$dir/edge-broadcaster.toml" <<TOML
 supervisor = "ws://127.0.0.1:$port/peer"
 uplink_kbps = 20000
 state_dir = "$dir/broadcaster"
+loopback = true
 
 [[stream]]
 name = "demo"
