@@ -54,6 +54,10 @@ pub struct Element {
     pub position_us: u64,
     /// The viewer wants it to play, and the browser lets it.
     pub wants_to_play: bool,
+    /// The play head is in a hole of what the element itself says is buffered, or right before one: where the
+    /// hole ends. Measured: Chromium makes one where the last frame before a cluster lasts longer than those
+    /// before it, although no frame is missing.
+    pub hole_ends_us: Option<u64>,
 }
 
 /// What happens to a player.

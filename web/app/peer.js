@@ -88,9 +88,8 @@ export class Peer {
   }
 
   #beat() {
-    if (this.player.isOpen) {
-      this.#run(this.#machines.element(performance.now(), this.player.position, this.player.wanted));
-    }
+    const { isOpen, position, wanted, holeEnd } = this.player;
+    if (isOpen) this.#run(this.#machines.element(performance.now(), position, wanted, holeEnd));
     this.#run(this.#machines.tick(performance.now()));
   }
 

@@ -33,6 +33,9 @@ export function whyUnplayable(tracks) {
   return names.length ? `This browser cannot play ${names.join(" and ")}.` : "";
 }
 
+/** So close before a hole the play head may have stopped already, seconds; as in `protocol::playback`. */
+const HOLE_NEAR = 0.05;
+
 /** Plays into one <video>. */
 export class Player {
   /** @type {MediaSource | null} */
@@ -76,6 +79,17 @@ export class Player {
   /** Seconds of media time at the play head, or where it is being put. */
   get position() {
     return this.#seeking ?? this.#video.currentTime;
+  }
+
+  /** Where the hole ends that the play head is in, or right before: seconds, if there is one. */
+  get holeEnd() {
+    if (this.#seeking !== null) return undefined;
+    const { buffered, currentTime } = this.#video;
+    for (let i = 0; i < buffered.length; i += 1) {
+      if (buffered.end(i) <= currentTime + HOLE_NEAR) continue;
+      return buffered.start(i) > currentTime ? buffered.start(i) : undefined;
+    }
+    return undefined;
   }
 
   /** @param {boolean} wanted */

@@ -33,7 +33,7 @@
 export function message(s) {
   if (s.problem) return { state: "unplayable", words: s.problem, busy: false };
   if (s.ended) return { state: "ended", words: "The stream has ended.", busy: false };
-  if (s.started && s.blocked) return { state: "blocked", words: "Your browser plays this when you say so.", busy: false };
+  if (s.blocked) return { state: "blocked", words: "Your browser plays this when you say so.", busy: false };
   if (s.started && !s.stalled) {
     return s.hasVideo ? { state: "playing", words: "", busy: false } : { state: "listening", words: "Sound only", busy: false };
   }

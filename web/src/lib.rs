@@ -38,6 +38,11 @@ fn time(now_ms: f64) -> Time {
     Time::from_micros((now_ms * 1000.0) as u64)
 }
 
+/// Seconds of media time, as the machines take it.
+fn micros(seconds: f64) -> u64 {
+    (seconds * 1_000_000.0) as u64
+}
+
 fn link(text: &str) -> Result<LinkId, JsError> {
     u64::from_str_radix(text, 16)
         .map(LinkId)
@@ -199,17 +204,23 @@ impl Peer {
         orders.done()
     }
 
-    /// A look at the media element: seconds of media time at the play head, and whether it is wanted to play.
+    /// A look at the media element: seconds of media time at the play head, whether it is wanted to play, and where
+    /// the hole ends that the play head is in or right before, if it is.
     #[wasm_bindgen(unchecked_return_type = "Order[]")]
-    pub fn element(&mut self, now_ms: f64, position_s: f64, wants_to_play: bool) -> Array {
-        let position_us = (position_s * 1_000_000.0) as u64;
-        self.player(
-            now_ms,
-            playback::Input::Element(Element {
-                position_us,
-                wants_to_play,
-            }),
-        )
+    pub fn element(
+        &mut self,
+        now_ms: f64,
+        position_s: f64,
+        wants_to_play: bool,
+        hole_ends_s: Option<f64>,
+    ) -> Array {
+        let element = Element {
+            position_us: micros(position_s),
+            wants_to_play,
+            // Rounded up: right at its start a buffered stretch may not be found.
+            hole_ends_us: hole_ends_s.map(|end| micros(end) + 1),
+        };
+        self.player(now_ms, playback::Input::Element(element))
     }
 
     /// The media source asked for is open and has its buffers.

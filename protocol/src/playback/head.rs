@@ -115,6 +115,7 @@ impl Playback {
             return;
         }
         self.jump_hole(now, out);
+        self.leave_hole_of_the_element(element, out);
         if self.starting {
             self.push_if_stuck(now, out);
         } else {
@@ -192,6 +193,17 @@ impl Playback {
             self.has_stalled(now, out);
         }
         self.put_play_head(target, out);
+    }
+
+    /// A hole that only the element sees. Nothing is left out, so it is a stall only if it lasts like one.
+    pub(super) fn leave_hole_of_the_element(&mut self, element: Element, out: &mut Vec<Output>) {
+        let Some(end) = element.hole_ends_us else {
+            return;
+        };
+        let next = self.position_us..self.position_us.saturating_add(micros(BEHIND));
+        if element.position_us == self.position_us && next.contains(&end) {
+            self.put_play_head(end, out);
+        }
     }
 
     pub(super) fn keep_hold(&mut self, now: Time, out: &mut Vec<Output>) {

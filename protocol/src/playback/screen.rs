@@ -78,6 +78,7 @@ impl Screen {
         Element {
             position_us: self.position_us,
             wants_to_play: !self.paused,
+            hole_ends_us: None,
         }
     }
 

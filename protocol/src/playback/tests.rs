@@ -495,6 +495,25 @@ fn a_stream_that_ends_is_played_out_and_that_is_no_stall() {
     assert_eq!(viewer.stats().stalls, 0);
 }
 
+#[test]
+fn a_hole_that_only_the_element_sees_is_left_without_a_jump_being_counted() {
+    let mut viewer = Viewer::new(descriptor(1, 0, &CAMERA));
+    viewer.watch(stream(1, 0, 3_000, &CAMERA), 3_000);
+    let now = Time::from_millis(3_000);
+    let element = viewer.screen.look(now);
+    let end = element.position_us + 80_000;
+    let hole_ends_us = Some(end);
+    viewer.tell(
+        now,
+        Input::Element(Element {
+            hole_ends_us,
+            ..element
+        }),
+    );
+    assert_eq!(viewer.asked.last(), Some(&Output::Seek(end)));
+    assert_eq!((viewer.stats().jumps, viewer.stats().stalls), (0, 0));
+}
+
 /// Follows what is appended to one buffer, and says what is wrong with it.
 #[derive(Default)]
 struct Inspector {
