@@ -4,7 +4,12 @@
 //! they put in (a broadcaster its own chunks) and in what they take out (a receiver hands arriving chunks to
 //! its player). Never looks into a chunk beyond its header.
 
+mod children;
+mod joining;
 mod links;
+mod media;
+mod own;
+mod reports;
 mod session;
 mod streams;
 #[cfg(test)]

@@ -1,0 +1,231 @@
+//! Whom the peer feeds: who may subscribe, and what each child gets.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::streams::{Child, Early, Role, Stream};
+use super::{Node, Output};
+use crate::chunk::Chunk;
+use crate::forwarder::{Gap, Mailbox};
+use crate::id::{LinkId, PeerId, StreamHandle, StreamId};
+use crate::signal::{Component, Neighbour};
+use crate::time::Time;
+use crate::wire::{Control, MAX_STREAMS, TrackPosition};
+
+/// A subscription may overtake the supervisor's word that it will come; it waits this long for it. Guess.
+const EXPECT_WAIT: Duration = Duration::from_secs(2);
+/// A child that the supervisor moved elsewhere is fed this long, so that it can make before it breaks. Guess.
+const DROP_GRACE: Duration = Duration::from_secs(5);
+
+impl Node {
+    /// A peer the supervisor announced as somebody's child here.
+    pub(super) fn expected(&self, peer: &PeerId) -> Option<Neighbour> {
+        self.streams
+            .values()
+            .find_map(|s| s.expected.get(peer).copied())
+    }
+
+    pub(super) fn expect(
+        &mut self,
+        now: Time,
+        id: StreamId,
+        child: Neighbour,
+        out: &mut Vec<Output>,
+    ) {
+        if self.config.component == Component::Relay {
+            self.streams
+                .entry(id)
+                .or_insert_with(|| Stream::new(id, Role::Relayed, now));
+        }
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        stream.expected.insert(child.peer, child);
+        stream
+            .children
+            .values_mut()
+            .filter(|c| c.peer == child.peer)
+            .for_each(|c| c.until = None);
+        let of_this_child = |links: &BTreeMap<LinkId, crate::link::Link>, e: &Early| {
+            links.get(&e.link).is_some_and(|l| l.peer == child.peer)
+        };
+        let Some(at) = stream
+            .early_children
+            .iter()
+            .position(|e| of_this_child(&self.links, e))
+        else {
+            return;
+        };
+        let early = stream.early_children.swap_remove(at);
+        self.attach(now, early.link, id, &early.from, out);
+    }
+
+    pub(super) fn drop_child(&mut self, now: Time, id: StreamId, child: PeerId) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        stream.expected.remove(&child);
+        stream
+            .children
+            .values_mut()
+            .filter(|c| c.peer == child)
+            .for_each(|c| c.until = Some(now + DROP_GRACE));
+    }
+
+    pub(super) fn subscribed(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        id: StreamId,
+        from: Vec<TrackPosition>,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(peer) = self.links.get(&link).map(|l| l.peer) else {
+            return;
+        };
+        let refuse = |reason: &str| Control::Refused {
+            stream: id,
+            reason: reason.into(),
+        };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return self.say(
+                now,
+                link,
+                &refuse("this peer has no part in the stream"),
+                out,
+            );
+        };
+        if stream.path.contains(&peer) {
+            return self.say(
+                now,
+                link,
+                &refuse("the way to the root leads through the subscriber"),
+                out,
+            );
+        }
+        if stream.expected.contains_key(&peer) {
+            return self.attach(now, link, id, &from, out);
+        }
+        if stream.early_children.len() < MAX_STREAMS {
+            stream.early_children.retain(|e| e.link != link);
+            stream.early_children.push(Early {
+                link,
+                from,
+                until: now + EXPECT_WAIT,
+            });
+        }
+    }
+
+    pub(super) fn attach(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        id: StreamId,
+        from: &[TrackPosition],
+        out: &mut Vec<Output>,
+    ) {
+        let Some(peer) = self.links.get(&link).map(|l| l.peer) else {
+            return;
+        };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        let held = if from.is_empty() {
+            stream.window.from_newest_start()
+        } else {
+            stream.window.from_positions(from)
+        };
+        let child = Child {
+            peer,
+            mailbox: Mailbox::starting_with(held),
+            until: None,
+        };
+        stream.children.insert(link, child);
+        let (handle, path) = (stream.handle(), stream.path.clone());
+        if let Some(descriptor) = stream.descriptor.clone() {
+            self.say(now, link, &Control::Epoch(descriptor), out);
+        }
+        if !path.is_empty() {
+            self.say(now, link, &Control::RootPath { handle, path }, out);
+        }
+        self.empty_mailboxes(now, link, out);
+    }
+
+    pub(super) fn unsubscribed(&mut self, id: StreamId, link: LinkId) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.remove_child(link);
+            stream.early_children.retain(|e| e.link != link);
+        }
+    }
+
+    /// Hands over what waits for the neighbour at `link`, as long as the link takes it.
+    pub(super) fn empty_mailboxes(&mut self, now: Time, link: LinkId, out: &mut Vec<Output>) {
+        let ids: Vec<StreamId> = self
+            .streams
+            .values()
+            .filter(|s| s.feeds(link))
+            .map(|s| s.id)
+            .collect();
+        for id in ids {
+            self.empty_mailbox(now, id, link, out);
+        }
+    }
+
+    pub(super) fn empty_mailbox(
+        &mut self,
+        now: Time,
+        id: StreamId,
+        link: LinkId,
+        out: &mut Vec<Output>,
+    ) {
+        while self.links.get(&link).is_some_and(|l| l.flow.is_open()) {
+            let Some(stream) = self.streams.get_mut(&id) else {
+                return;
+            };
+            let Some(chunk) = stream.children.get_mut(&link).and_then(|c| c.mailbox.pop()) else {
+                return;
+            };
+            stream.bytes_up += chunk.message().len() as u64;
+            self.send_media(now, link, &chunk, out);
+        }
+    }
+
+    /// Passes a chunk on to every child.
+    pub(super) fn forward(
+        &mut self,
+        now: Time,
+        id: StreamId,
+        chunk: &Chunk,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        let handle = stream.handle();
+        let mut told = Vec::new();
+        for (&link, child) in &mut stream.children {
+            told.push((link, child.mailbox.push(chunk)));
+        }
+        for (link, gap) in told {
+            if let Some(gap) = gap {
+                self.say(now, link, &skipped_message(handle, &gap), out);
+            }
+            self.empty_mailbox(now, id, link, out);
+        }
+    }
+}
+
+pub(super) fn skipped_message(handle: StreamHandle, gap: &Gap) -> Control {
+    let Gap {
+        name: (track, rendition),
+        from,
+        to,
+    } = *gap;
+    Control::Skipped {
+        handle,
+        track,
+        rendition,
+        from,
+        to,
+    }
+}

@@ -1,0 +1,295 @@
+//! How the peer comes by a parent in a stream, changes it, and gives the stream up.
+
+use super::streams::{Role, Stream, Upstream};
+use super::{Event, Node, Output};
+use crate::id::{LinkId, PeerId, StreamHandle, StreamId};
+use crate::link::Phase;
+use crate::signal::{Component, FromPeer, Neighbour, Order};
+use crate::time::Time;
+use crate::wire::{Control, MAX_PATH, TrackPosition, short};
+
+impl Node {
+    pub(super) fn watch(&mut self, now: Time, id: StreamId, out: &mut Vec<Output>) {
+        if self.streams.contains_key(&id) {
+            return;
+        }
+        self.streams.insert(id, Stream::new(id, Role::Watched, now));
+        // The player comes into being with the wish to watch, and has missed what was told before.
+        out.extend(
+            self.session
+                .clock()
+                .map(|map| Output::Event(Event::Clock(map))),
+        );
+        self.tell(
+            &FromPeer::Join {
+                stream: id,
+                parent: None,
+            },
+            out,
+        );
+    }
+
+    pub(super) fn unwatch(&mut self, now: Time, id: StreamId, out: &mut Vec<Output>) {
+        if self.streams.contains_key(&id) {
+            self.tell(&FromPeer::Leave { stream: id }, out);
+            self.forget(now, id, false, out);
+        }
+    }
+
+    pub(super) fn release(&mut self, now: Time, id: StreamId, order: Order, out: &mut Vec<Output>) {
+        if self
+            .streams
+            .get(&id)
+            .is_some_and(|s| !s.is_ours() && order > s.order)
+        {
+            self.forget(now, id, false, out);
+        }
+    }
+
+    /// Gives up our part in a stream, children included.
+    pub(super) fn forget(&mut self, now: Time, id: StreamId, ended: bool, out: &mut Vec<Output>) {
+        let Some(stream) = self.streams.remove(&id) else {
+            return;
+        };
+        let last_word = if ended {
+            Control::Ended { stream: id }
+        } else {
+            Control::Refused {
+                stream: id,
+                reason: "this peer leaves the stream".into(),
+            }
+        };
+        for &link in stream.children.keys() {
+            self.say(now, link, &last_word, out);
+        }
+        for upstream in [stream.parent, stream.next].into_iter().flatten() {
+            self.say(
+                now,
+                upstream.link,
+                &Control::Unsubscribe { stream: id },
+                out,
+            );
+        }
+        if ended {
+            out.push(Output::Event(Event::Ended(id)));
+        }
+    }
+
+    pub(super) fn place(
+        &mut self,
+        now: Time,
+        id: StreamId,
+        order: Order,
+        parent: Option<Neighbour>,
+        out: &mut Vec<Output>,
+    ) {
+        if !self.streams.contains_key(&id) {
+            // A relay takes part because the supervisor says so; a viewer only because it wants to.
+            if self.config.component != Component::Relay {
+                return self.tell(&FromPeer::Leave { stream: id }, out);
+            }
+            self.streams.insert(id, Stream::new(id, Role::Relayed, now));
+        }
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        if order <= stream.order || stream.is_ours() {
+            return;
+        }
+        stream.order = order;
+        stream.asked = now;
+        let Some(parent) = parent else { return };
+        self.move_to(now, id, &parent, out);
+    }
+
+    pub(super) fn move_to(
+        &mut self,
+        now: Time,
+        id: StreamId,
+        parent: &Neighbour,
+        out: &mut Vec<Output>,
+    ) {
+        let link = self.link_to(now, parent, out);
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        let upstream = Upstream {
+            peer: parent.peer,
+            link,
+        };
+        let abandoned = stream.next.take().filter(|n| *n != upstream);
+        if stream.parent != Some(upstream) {
+            stream.next = Some(upstream);
+        }
+        if let Some(abandoned) = abandoned {
+            self.say(
+                now,
+                abandoned.link,
+                &Control::Unsubscribe { stream: id },
+                out,
+            );
+        }
+        if self
+            .links
+            .get(&link)
+            .is_some_and(|l| l.phase == Phase::Ready)
+        {
+            self.subscribe_over(now, link, out);
+        }
+    }
+
+    /// The link is ready: asks for every stream that waits for it.
+    pub(super) fn subscribe_over(&mut self, now: Time, link: LinkId, out: &mut Vec<Output>) {
+        let waiting: Vec<(StreamId, Vec<TrackPosition>)> = self
+            .streams
+            .values()
+            .filter(|s| s.next.is_some_and(|n| n.link == link))
+            .map(|s| (s.id, s.window.first_lacking()))
+            .collect();
+        for (stream, from) in waiting {
+            self.say(now, link, &Control::Subscribe { stream, from }, out);
+        }
+    }
+
+    /// Something of the stream came over `link`: if that is the parent to be, it is the parent now.
+    pub(super) fn came_from(
+        &mut self,
+        now: Time,
+        id: StreamId,
+        link: LinkId,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        if stream.next.is_none_or(|n| n.link != link) {
+            return;
+        }
+        let old = stream.parent.take();
+        stream.parent = stream.next.take();
+        out.push(Output::Event(Event::Parent(
+            id,
+            stream.parent.map(|p| p.peer),
+        )));
+        if let Some(old) = old.filter(|o| o.link != link) {
+            self.say(now, old.link, &Control::Unsubscribe { stream: id }, out);
+        }
+    }
+
+    /// What `link` was to the stream it is no longer. Says whether it was anything.
+    pub(super) fn lose_link(
+        &mut self,
+        id: StreamId,
+        link: LinkId,
+        reason: &str,
+        out: &mut Vec<Output>,
+    ) -> bool {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return false;
+        };
+        stream.early_children.retain(|e| e.link != link);
+        let fed = stream.remove_child(link);
+        self.lose_upstream(id, link, reason, out) || fed
+    }
+
+    pub(super) fn lose_upstream(
+        &mut self,
+        id: StreamId,
+        link: LinkId,
+        reason: &str,
+        out: &mut Vec<Output>,
+    ) -> bool {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return false;
+        };
+        let Some(lost) = stream.detail(link) else {
+            return false;
+        };
+        stream.next = stream.next.filter(|n| *n != lost);
+        if stream.parent == Some(lost) {
+            stream.parent = None;
+            out.push(Output::Event(Event::Parent(id, None)));
+        }
+        if stream.next.is_none() {
+            let (order, reason) = (stream.order, short(reason));
+            let message = FromPeer::ParentLost {
+                stream: id,
+                parent: lost.peer,
+                order,
+                reason,
+            };
+            self.tell(&message, out);
+        }
+        true
+    }
+
+    pub(super) fn refused(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        id: StreamId,
+        reason: &str,
+        out: &mut Vec<Output>,
+    ) {
+        let _ = now;
+        self.lose_upstream(id, link, reason, out);
+    }
+
+    pub(super) fn ended_above(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        id: StreamId,
+        out: &mut Vec<Output>,
+    ) {
+        // Only the supervisor's word ends a stream: a parent may err, or lie.
+        self.refused(
+            now,
+            link,
+            id,
+            "the parent says that the stream has ended",
+            out,
+        );
+    }
+
+    pub(super) fn path_came(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        handle: StreamHandle,
+        path: Vec<PeerId>,
+        out: &mut Vec<Output>,
+    ) {
+        let me = self.config.peer;
+        let Some(stream) = self
+            .streams
+            .values_mut()
+            .find(|s| s.handle() == handle && s.is_fed_by(link))
+        else {
+            return;
+        };
+        let id = stream.id;
+        if path.contains(&me) || path.len() >= MAX_PATH {
+            self.say(now, link, &Control::Unsubscribe { stream: id }, out);
+            self.lose_upstream(id, link, "its way to the root leads through this peer", out);
+            return;
+        }
+        let mut path = path;
+        path.push(me);
+        if stream.path != path {
+            stream.path = path.clone();
+            let children: Vec<LinkId> = stream.children.keys().copied().collect();
+            for child in children {
+                self.say(
+                    now,
+                    child,
+                    &Control::RootPath {
+                        handle,
+                        path: path.clone(),
+                    },
+                    out,
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What the peer tells about its streams, and what falls due in them.
+
+use super::streams::{ASK_AGAIN, Early};
+use super::{Node, Output};
+use crate::id::{LinkId, StreamId};
+use crate::signal::{FromPeer, Report};
+use crate::time::Time;
+use crate::wire::Control;
+
+impl Node {
+    pub(super) fn note_viewing(&mut self, id: StreamId, report: Report) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.viewing = report;
+        }
+    }
+
+    pub(super) fn report(&mut self, out: &mut Vec<Output>) {
+        let seconds = super::REPORT_EVERY.as_secs();
+        let mut messages = Vec::new();
+        for stream in self.streams.values_mut() {
+            let stats = stream.stats();
+            let kbps = |now: u64, before: u64| {
+                u32::try_from((now - before) * 8 / 1000 / seconds).unwrap_or(u32::MAX)
+            };
+            let report = Report {
+                depth: stats.depth,
+                children: stats.children,
+                down_kbps: kbps(stats.bytes_down, stream.reported.0),
+                up_kbps: kbps(stats.bytes_up, stream.reported.1),
+                ..stream.viewing.clone()
+            };
+            stream.reported = (stats.bytes_down, stats.bytes_up);
+            messages.push(FromPeer::Report {
+                stream: stream.id,
+                report,
+            });
+        }
+        for message in &messages {
+            self.tell(message, out);
+        }
+    }
+
+    pub(super) fn tend_streams(&mut self, now: Time, out: &mut Vec<Output>) {
+        let mut messages = Vec::new();
+        let mut last_words = Vec::new();
+        for stream in self.streams.values_mut() {
+            if stream.wants_a_parent() && now >= stream.asked + ASK_AGAIN {
+                stream.asked = now;
+                messages.extend(stream.standing());
+            }
+            let id = stream.id;
+            let over: Vec<LinkId> = stream
+                .children
+                .iter()
+                .filter(|(_, c)| c.until.is_some_and(|u| now >= u))
+                .map(|(&l, _)| l)
+                .collect();
+            for link in over {
+                stream.remove_child(link);
+                last_words.push((link, id, "the supervisor gave this child another parent"));
+            }
+            let (late, waiting) = std::mem::take(&mut stream.early_children)
+                .into_iter()
+                .partition(|e| now >= e.until);
+            stream.early_children = waiting;
+            let late: Vec<Early> = late;
+            last_words.extend(
+                late.iter()
+                    .map(|e| (e.link, id, "this child was not announced")),
+            );
+        }
+        messages.iter().for_each(|message| self.tell(message, out));
+        for (link, stream, reason) in last_words {
+            self.say(
+                now,
+                link,
+                &Control::Refused {
+                    stream,
+                    reason: reason.into(),
+                },
+                out,
+            );
+        }
+    }
+}
