@@ -23,6 +23,11 @@ export const FLAGS = [
 /** @typedef {import("playwright-core").Page} Page */
 /** @typedef {import("playwright-core").Browser} Browser */
 
+/** @type {Set<import("node:child_process").ChildProcess>} */
+const running = new Set();
+// Whatever happens to this process, it takes its children with it.
+process.once("exit", () => running.forEach((child) => child.kill("SIGKILL")));
+
 /** The program, optimised or not: whichever was built last. */
 function program(/** @type {string} */ name) {
   const places = ["target/release", "target/debug"].map((place) => join(TOP, place, name));
@@ -172,8 +177,8 @@ export class World {
     child.stdout?.on("data", take);
     child.stderr?.on("data", take);
     child.on("error", (error) => this.#log.push(`${name}: ${error}`));
-    // Whatever happens to this process, it takes its children with it.
-    process.once("exit", () => child.kill("SIGKILL"));
+    running.add(child);
+    child.once("exit", () => running.delete(child));
     this.#programs.set(name.replace("edge-", ""), child);
   }
 
