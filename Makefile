@@ -56,8 +56,15 @@ web: ## the browser's half of the protocol, into web/pkg
 deps: ## install the Debian packages that are missing
 	@tools/deps.sh build rust wasm run node test
 
-bench: ## the benchmarks, optimised
-	$(CARGO) bench --workspace
+bench: ## what it costs and how well it plays, beside a bare WebRTC program (quiet machine; 15 minutes)
+	@tools/deps.sh build rust wasm run node test bench
+	@$(MAKE) build web/node_modules
+	$(CARGO) build --release --package testbed
+	$(CARGO) build --release --package peer --example fanout
+	target/release/measure relay-cost
+	target/release/measure churn
+	[ -f target/film.webm ] || testbed/make-film.sh target/film.webm 70
+	node web/bench/figures.js 60 target/film.webm
 
 fuzz: ## every parser, FUZZ_SECONDS each
 	tools/fuzz.sh $(FUZZ_SECONDS)
