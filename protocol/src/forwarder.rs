@@ -12,6 +12,9 @@ use crate::media::Track;
 /// A child further behind than this, in capture time, skips. Guess: two groups of pictures of a camera and
 /// half of one more; less would make a child skip that merely had a bad second.
 pub const MAX_LAG: Duration = Duration::from_millis(2_500);
+/// Bytes that may wait for one child whatever their times say, for those are its parent's word. As much as a
+/// window holds, which is what the child may ask for at once.
+pub const MAX_WAITING: usize = crate::window::MAX_BYTES;
 /// Bytes handed to a link's transport between two looks at what it still has. Guess: a sixth of a second at
 /// 3 Mbit/s, so that a look costs little and the transport's own buffer stays small.
 const LOOK_EVERY: usize = 64 * 1024;
@@ -83,6 +86,7 @@ pub struct Gap {
 #[derive(Debug, Default)]
 pub struct Mailbox {
     waiting: VecDeque<Chunk>,
+    bytes: usize,
     /// Tracks that skip, with the first frame left out.
     skipping: BTreeMap<(Track, u8), Position>,
     skips: u64,
@@ -92,6 +96,7 @@ impl Mailbox {
     /// A mailbox that begins with what the window holds.
     pub fn starting_with(chunks: Vec<Chunk>) -> Self {
         Self {
+            bytes: chunks.iter().map(|chunk| chunk.message().len()).sum(),
             waiting: chunks.into(),
             ..Self::default()
         }
@@ -105,7 +110,10 @@ impl Mailbox {
             Resume::WasNotSkipping => None,
         };
         self.waiting.push_back(chunk.clone());
-        if self.lag() > MAX_LAG && self.waiting.len() > 1 && !self.would_be_its_first_picture() {
+        self.bytes += chunk.message().len();
+        let late =
+            self.lag() > MAX_LAG && self.waiting.len() > 1 && !self.would_be_its_first_picture();
+        if late || self.bytes > MAX_WAITING {
             self.skip();
         }
         gap
@@ -152,6 +160,7 @@ impl Mailbox {
 
     fn skip(&mut self) {
         self.skips += 1;
+        self.bytes = 0;
         for chunk in self.waiting.drain(..) {
             let header = chunk.header();
             let from = self
@@ -164,7 +173,9 @@ impl Mailbox {
 
     /// The next chunk to hand to the link.
     pub fn pop(&mut self) -> Option<Chunk> {
-        self.waiting.pop_front()
+        let chunk = self.waiting.pop_front()?;
+        self.bytes -= chunk.message().len();
+        Some(chunk)
     }
 
     /// Whether nothing waits.
@@ -237,6 +248,23 @@ mod tests {
         assert_eq!((first.from.sequence, first.to.sequence % 25), (0, 0));
         let resumed = mailbox.pop().expect("it went on");
         assert!(resumed.header().random_access);
+    }
+
+    #[test]
+    fn a_parent_whose_clock_stands_still_fills_a_mailbox_no_further_than_a_window() {
+        let mut mailbox = Mailbox::default();
+        let header = *frame(0).header();
+        for sequence in 1..3_000 {
+            let position = Position { epoch: 1, sequence };
+            let stuck = cut(Header { position, ..header }, &[0; 16_000]);
+            stuck.iter().for_each(|chunk| {
+                mailbox.push(chunk);
+            });
+            let waiting: usize = mailbox.waiting.iter().map(|c| c.message().len()).sum();
+            assert!(waiting <= MAX_WAITING);
+            assert_eq!(waiting, mailbox.bytes);
+        }
+        assert!(mailbox.skips() > 0);
     }
 
     #[test]
