@@ -272,8 +272,13 @@ impl Driver {
     }
 
     fn tell(&mut self, event: Event) {
-        if let Event::LinkLost(peer, reason) = &event {
-            debug!(peer:% = peer; "link lost: {reason}");
+        match &event {
+            Event::LinkLost(peer, reason) => debug!(peer:% = peer; "link lost: {reason}"),
+            Event::Accepted => {
+                // A full queue is one to a supervisor that does not read: it is about to be hung up on.
+                let _ = self.signalling.outgoing.try_send(ToSupervisor::Settled);
+            }
+            _ => {}
         }
         if self.news.try_send(event).is_err() && !self.news.is_closed() {
             if self.dropped_news.is_multiple_of(1000) {

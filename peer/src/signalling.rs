@@ -38,6 +38,8 @@ pub enum FromSupervisor {
 pub enum ToSupervisor {
     /// Send a text.
     Text(String),
+    /// It took this peer in: the next pause is a short one again.
+    Settled,
     /// Close the socket, and open it anew.
     HangUp,
 }
@@ -94,9 +96,12 @@ impl Task {
                     if matches!(self.converse(socket).await, End::NodeGone) {
                         return;
                     }
-                    warn!(
-                        "the connection to the supervisor is lost; streams go on, connecting again"
-                    );
+                    if self.failures == 0 {
+                        warn!(
+                            "the connection to the supervisor is lost; streams go on, connecting again"
+                        );
+                    }
+                    self.failures += 1;
                 }
                 Err(error) => self.tell_failure(&error),
             }
@@ -137,8 +142,10 @@ impl Task {
     }
 
     async fn converse(&mut self, mut socket: Socket) -> End {
-        self.failures = 0;
-        info!("connected to the supervisor at {}", self.url);
+        // Only one that takes us in counts: one that refuses us is asked less and less often, and quietly.
+        if self.failures == 0 {
+            info!("connected to the supervisor at {}", self.url);
+        }
         // What was meant for the socket before is stale.
         while self.from_node.try_recv().is_ok() {}
         if self.to_node.send(FromSupervisor::Up).await.is_err() {
@@ -157,7 +164,6 @@ impl Task {
             tokio::select! {
                 message = socket.next() => match message {
                     Some(Ok(Message::Text(text))) => {
-                        self.pause = FIRST_PAUSE; // only a supervisor that talks is one that is back
                         if self.to_node.send(FromSupervisor::Text(text.as_str().to_owned())).await.is_err() {
                             return End::NodeGone;
                         }
@@ -171,10 +177,37 @@ impl Task {
                             return End::Closed;
                         }
                     }
+                    Some(ToSupervisor::Settled) => (self.pause, self.failures) = (FIRST_PAUSE, 0),
                     Some(ToSupervisor::HangUp) => return End::Closed,
                     None => return End::NodeGone,
                 },
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_their_bound_and_no_two_peers_wait_equally_long() {
+        let (to_node, _incoming) = mpsc::channel(1);
+        let (_outgoing, from_node) = mpsc::channel(1);
+        let mut task = Task {
+            url: String::new(),
+            to_node,
+            from_node,
+            pause: FIRST_PAUSE,
+            failures: 0,
+        };
+        let pauses: Vec<Duration> = (0..40).map(|_| task.next_pause()).collect();
+        assert!(pauses[0] < FIRST_PAUSE);
+        assert!(pauses.iter().all(|&pause| pause < LONGEST_PAUSE));
+        assert!(pauses[10..].iter().all(|&pause| pause >= LONGEST_PAUSE / 2));
+        let mut last = pauses[10..].to_vec();
+        last.sort_unstable();
+        last.dedup();
+        assert!(last.len() > 20, "{last:?}");
     }
 }
