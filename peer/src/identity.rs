@@ -82,6 +82,7 @@ fn open(
         certificate_pem,
         udp_port: identity.udp_port,
         loopback: identity.loopback,
+        uplink_kbps: Some(identity.uplink_kbps),
         ..WebRtcConfig::default()
     };
     match WebRtc::new(config(certificate_pem)) {

@@ -3,3 +3,4 @@
 
 pub mod churn;
 pub mod relay_cost;
+pub mod setup;

@@ -23,6 +23,7 @@ use rtc::peer_connection::transport::RTCDtlsRole;
 use self::connection::{Channels, Handler, Parts};
 use self::identity::Identity;
 use self::runtime::ConnectionRuntime;
+use self::send_queue::Pace;
 use self::session::CandidateWriter;
 use self::shared_port::{Membership, SharedPort};
 use self::table::Member;
@@ -75,6 +76,9 @@ pub struct WebRtcConfig {
     /// Listen on, and offer, this address only. None: every address of every interface, IPv4 and
     /// IPv6, as they are when a connection is opened.
     pub bind: Option<IpAddr>,
+    /// What this machine's line can send, kbit/s: datagrams to other machines leave not much faster. None: as
+    /// fast as they come.
+    pub uplink_kbps: Option<u32>,
 }
 
 /// The transport to browsers and boards.
@@ -103,7 +107,11 @@ impl WebRtc {
     pub fn new(config: WebRtcConfig) -> Result<Arc<Self>, TransportError> {
         Ok(Arc::new(Self {
             identity: Identity::new(config.certificate_pem.as_deref())?,
-            port: SharedPort::open(config.bind, config.udp_port)?,
+            port: SharedPort::open(
+                config.bind,
+                config.udp_port,
+                config.uplink_kbps.map(Pace::for_uplink),
+            )?,
             bind: config.bind,
             loopback: config.loopback,
             servers: RwLock::default(),
@@ -203,6 +211,14 @@ impl Transport for WebRtc {
     }
 
     fn set_ice_servers(&self, servers: Vec<IceServer>, external_address: Option<IpAddr>) {
+        // Browsers can reach them; the library here passes them over without a word.
+        if let Some(url) = servers
+            .iter()
+            .flat_map(|server| &server.urls)
+            .find(|url| url.starts_with("turns:") || url.ends_with("transport=tcp"))
+        {
+            log::warn!("this peer reaches TURN servers by UDP only, and passes over {url}");
+        }
         let relay_hosts = servers
             .iter()
             .flat_map(|server| &server.urls)

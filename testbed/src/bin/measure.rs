@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use testbed::measure::churn::{Held, churn};
 use testbed::measure::relay_cost::{Cost, Plan, compare};
+use testbed::measure::setup::set_up;
 
 /// Measures the programs built beside this one. Over loopback only; ends by itself.
 #[derive(Debug, Parser)]
@@ -41,6 +42,12 @@ enum What {
         #[arg(long, default_value_t = 50)]
         viewers: u32,
     },
+    /// How long two native peers take to set up a link.
+    Setup {
+        /// Links, one after another.
+        #[arg(long, default_value_t = 100)]
+        links: u64,
+    },
 }
 
 fn main() -> ExitCode {
@@ -64,6 +71,7 @@ fn main() -> ExitCode {
                 held(look.relay)
             );
         }),
+        What::Setup { links } => setup(links),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -72,6 +80,18 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn setup(links: u64) -> anyhow::Result<()> {
+    anyhow::ensure!(links > 0, "at least one link");
+    let took = tokio::runtime::Runtime::new()?.block_on(set_up(links))?;
+    let at = |share: usize| took[(took.len() - 1) * share / 100].as_secs_f64() * 1000.0;
+    println!(
+        "native to native set-up, {links} links: p50 {:.1} ms, p99 {:.1} ms",
+        at(50),
+        at(99)
+    );
+    Ok(())
 }
 
 fn held(held: Held) -> String {

@@ -33,13 +33,38 @@ const SPARE_RUNS: usize = 64;
 /// A spare buffer keeps at most this much: a 12.5 kB chunk with its overhead, doubled.
 const SPARE_CAPACITY: usize = 32 << 10;
 
-/// What leaves at once at most, bytes, unless more has to leave to keep [`PARTS`]: the burst that
-/// a home router is expected to buffer. Guess.
-const BURST: usize = 64 << 10;
-/// A batch leaves in at most this many parts, [`PAUSE`] apart, so that pacing delays no datagram by
-/// more than 5 ms (the timer's resolution is 1 ms).
-const PARTS: usize = 3;
-const PAUSE: Duration = Duration::from_millis(1);
+/// What leaves at once is what the uplink carries in this time: so much a home router can buffer. Guess.
+const BURST: Duration = Duration::from_millis(5);
+/// But never less than this, bytes: a chunk and its neighbours' control messages. Guess.
+const LEAST_BURST: usize = 16 << 10;
+/// How much faster than the stated uplink a batch leaves: it may be stated low, and a queue that never empties
+/// is latency for good. Guess.
+const HEADROOM: f64 = 1.25;
+
+/// How fast datagrams leave, so that a key frame to all children does not overflow the router in one burst.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    bytes_per_s: f64,
+}
+
+impl Pace {
+    /// For an uplink of this many kbit/s.
+    pub(super) fn for_uplink(kbps: u32) -> Self {
+        Self {
+            bytes_per_s: (f64::from(kbps.max(1)) * 1000.0 / 8.0) * HEADROOM,
+        }
+    }
+
+    /// Bytes that leave at once.
+    fn burst(self) -> usize {
+        ((self.bytes_per_s * BURST.as_secs_f64()) as usize).max(LEAST_BURST)
+    }
+
+    /// How long the uplink is busy with so many bytes.
+    fn busy(self, bytes: usize) -> Duration {
+        Duration::from_secs_f64(bytes as f64 / self.bytes_per_s)
+    }
+}
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -55,11 +80,14 @@ pub(super) struct SendQueue {
     filled: Notify,
     /// Whether the kernel and the network card cut runs for us.
     segments: AtomicBool,
+    /// Without one everything leaves at once.
+    pace: Option<Pace>,
 }
 
 impl SendQueue {
-    pub(super) fn new(segments: bool) -> Self {
+    pub(super) fn new(segments: bool, pace: Option<Pace>) -> Self {
         Self {
+            pace,
             waiting: Mutex::default(),
             filled: Notify::new(),
             segments: AtomicBool::new(segments),
@@ -79,6 +107,7 @@ impl SendQueue {
             source,
             datagram,
             self.segments.load(Ordering::Relaxed),
+            self.pace.map_or(MAX_RUN, |pace| pace.burst().min(MAX_RUN)),
         );
         drop(waiting);
         if first {
@@ -91,37 +120,34 @@ impl SendQueue {
         loop {
             self.filled.notified().await;
             loop {
-                let (runs, bytes) = self.take();
+                let runs = self.take();
                 if runs.is_empty() {
                     break;
                 }
-                self.send_batch(socket, runs, bytes).await;
+                self.send_batch(socket, runs).await;
             }
         }
     }
 
-    fn take(&self) -> (VecDeque<Run>, usize) {
+    fn take(&self) -> VecDeque<Run> {
         let mut waiting = self.waiting();
-        let bytes = std::mem::take(&mut waiting.bytes);
-        (std::mem::take(&mut waiting.runs), bytes)
+        waiting.bytes = 0;
+        std::mem::take(&mut waiting.runs)
     }
 
-    async fn send_batch(&self, socket: &UdpSocket, mut runs: VecDeque<Run>, bytes: usize) {
-        let part = BURST.max(bytes.div_ceil(PARTS));
+    async fn send_batch(&self, socket: &UdpSocket, mut runs: VecDeque<Run>) {
         // Loopback has no uplink that could overflow.
-        let paced = runs.iter().any(|run| !run.destination.ip().is_loopback());
+        let outside = runs.iter().any(|run| !run.destination.ip().is_loopback());
+        let pace = self.pace.filter(|_| outside);
         while !runs.is_empty() {
-            let count = if paced {
-                runs_within(&runs, part)
-            } else {
-                runs.len()
-            };
+            let count = pace.map_or(runs.len(), |pace| runs_within(&runs, pace.burst()));
             let later = runs.split_off(count);
+            let bytes: usize = runs.iter().map(|run| run.bytes.len()).sum();
             self.send_all(socket, runs.make_contiguous()).await;
             self.waiting().keep_spares(runs);
             runs = later;
-            if !runs.is_empty() {
-                tokio::time::sleep(PAUSE).await;
+            if let Some(pace) = pace.filter(|_| !runs.is_empty()) {
+                tokio::time::sleep(pace.busy(bytes)).await;
             }
         }
     }
@@ -170,10 +196,17 @@ impl SendQueue {
 
 impl Waiting {
     /// Adds a datagram to the newest run to its destination, or starts one.
-    fn add(&mut self, destination: SocketAddr, source: Option<IpAddr>, datagram: &[u8], cut: bool) {
+    fn add(
+        &mut self,
+        destination: SocketAddr,
+        source: Option<IpAddr>,
+        datagram: &[u8],
+        cut: bool,
+        longest: usize,
+    ) {
         let mut recent = self.runs.iter_mut().rev().take(OPEN_RUNS);
         match recent.find(|run| run.destination == destination) {
-            Some(run) if cut && has_room(run, source, datagram.len()) => {
+            Some(run) if cut && has_room(run, source, datagram.len(), longest) => {
                 run.bytes.extend_from_slice(datagram);
             }
             _ => {
@@ -205,12 +238,12 @@ impl Waiting {
 }
 
 /// Whether a datagram can be the next of `run`: all but the last are equally long.
-fn has_room(run: &Run, source: Option<IpAddr>, length: usize) -> bool {
+fn has_room(run: &Run, source: Option<IpAddr>, length: usize, longest: usize) -> bool {
     run.source == source
         && length <= run.segment
         && run.bytes.len().is_multiple_of(run.segment)
         && run.bytes.len() / run.segment < MAX_SEGMENTS
-        && run.bytes.len() + length <= MAX_RUN
+        && run.bytes.len() + length <= longest
 }
 
 /// How many of the first runs make up about `bytes`; at least one.
@@ -237,7 +270,7 @@ mod tests {
     }
 
     fn queue_with(datagrams: &[(u16, usize)]) -> SendQueue {
-        let queue = SendQueue::new(true);
+        let queue = SendQueue::new(true, None);
         for &(port, length) in datagrams {
             queue.push(address(port), None, &vec![0; length]);
         }
@@ -245,7 +278,7 @@ mod tests {
     }
 
     fn lengths(queue: &SendQueue) -> Vec<(u16, usize)> {
-        let (runs, _) = queue.take();
+        let runs = queue.take();
         runs.iter()
             .map(|run| (run.destination.port(), run.bytes.len()))
             .collect()
@@ -264,17 +297,41 @@ mod tests {
     }
 
     #[test]
+    fn a_key_frame_to_all_children_leaves_in_bursts_the_uplink_carries_in_five_milliseconds() {
+        let pace = Pace::for_uplink(100_000);
+        let queue = SendQueue::new(true, Some(pace));
+        for child in 0..64 {
+            for _ in 0..33 {
+                queue.push(address(child), None, &[0; 1200]);
+            }
+        }
+        let runs = queue.take();
+        let mut rest = runs;
+        let mut busy = Duration::ZERO;
+        while !rest.is_empty() {
+            let later = rest.split_off(runs_within(&rest, pace.burst()));
+            let bytes: usize = rest.iter().map(|run| run.bytes.len()).sum();
+            assert!(bytes <= pace.burst(), "{bytes} at once");
+            busy += pace.busy(bytes);
+            rest = later;
+        }
+        // 2.5 MB at 125 Mbit/s.
+        assert_eq!(busy.as_millis(), 162);
+    }
+
+    #[test]
     fn a_queue_that_nobody_sends_does_not_grow_beyond_its_limit() {
-        let queue = SendQueue::new(true);
+        let queue = SendQueue::new(true, None);
         for _ in 0..QUEUE_LIMIT / 1000 + 100 {
             queue.push(address(1), None, &[0; 1000]);
         }
-        assert!(queue.take().1 <= QUEUE_LIMIT);
+        let kept: usize = queue.take().iter().map(|run| run.bytes.len()).sum();
+        assert!(kept <= QUEUE_LIMIT);
     }
 
     #[test]
     fn without_segmentation_every_datagram_stays_its_own() {
-        let queue = SendQueue::new(false);
+        let queue = SendQueue::new(false, None);
         queue.push(address(1), None, &[0; 100]);
         queue.push(address(1), None, &[0; 100]);
         assert_eq!(lengths(&queue), [(1, 100), (1, 100)]);

@@ -10,7 +10,7 @@ use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::task::AbortHandle;
 
-use super::send_queue::SendQueue;
+use super::send_queue::{Pace, SendQueue};
 use super::socket::{KERNEL_BUFFER, bind, granted_buffers};
 use super::table::{Member, Table};
 use crate::transport::TransportError;
@@ -42,19 +42,23 @@ pub(super) struct SharedPort {
 
 impl SharedPort {
     /// Binds `port` (0: any that is free) on every address, or on `address` only.
-    pub(super) fn open(address: Option<IpAddr>, port: u16) -> Result<Arc<Self>, TransportError> {
+    pub(super) fn open(
+        address: Option<IpAddr>,
+        port: u16,
+        pace: Option<Pace>,
+    ) -> Result<Arc<Self>, TransportError> {
         let sockets = bind_families(address, port).map_err(|source| TransportError::Socket {
             what: format!("binding UDP port {port}"),
             source,
         })?;
         warn_about_small_buffers(&sockets);
-        Self::run(sockets).map_err(|source| TransportError::Socket {
+        Self::run(sockets, pace).map_err(|source| TransportError::Socket {
             what: "preparing the UDP socket".to_owned(),
             source,
         })
     }
 
-    fn run(sockets: Vec<std::net::UdpSocket>) -> io::Result<Arc<Self>> {
+    fn run(sockets: Vec<std::net::UdpSocket>, pace: Option<Pace>) -> io::Result<Arc<Self>> {
         let mut port = Self {
             port: 0,
             table: Arc::default(),
@@ -64,7 +68,7 @@ impl SharedPort {
         };
         for socket in sockets {
             let local = socket.local_addr()?;
-            let lane = port.start(UdpSocket::from_std(socket)?)?;
+            let lane = port.start(UdpSocket::from_std(socket)?, pace)?;
             port.port = local.port();
             if local.is_ipv4() {
                 port.v4 = Some(lane)
@@ -75,9 +79,9 @@ impl SharedPort {
         Ok(Arc::new(port))
     }
 
-    fn start(&mut self, socket: UdpSocket) -> io::Result<Arc<Lane>> {
+    fn start(&mut self, socket: UdpSocket, pace: Option<Pace>) -> io::Result<Arc<Lane>> {
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
-        let queue = SendQueue::new(state.max_gso_segments() > 1);
+        let queue = SendQueue::new(state.max_gso_segments() > 1, pace);
         let lane = Arc::new(Lane { socket, queue });
         let reader = read(Arc::clone(&lane), state, Arc::clone(&self.table));
         let writer = Arc::clone(&lane);
