@@ -327,10 +327,21 @@ pub enum ToPeer {
         /// Why, for people.
         words: String,
     },
-    /// All streams there are.
+    /// STUN and TURN servers with fresh credentials, for links made from now on.
+    IceServers {
+        /// As in `PEER_ACCEPTED`.
+        ice_servers: Vec<IceServer>,
+        /// As in `PEER_ACCEPTED`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        external_address: Option<String>,
+    },
+    /// All streams there are, or, in a long list, some.
     Streams {
         /// The list.
         streams: Vec<StreamInfo>,
+        /// Whether these come on top of those of the message before.
+        #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+        more: bool,
     },
     /// A stream is new, or something of it changed.
     StreamAnnounced {

@@ -71,6 +71,8 @@ pub struct Config {
     pub wall: ClockMap,
     /// STUN and TURN servers.
     pub ice: IceServers,
+    /// How long the credentials in it are good; none if they are for good, or there are none.
+    pub ice_lifetime: Option<Duration>,
     /// The address under which peers on this host are seen from outside.
     pub external_address: Option<String>,
     /// For streams that do not ask for one.
@@ -181,12 +183,16 @@ pub struct StreamManager {
 impl StreamManager {
     /// A supervisor that starts now.
     pub fn new(config: Config, now: Time) -> Self {
+        let mut deadlines = Deadlines::default();
+        if let Some(lifetime) = config.ice_lifetime {
+            deadlines.set(Deadline::IceServers, now + lifetime / 2);
+        }
         Self {
             config,
             started: now,
             now,
             sequence: 0,
-            deadlines: Deadlines::default(),
+            deadlines,
             sockets: BTreeMap::new(),
             peers: BTreeMap::new(),
             listeners: BTreeSet::new(),
@@ -251,6 +257,7 @@ impl StreamManager {
             Deadline::Claim(stream, peer) => self.claim_failed(stream, peer),
             Deadline::Held(stream) => self.stream_stayed_away(stream),
             Deadline::Drop(stream, parent, child) => self.drop_moved(stream, parent, child),
+            Deadline::IceServers => self.renew_ice_servers(),
             Deadline::Retry => self.change_forest(Forest::retry),
         }
     }

@@ -112,11 +112,11 @@ impl TryFrom<RawTurn> for Turn {
         let wrong = raw
             .urls
             .iter()
-            .find(|url| !url.starts_with("turn:") && !url.starts_with("turns:"));
+            .find(|url| !is_server(url, &["turn:", "turns:"]));
         match wrong {
             _ if raw.urls.is_empty() => Err("turn.urls is empty".into()),
             Some(wrong) => Err(format!(
-                "turn.urls has {wrong:?}, but must begin with turn: or turns:"
+                "turn.urls has {wrong:?}, but must be like turn:turn.example.org:3478?transport=udp"
             )),
             None => Ok(Self {
                 urls: raw.urls,
@@ -136,13 +136,44 @@ impl TryFrom<String> for StunUrl {
     type Error = String;
 
     fn try_from(url: String) -> Result<Self, String> {
-        match url.strip_prefix("stun:") {
-            Some(host) if !host.is_empty() => Ok(Self(url)),
-            _ => Err(format!(
+        if is_server(&url, &["stun:"]) {
+            Ok(Self(url))
+        } else {
+            Err(format!(
                 "{url:?} is no STUN server: must be like stun:stun.example.org:3478"
-            )),
+            ))
         }
     }
+}
+
+/// Whether it is `scheme:host[:port][?transport=…]` (RFC 7064, RFC 7065), which every browser takes.
+fn is_server(url: &str, schemes: &[&str]) -> bool {
+    let Some(rest) = schemes.iter().find_map(|scheme| url.strip_prefix(scheme)) else {
+        return false;
+    };
+    let (address, query) = rest.split_once('?').unwrap_or((rest, "transport=udp"));
+    // The colons of an IPv6 address stand in brackets.
+    let (host, port) = match address.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (address, None),
+    };
+    let host_is_one = match host.strip_prefix('[') {
+        Some(v6) => v6
+            .strip_suffix(']')
+            .is_some_and(|v6| v6.parse::<std::net::Ipv6Addr>().is_ok()),
+        None => {
+            !host.is_empty()
+                && host
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
+        }
+    };
+    let may_have_query =
+        !url.starts_with("stun:") || query == "transport=udp" && !rest.contains('?');
+    host_is_one
+        && may_have_query
+        && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+        && ["transport=udp", "transport=tcp"].contains(&query)
 }
 
 /// A topology, as the file says it.
@@ -255,6 +286,32 @@ mod tests {
     #[test]
     fn turn_without_a_secret_is_refused() {
         assert!(error("[turn]\nurls = [\"turn:t.example.org\"]").contains("secret_file"));
+    }
+
+    #[test]
+    fn servers_that_a_browser_would_refuse_are_refused_at_the_start() {
+        for url in [
+            "turn:",
+            "turn:h:x",
+            "turn:h:0",
+            "turn:a b",
+            "turn:h?transport=pigeon",
+            "turn:[::1",
+            "http://h",
+        ] {
+            let text = format!("[turn]\nsecret = \"s\"\nurls = [{url:?}]");
+            assert!(error(&text).contains("must be like"), "{url}");
+        }
+        for url in [
+            "turn:h",
+            "turns:t.example.org:443?transport=tcp",
+            "turn:[2001:db8::1]:3478",
+        ] {
+            let text = format!("[turn]\nsecret = \"s\"\nurls = [{url:?}]");
+            toml::from_str::<Config>(&text).expect(url);
+        }
+        assert!(error("[stun]\nurls = [\"stun:h:x\"]").contains("must be like"));
+        assert!(error("[stun]\nurls = [\"stun:h?transport=udp\"]").contains("must be like"));
     }
 
     #[test]

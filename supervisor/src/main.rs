@@ -9,6 +9,7 @@ mod server;
 mod session;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use config::Config;
 use ice::IceServers;
@@ -49,6 +50,10 @@ fn machine_config(config: &Config, ice: IceServers, clock: Clock) -> stream_mana
         software: SOFTWARE.into(),
         wall: clock.wall(),
         ice: Box::new(move |peer, now_us| ice.for_peer(peer, now_us)),
+        ice_lifetime: config
+            .turn
+            .as_ref()
+            .map(|turn| Duration::from_secs(turn.lifetime_s.into())),
         external_address: config.external_address.map(|address| address.to_string()),
         topology: config.default_topology.0,
         limits: config.limits.resolve(),

@@ -13,8 +13,9 @@ use protocol::time::{ClockMap, Time};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-/// Texts that wait to be written to one socket. Some 40 s of a lively stream's announcements.
-pub(crate) const SOCKET_QUEUE: usize = 256;
+/// Texts that wait to be written to one socket. A relay that takes over from another is told of all its children
+/// in one step: as many as a line of 2 Gbit/s feeds.
+pub(crate) const SOCKET_QUEUE: usize = 2048;
 /// What waits to be handled. A socket whose text finds no room waits, and with it its sender.
 const INBOX: usize = 1024;
 

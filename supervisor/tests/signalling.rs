@@ -64,7 +64,7 @@ async fn a_viewer_finds_a_stream_gets_a_place_and_its_offer_reaches_its_parent()
     let mut relay = supervisor.peer(10, Component::Relay).await;
     let mut viewer = supervisor.peer(30, Component::Receiver).await;
     viewer.says(&FromPeer::ListStreams).await;
-    assert!(matches!(viewer.hears().await, ToPeer::Streams { streams } if streams.is_empty()));
+    assert!(matches!(viewer.hears().await, ToPeer::Streams { streams, .. } if streams.is_empty()));
 
     let mut broadcaster = supervisor.broadcaster(1).await;
     assert!(

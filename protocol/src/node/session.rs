@@ -142,11 +142,16 @@ impl Node {
             ToPeer::PeerRefused { refusal, words } => {
                 out.push(Output::Event(Event::Refused(refusal, words)))
             }
-            ToPeer::Streams { streams } => {
-                self.listed = streams
-                    .into_iter()
-                    .map(|info| (info.stream, info))
-                    .collect();
+            ToPeer::IceServers {
+                ice_servers,
+                external_address,
+            } => out.push(Output::IceServers(ice_servers, external_address)),
+            ToPeer::Streams { streams, more } => {
+                if !more {
+                    self.listed.clear();
+                }
+                self.listed
+                    .extend(streams.into_iter().map(|info| (info.stream, info)));
                 self.list_changed(out);
             }
             ToPeer::StreamAnnounced { info } => self.announced(info, out),
@@ -216,9 +221,27 @@ impl Node {
         if self.session.listening {
             self.tell(&FromPeer::ListStreams, out);
         }
+        self.forget_what_nobody_needs(now, out);
         let standings: Vec<FromPeer> = self.streams.values().filter_map(|s| s.standing()).collect();
         for standing in &standings {
             self.tell(standing, out);
+        }
+    }
+
+    /// A supervisor that starts again never hears of a stream in which a relay has neither parent nor child, so
+    /// it would never release it; nor does it withdraw children that left while it was away.
+    fn forget_what_nobody_needs(&mut self, now: Time, out: &mut Vec<Output>) {
+        for stream in self.streams.values_mut() {
+            stream.expect_only_those_here();
+        }
+        let idle: Vec<StreamId> = self
+            .streams
+            .values()
+            .filter(|s| s.is_idle())
+            .map(|s| s.id)
+            .collect();
+        for id in idle {
+            self.forget(now, id, false, out);
         }
     }
 

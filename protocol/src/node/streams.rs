@@ -147,12 +147,26 @@ impl Stream {
                     ..registration.clone()
                 }))
             }
-            Role::Relayed if self.parent.is_none() && self.children.is_empty() => None,
             Role::Watched | Role::Relayed => Some(FromPeer::Join {
                 stream: self.id,
                 parent: self.parent.map(|p| p.peer),
             }),
         }
+    }
+
+    /// Whether it is passed on for nobody, and comes from nobody.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.role, Role::Relayed)
+            && self.parent.is_none()
+            && self.next.is_none()
+            && self.children.is_empty()
+            && self.early_children.is_empty()
+    }
+
+    /// Children that were announced and never came are announced again if they still are to come.
+    pub(super) fn expect_only_those_here(&mut self) {
+        let here: Vec<PeerId> = self.children.values().map(|child| child.peer).collect();
+        self.expected.retain(|peer, _| here.contains(peer));
     }
 
     pub(super) fn wants_a_parent(&self) -> bool {

@@ -577,6 +577,29 @@ fn after_the_supervisor_came_back_it_is_told_how_things_stand() {
 }
 
 #[test]
+fn a_relay_that_feeds_nobody_when_the_supervisor_comes_back_leaves_the_stream() {
+    let mut desk = Desk::with_peers(3);
+    desk.watch_below(2, 1);
+    desk.watch_below(3, 2);
+    desk.send_frame(0);
+    desk.put(2, Input::SupervisorDown);
+    for gone in [1, 3] {
+        let links: Vec<LinkId> = desk.nodes[&2]
+            .links
+            .iter()
+            .filter(|(_, link)| link.peer == id(gone))
+            .map(|(&link, _)| link)
+            .collect();
+        for link in links {
+            desk.put(2, Input::LinkClosed(link, "gone".into()));
+        }
+    }
+    assert_eq!(desk.nodes[&2].streams().count(), 1);
+    desk.take_in(2);
+    assert_eq!(desk.nodes[&2].streams().count(), 0);
+}
+
+#[test]
 fn a_new_epoch_reaches_everybody_and_an_old_ones_frames_are_dropped() {
     let mut desk = Desk::with_peers(3);
     desk.watch_below(2, 1);

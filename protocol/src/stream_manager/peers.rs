@@ -186,6 +186,22 @@ impl StreamManager {
         self.send(peer, message);
     }
 
+    /// Whoever stays longer than the TURN servers' credentials last gets others in time.
+    pub(super) fn renew_ice_servers(&mut self) {
+        let now_us = self.wall_us();
+        for peer in self.peers.keys().copied().collect::<Vec<_>>() {
+            let message = ToPeer::IceServers {
+                ice_servers: (self.config.ice)(peer, now_us),
+                external_address: self.config.external_address.clone(),
+            };
+            self.send(peer, message);
+        }
+        if let Some(lifetime) = self.config.ice_lifetime {
+            self.deadlines
+                .set(Deadline::IceServers, self.now + lifetime / 2);
+        }
+    }
+
     fn replace_socket(&mut self, old: Option<SocketId>) {
         let Some(old) = old else { return };
         self.forget_socket(old);

@@ -8,7 +8,7 @@ use crate::time::{ClockMap, Time};
 use super::deadlines::Deadline;
 use super::{ANNOUNCE_PAUSE, STREAM_GRACE, StreamManager};
 
-/// Streams in one `STREAMS`: 40 KB, below the longest text. The others are announced one by one.
+/// Streams in one `STREAMS`: 40 KB, below the longest text.
 const LISTED_AT_ONCE: usize = 100;
 /// 2020-01-01, seconds since 1970. Epochs count seconds from then, so that a supervisor which has forgotten
 /// the last one still issues a greater one; 32 bits last until 2156.
@@ -24,6 +24,7 @@ pub(super) struct Stream {
     epoch: u32,
     pub(super) clock: Option<ClockMap>,
     clock_told: Time,
+    announced: Option<Time>,
 }
 
 impl Stream {
@@ -54,7 +55,7 @@ impl StreamManager {
         }
         self.deadlines.clear(Deadline::Ended(stream));
         self.send(peer, ToPeer::StreamRegistered { stream, epoch });
-        self.announce(stream);
+        self.announce_at_leisure(stream);
         self.release_held(stream);
     }
 
@@ -136,6 +137,7 @@ impl StreamManager {
             epoch,
             clock: None,
             clock_told: Time::ZERO,
+            announced: None,
         };
         self.streams.insert(stream, known);
     }
@@ -216,15 +218,17 @@ impl StreamManager {
 
     pub(super) fn list(&mut self, peer: PeerId) {
         self.listeners.insert(peer);
-        let mut infos: Vec<_> = self
+        let mut rest: Vec<_> = self
             .streams
             .keys()
             .filter_map(|&stream| self.info(stream))
             .collect();
-        let others = infos.split_off(infos.len().min(LISTED_AT_ONCE));
-        self.send(peer, ToPeer::Streams { streams: infos });
-        for info in others {
-            self.send(peer, ToPeer::StreamAnnounced { info });
+        let mut more = false;
+        while !rest.is_empty() || !more {
+            let later = rest.split_off(rest.len().min(LISTED_AT_ONCE));
+            let streams = std::mem::replace(&mut rest, later);
+            self.send(peer, ToPeer::Streams { streams, more });
+            more = true;
         }
     }
 
@@ -235,6 +239,18 @@ impl StreamManager {
         })
     }
 
+    /// Tells everybody who listens how the stream is now, or soon if they were told just before: a broadcaster
+    /// that registers again and again fills nobody's queue.
+    fn announce_at_leisure(&mut self, stream: StreamId) {
+        let told = self.streams.get(&stream).and_then(|known| known.announced);
+        match told.map(|told| told + ANNOUNCE_PAUSE) {
+            Some(next) if next > self.now => {
+                self.deadlines.set_once(Deadline::Announce(stream), next)
+            }
+            _ => self.announce(stream),
+        }
+    }
+
     /// Tells everybody who listens how the stream is now.
     pub(super) fn announce(&mut self, stream: StreamId) {
         let Some(info) = self.info(stream) else {
@@ -243,6 +259,7 @@ impl StreamManager {
         self.deadlines.clear(Deadline::Announce(stream));
         if let Some(known) = self.streams.get_mut(&stream) {
             known.info.viewers = info.viewers;
+            known.announced = Some(self.now);
         }
         for peer in self.listeners.clone() {
             self.send(peer, ToPeer::StreamAnnounced { info: info.clone() });

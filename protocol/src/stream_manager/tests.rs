@@ -186,7 +186,11 @@ impl Town {
 }
 
 fn manager(term: u64, limits: Limits) -> StreamManager {
-    let config = Config {
+    StreamManager::new(config(term, limits), Time::ZERO)
+}
+
+fn config(term: u64, limits: Limits) -> Config {
+    Config {
         term,
         software: "test".into(),
         wall: ClockMap {
@@ -194,11 +198,11 @@ fn manager(term: u64, limits: Limits) -> StreamManager {
             uncertainty_us: 0,
         },
         ice: Box::new(|_, _| Vec::new()),
+        ice_lifetime: None,
         external_address: None,
         topology: Topology::RelayFirst,
         limits,
-    };
-    StreamManager::new(config, Time::ZERO)
+    }
 }
 
 fn info(n: u8) -> PeerInfo {
@@ -396,7 +400,7 @@ fn a_registered_stream_is_announced_to_those_who_list() {
     let mut town = Town::new();
     town.enter(30);
     town.says(30, FromPeer::ListStreams);
-    assert!(matches!(town.told(30)[2], ToPeer::Streams { streams } if streams.is_empty()));
+    assert!(matches!(town.told(30)[2], ToPeer::Streams { streams, .. } if streams.is_empty()));
     town.enter(BROADCASTER);
     town.says(BROADCASTER, register(SHOW, "show"));
     assert!(
@@ -421,12 +425,43 @@ fn a_list_too_long_for_one_message_comes_in_several() {
     town.said.clear();
     town.says(30, FromPeer::ListStreams);
     let told = town.told(30);
-    assert!(matches!(told[0], ToPeer::Streams { streams } if streams.len() == 100));
-    assert_eq!(told.len(), 21);
+    assert!(matches!(told[0], ToPeer::Streams { streams, more: false } if streams.len() == 100));
+    assert!(matches!(told[1], ToPeer::Streams { streams, more: true } if streams.len() == 20));
+    assert_eq!(told.len(), 2);
     assert!(
         told.iter()
             .all(|message| message.to_text().len() < crate::signal::MAX_TEXT)
     );
+}
+
+#[test]
+fn a_broadcaster_that_registers_again_and_again_is_announced_once_a_second() {
+    let mut town = Town::new();
+    town.enter(30);
+    town.says(30, FromPeer::ListStreams);
+    town.enter(BROADCASTER);
+    town.said.clear();
+    for _ in 0..500 {
+        town.says(BROADCASTER, register(SHOW, "show"));
+    }
+    assert_eq!(town.told(30).len(), 1);
+    town.sleep(ANNOUNCE_PAUSE);
+    assert_eq!(town.told(30).len(), 2);
+}
+
+#[test]
+fn who_stays_longer_than_the_credentials_of_turn_servers_gets_others_in_time() {
+    let mut town = Town::new();
+    let ice_lifetime = Some(8 * SECOND);
+    let config = Config {
+        ice_lifetime,
+        ..config(1, Limits::default())
+    };
+    town.manager = StreamManager::new(config, town.now);
+    town.enter(30);
+    town.said.clear();
+    town.sleep(4 * SECOND);
+    assert!(matches!(town.told(30)[..], [ToPeer::IceServers { .. }]));
 }
 
 #[test]

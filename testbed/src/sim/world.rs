@@ -92,6 +92,7 @@ impl World {
             software: "simulated".into(),
             wall: ClockMap::default(),
             ice: Box::new(|_, _| Vec::new()),
+            ice_lifetime: None,
             external_address: None,
             topology: plan.topology,
             limits: Limits {
