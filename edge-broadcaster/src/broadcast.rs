@@ -73,10 +73,15 @@ impl Broadcast {
 
     async fn send(&mut self) -> anyhow::Result<()> {
         let mut began = self.clock.now();
-        let mut source = source::start(&self.config, self.clock).await?;
+        let start = source::start(&self.config, self.clock);
+        let mut source = fed(&mut self.watchdog, start).await?;
         let mut pause = PAUSES.0;
         loop {
-            match self.epoch(&mut source, began).await? {
+            let outcome = self.epoch(&mut source, began).await?;
+            if self.clock.now().since(began) > PAUSES.1 {
+                pause = PAUSES.0; // it had come back for good
+            }
+            match outcome {
                 End::Over => {
                     info!("the stream {:?} is over", self.config.name);
                     self.node.put(Input::EndStream(self.stream)).await;
@@ -93,11 +98,16 @@ impl Broadcast {
 
     async fn restart(&mut self, pause: &mut Duration) -> (Time, Running) {
         loop {
-            tokio::time::sleep(*pause).await;
-            *pause = (*pause * 2).min(PAUSES.1);
-            self.watchdog.feed(); // waiting for a camera is not being stuck
-            let began = self.clock.now();
-            match source::start(&self.config, self.clock).await {
+            let next = (*pause * 2).min(PAUSES.1);
+            let wait = tokio::time::sleep(std::mem::replace(pause, next));
+            let (config, clock) = (&self.config, self.clock);
+            let start = async move {
+                wait.await;
+                (clock.now(), source::start(config, clock).await)
+            };
+            // Waiting for a camera is not being stuck.
+            let (began, started) = fed(&mut self.watchdog, start).await;
+            match started {
                 Ok(source) => return (began, source),
                 Err(error) => warn!("{error:#}; trying again in {} s", pause.as_secs()),
             }
@@ -189,6 +199,17 @@ impl Broadcast {
             kbps: source.tracks.iter().map(|t| t.kbps).sum(),
             running_epoch: None,
             topology: self.config.topology,
+        }
+    }
+}
+
+/// Does something that may take its time, and tells the watchdog meanwhile that the task lives.
+async fn fed<T>(watchdog: &mut Watchdog, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            () = watchdog.due() => watchdog.feed(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use daemon::Service;
-use log::{info, warn};
+use log::{error, info, warn};
 use peer::identity::{self, Identity};
 use peer::keystore;
 use protocol::id::StreamId;
@@ -52,7 +52,7 @@ pub async fn send(mut service: Service, config: Config) -> anyhow::Result<()> {
             () = shutdown.wait() => Ok(()),
         }
     });
-    service.ready("sending");
+    service.ready("streams begin when the supervisor takes them");
     service.run().await
 }
 
@@ -92,12 +92,19 @@ fn stream_ids<'a>(
     Ok(ids)
 }
 
-/// Waits until the last stream is over, or one cannot go on.
+/// Waits until the last stream is over. One that cannot go on leaves the others alone; what stopped it is the
+/// outcome when all have ended.
 async fn all(mut streams: JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
+    let mut outcome = Ok(());
     while let Some(ended) = streams.join_next().await {
-        ended.context("a stream's task panicked")??;
+        if let Err(reason) = ended.context("a stream's task panicked")? {
+            if !streams.is_empty() {
+                error!("{reason:#}; the other streams go on");
+            }
+            outcome = outcome.and(Err(reason));
+        }
     }
-    Ok(())
+    outcome
 }
 
 /// Passes the supervisor's verdicts to the streams, and what else happens to the log.

@@ -3,10 +3,9 @@
 //! For end-to-end tests and experiments: nothing here is a stand-in. Every process is ended by its own id when
 //! its handle is dropped.
 
-use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -307,7 +306,7 @@ impl Stage {
         );
         let process = self.start("supervisor", "supervisor", &config)?;
         let until = Instant::now() + PATIENCE;
-        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             if Instant::now() > until {
                 bail!(
                     "the supervisor does not listen; its log:\n{}",
@@ -317,6 +316,16 @@ impl Stage {
             thread::sleep(LOOK_EVERY);
         }
         Ok(process)
+    }
+
+    /// How large the supervisor's tables are, as it says itself under `/health`.
+    pub fn health(&self) -> anyhow::Result<Value> {
+        let mut socket = TcpStream::connect(("127.0.0.1", self.port))?;
+        socket.write_all(b"GET /health HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer)?;
+        let body = answer.split("\r\n\r\n").nth(1).unwrap_or_default();
+        serde_json::from_str(body).with_context(|| format!("health: {answer}"))
     }
 
     /// Starts a relay.
@@ -335,14 +344,10 @@ impl Stage {
     pub fn broadcaster(&self, streams: &str) -> anyhow::Result<Process> {
         let state = self.folder.join("broadcaster");
         let mut config = String::new();
-        writeln!(
-            config,
-            "supervisor = {:?}\nstate_dir = {state:?}",
-            self.url()
-        )?;
-        writeln!(config, "uplink_kbps = 20000\nloopback = true\n{streams}")?;
+        config += &format!("supervisor = {:?}\nstate_dir = {state:?}\n", self.url());
+        config += &format!("uplink_kbps = 20000\nloopback = true\n{streams}\n");
         let process = self.start("edge-broadcaster", "broadcaster", &config)?;
-        process.wait_for_log("sending")?;
+        process.wait_for_log("sending \"")?;
         Ok(process)
     }
 
