@@ -62,9 +62,10 @@ bench: ## what it costs and how well it plays, beside a bare WebRTC program (qui
 	$(CARGO) build --release --package testbed
 	$(CARGO) build --release --package peer --example fanout
 	target/release/measure relay-cost
+	target/release/measure setup
 	target/release/measure churn
 	[ -f target/film.webm ] || testbed/make-film.sh target/film.webm 70
-	node web/bench/figures.js 60 target/film.webm
+	PROFILE=release node web/bench/figures.js 60 target/film.webm
 
 fuzz: ## every parser, FUZZ_SECONDS each
 	tools/fuzz.sh $(FUZZ_SECONDS)

@@ -13,6 +13,7 @@ export class BufferQueue {
   /** @type {Job[]} */
   #jobs = [];
   #closed = false;
+  #held = false;
   #buffer;
   #listener;
   #next = () => this.#work();
@@ -35,6 +36,12 @@ export class BufferQueue {
 
   abort() {
     this.#add({ do: "abort" });
+  }
+
+  /** @param {boolean} held whether appending has to wait */
+  hold(held) {
+    this.#held = held;
+    this.#work();
   }
 
   /** @param {number} end seconds; goes first, for it is what makes room */
@@ -67,6 +74,7 @@ export class BufferQueue {
 
   #work() {
     while (!this.#closed && !this.#buffer.updating) {
+      if (this.#held && this.#jobs[0]?.do === "append") return;
       const job = this.#jobs.shift();
       if (!job) return;
       try {

@@ -16,6 +16,11 @@ const LAST_WORDS = 200;
  * @property {(link: string, reason: string) => void} closed
  */
 
+/** One bad candidate of several is no reason to give the link up. @param {unknown} error */
+function candidateRefused(error) {
+  console.info("candidate refused:", String(error));
+}
+
 /** One link. */
 class Link {
   /** @type {Record<string, RTCDataChannel | undefined>} */
@@ -53,9 +58,20 @@ export class Links {
     this.#servers = servers;
   }
 
+  /** A connection that uses the servers, unless this browser takes one of their addresses for nonsense. */
+  #connection() {
+    const certificates = [this.#certificate];
+    try {
+      return new RTCPeerConnection({ certificates, iceServers: this.#servers });
+    } catch (error) {
+      console.warn("the supervisor's STUN and TURN servers are refused here:", String(error));
+      return new RTCPeerConnection({ certificates });
+    }
+  }
+
   /** @param {string} name */
   #make(name) {
-    const connection = new RTCPeerConnection({ certificates: [this.#certificate], iceServers: this.#servers });
+    const connection = this.#connection();
     const link = new Link(connection);
     this.#links.set(name, link);
     connection.onicecandidate = ({ candidate }) => {
@@ -78,6 +94,7 @@ export class Links {
     channel.binaryType = "arraybuffer";
     channel.onmessage = ({ data }) => {
       if (data instanceof ArrayBuffer) bring(name, new Uint8Array(data));
+      else this.#gone(name, link, "the other side sent a text, and only bytes are spoken here");
     };
     channel.onclose = () => this.#gone(name, link, "the other side closed the channel");
     channel.onopen = () => this.#opened(name, link);
@@ -177,7 +194,9 @@ export class Links {
 
   /** @param {Link} link */
   async #addEarly(link) {
-    for (const candidate of link.early.splice(0)) await link.connection.addIceCandidate(candidate);
+    for (const candidate of link.early.splice(0)) {
+      await link.connection.addIceCandidate(candidate).catch(candidateRefused);
+    }
   }
 
   /**
@@ -200,14 +219,12 @@ export class Links {
   addCandidate(name, json) {
     const link = this.#links.get(name);
     if (!link) return;
-    // One bad candidate of several is no reason to give the link up.
-    const refused = (/** @type {unknown} */ error) => console.info("candidate refused:", String(error));
     try {
       const candidate = JSON.parse(json);
       if (!link.connection.remoteDescription) link.early.push(candidate);
-      else link.connection.addIceCandidate(candidate).catch(refused);
+      else link.connection.addIceCandidate(candidate).catch(candidateRefused);
     } catch (error) {
-      refused(error);
+      candidateRefused(error);
     }
   }
 

@@ -110,6 +110,9 @@ export class Player {
     this.#swapping = true;
     const url = URL.createObjectURL(source);
     source.addEventListener("sourceopen", () => this.#opened(source, tracks, url), { once: true });
+    // A managed source says when it wants no more for now: while it is paused, or has enough.
+    source.addEventListener("startstreaming", () => this.#hold(source, false));
+    source.addEventListener("endstreaming", () => this.#hold(source, true));
     // What iPhones ask of a managed source.
     this.#video.disableRemotePlayback = true;
     this.#video.src = url;
@@ -137,6 +140,14 @@ export class Player {
       return this.#fail(String(error));
     }
     this.#listener.open();
+  }
+
+  /**
+   * @param {MediaSource} source
+   * @param {boolean} held
+   */
+  #hold(source, held) {
+    if (this.#source === source) for (const queue of this.#buffers.values()) queue.hold(held);
   }
 
   /** @param {string} words */

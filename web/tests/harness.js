@@ -1,7 +1,7 @@
 // Starts the real programs and a real browser for a test, and ends what it started.
 
 import { spawn } from "node:child_process";
-import { existsSync, statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -28,12 +28,11 @@ const running = new Set();
 // Whatever happens to this process, it takes its children with it.
 process.once("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 
-/** The program, optimised or not: whichever was built last. */
+/** The program of `make test`'s build, or of the one that PROFILE names: a benchmark asks for release. */
 function program(/** @type {string} */ name) {
-  const places = ["target/release", "target/debug"].map((place) => join(TOP, place, name));
-  const built = places.filter((path) => existsSync(path)).sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs);
-  if (!built[0]) throw new Error(`${name} is not built: cargo build --workspace`);
-  return built[0];
+  const path = join(TOP, "target", process.env.PROFILE ?? "debug", name);
+  if (!existsSync(path)) throw new Error(`${path} is not there: cargo build --workspace, or make build`);
+  return path;
 }
 
 /** @returns {Promise<number>} a port nobody listens on */
