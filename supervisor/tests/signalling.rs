@@ -2,9 +2,11 @@
 
 mod town;
 
-use protocol::id::LinkId;
+use futures_util::SinkExt as _;
+use protocol::id::{LinkId, StreamId};
 use protocol::signal::{
-    Component, FromPeer, LinkDescription, MAX_TEXT, PeerInfo, Refusal, ToPeer, VersionRange,
+    Component, FromPeer, LinkDescription, MAX_TEXT, PeerInfo, Refusal, Registration, ToPeer,
+    VersionRange,
 };
 use tokio_tungstenite::tungstenite::Message;
 use town::{JOIN, STREAM, Supervisor, id, info, patiently};
@@ -180,4 +182,50 @@ async fn a_thousand_joins_and_leaves_leave_nothing_behind() {
         "before: {before:?}, now: {:?}",
         (supervisor.health().await, supervisor.open_files())
     );
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_read_is_closed_and_the_others_are_answered() {
+    let supervisor = Supervisor::start().await;
+    for n in 0..8 {
+        let mut broadcaster = supervisor.peer(1000 + n, Component::Broadcaster).await;
+        for stream in 0..12 {
+            let id = StreamId::from_bytes([n as u8 * 12 + stream; 16]);
+            let name = format!("{id}, a name as long as it may be {}", "x".repeat(30));
+            let offer = Registration {
+                stream: id,
+                name,
+                ..town::offer()
+            };
+            broadcaster.says(&FromPeer::RegisterStream(offer)).await;
+        }
+        broadcaster.is_alive().await;
+        broadcaster.hangs_up().await; // its streams stay for a minute
+    }
+    let mut other = supervisor.peer(1, Component::Receiver).await;
+    let mut deaf = supervisor.peer(2, Component::Relay).await;
+    // Each answer is a list of 96 streams, 20 KB: far more than kernels buffer.
+    for _ in 0..3_500 {
+        if deaf
+            .0
+            .send(Message::text(FromPeer::ListStreams.to_text()))
+            .await
+            .is_err()
+        {
+            break;
+        }
+    }
+    patiently(async {
+        while supervisor.health().await["sockets"] == 2 {
+            other.is_alive().await;
+        }
+    })
+    .await;
+    // Only now it reads: of what was meant for it, it gets what was under way, and then the end.
+    let mut lists = 0;
+    while let Some(message) = deaf.next().await {
+        lists += usize::from(matches!(message, ToPeer::Streams { .. }));
+    }
+    assert!(lists < 3_500, "{lists}");
+    other.is_alive().await;
 }

@@ -47,12 +47,14 @@ impl Process {
         program: &Path,
         name: &str,
         arguments: &[&str],
+        environment: &[(&str, String)],
         folder: &Path,
     ) -> anyhow::Result<Self> {
         let log = folder.join(format!("{name}.log"));
         let to_log = File::create(&log).context("making a log file")?;
         let mut child = Command::new(program)
             .args(arguments)
+            .envs(environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(to_log)
@@ -293,8 +295,19 @@ impl Stage {
     }
 
     fn start(&self, program: &str, name: &str, config: &str) -> anyhow::Result<Process> {
+        self.start_in(&[], program, name, config)
+    }
+
+    fn start_in(
+        &self,
+        environment: &[(&str, String)],
+        program: &str,
+        name: &str,
+        config: &str,
+    ) -> anyhow::Result<Process> {
         let path = self.write(name, config)?;
-        Process::start(&self.programs.join(program), name, &[&path], &self.folder)
+        let program = self.programs.join(program);
+        Process::start(&program, name, &[&path], environment, &self.folder)
     }
 
     /// Starts the supervisor (again), and waits until it listens.
@@ -330,25 +343,39 @@ impl Stage {
 
     /// Starts a relay.
     pub fn relay(&self, name: &str, uplink_kbps: u32) -> anyhow::Result<Process> {
-        let state = self.folder.join(name);
-        let config = format!(
-            "supervisor = {:?}\nname = {name:?}\nuplink_kbps = {uplink_kbps}\nstate_dir = {state:?}\nloopback = true\n",
-            self.url()
-        );
-        let process = self.start("edge-relay", name, &config)?;
+        let process = self.relay_alone(name, &format!("uplink_kbps = {uplink_kbps}\n"))?;
         process.wait_for_log("took this relay in")?;
         Ok(process)
     }
 
+    /// Starts a relay with more TOML, and waits for nothing.
+    pub fn relay_alone(&self, name: &str, more: &str) -> anyhow::Result<Process> {
+        let state = self.folder.join(name);
+        let config = format!(
+            "supervisor = {:?}\nname = {name:?}\nstate_dir = {state:?}\nloopback = true\n{more}",
+            self.url()
+        );
+        self.start("edge-relay", name, &config)
+    }
+
     /// Starts a broadcaster with streams as TOML (`[[stream]]` tables).
     pub fn broadcaster(&self, streams: &str) -> anyhow::Result<Process> {
+        let process = self.broadcaster_in(&[], streams)?;
+        process.wait_for_log("sending \"")?;
+        Ok(process)
+    }
+
+    /// Starts a broadcaster with further environment variables, and waits for nothing.
+    pub fn broadcaster_in(
+        &self,
+        environment: &[(&str, String)],
+        streams: &str,
+    ) -> anyhow::Result<Process> {
         let state = self.folder.join("broadcaster");
         let mut config = String::new();
         config += &format!("supervisor = {:?}\nstate_dir = {state:?}\n", self.url());
         config += &format!("uplink_kbps = 20000\nloopback = true\n{streams}\n");
-        let process = self.start("edge-broadcaster", "broadcaster", &config)?;
-        process.wait_for_log("sending \"")?;
-        Ok(process)
+        self.start_in(environment, "edge-broadcaster", "broadcaster", &config)
     }
 
     /// Starts a source of frames that mean nothing, at this rate.
@@ -359,6 +386,7 @@ impl Stage {
             &self.programs.join("source"),
             "source",
             &arguments,
+            &[],
             &self.folder,
         )?;
         process.wait_for_log("sending")?;
@@ -376,6 +404,7 @@ impl Stage {
             &self.programs.join("receiver"),
             name,
             &arguments,
+            &[],
             &self.folder,
         )
     }

@@ -170,12 +170,17 @@ fn a_hundred_viewers_that_came_and_went_leave_nothing_behind() -> anyhow::Result
         let many = stage.receiver(&format!("round-{round}"), &["--viewers", "10", "--leaf"])?;
         many.wait_for_line("they play", plays)?;
     }
-    let now = || (supervisor.descriptors(), relay.descriptors(), tables());
-    let gone = || now() == before;
+    // A descriptor less is no leak: a connection of before may have been about to close.
+    let gone = || {
+        supervisor.descriptors() <= before.0
+            && relay.descriptors() <= before.1
+            && tables() == before.2
+    };
     let until = std::time::Instant::now() + testbed::stage::PATIENCE;
     while !gone() && std::time::Instant::now() < until {
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
-    assert_eq!(now(), before);
+    let now = (supervisor.descriptors(), relay.descriptors(), tables());
+    assert!(gone(), "{before:?} became {now:?}");
     Ok(())
 }
