@@ -12,6 +12,7 @@
 pub mod base64;
 pub mod certificate;
 pub mod hpke;
+pub mod otdp;
 pub mod secret;
 pub mod signed;
 pub mod suite;
