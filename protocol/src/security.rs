@@ -9,10 +9,17 @@
 //! is answered by an input. So a browser's non-extractable key serves as well as one out of a file
 //! ([`local`]). Random bytes are arguments, and used for one thing each.
 
+pub mod auth;
+pub mod authority;
 pub mod base64;
+pub mod boxes;
 pub mod certificate;
+pub mod challenge;
+pub mod grant;
 pub mod hpke;
+pub mod local;
 pub mod otdp;
 pub mod secret;
 pub mod signed;
 pub mod suite;
+pub mod token;

@@ -4,7 +4,7 @@
 //! The key schedule is ours, on RustCrypto's parts, because whoever opens a message may hold its private key
 //! where nothing but the agreement of two keys can be asked for: WebCrypto's `deriveBits` on a
 //! non-extractable key. The `hpke` crate wants the private key itself and cannot take the agreement from
-//! outside. Its tests are RFC 9180's vector, and that crate as the other party.
+//! outside. RFC 9180's own vector is among the tests.
 
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, Key, KeyInit, Nonce};
