@@ -2,11 +2,13 @@
 //! stream that runs goes on running while this program is down.
 
 mod assets;
+mod ca_store;
 mod config;
 mod ice;
 mod manager;
 mod server;
 mod session;
+mod store;
 
 use std::process::ExitCode;
 

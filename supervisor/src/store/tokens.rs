@@ -1,0 +1,95 @@
+//! Join tokens: each lets one key in, once, as one role. Only the hash of a token's secret is kept.
+
+use serde::{Deserialize, Serialize};
+
+use super::records::Records;
+use super::{EnrolError, Role, Store, StoreError, enrolled};
+use crate::ca_store::KeyFingerprint;
+
+/// SHA-256 of a join token's secret.
+pub(crate) type SecretHash = [u8; 32];
+
+pub(super) const TOKENS: Records<32, JoinToken> = Records::new("join tokens");
+
+/// A token that ran out is listed for this long, to be seen by who wonders. Guess: a week.
+const KEPT_S: u64 = 7 * 86_400;
+
+/// What is kept of a join token. Times are seconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct JoinToken {
+    pub(crate) role: Role,
+    pub(crate) made_s: u64,
+    pub(crate) expires_s: u64,
+    pub(crate) used_by: Option<KeyFingerprint>,
+}
+
+/// Why a join token lets nobody in.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TokenError {
+    #[error("this supervisor did not make that join token")]
+    Unknown,
+    #[error("the join token has expired")]
+    Expired,
+    #[error("the join token was used by another peer already")]
+    Used,
+    #[error("this peer's key was revoked: it takes a join token made since then")]
+    Revoked,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Store {
+    /// Keeps a token that was made.
+    pub(crate) fn save_token(
+        &self,
+        secret: &SecretHash,
+        token: &JoinToken,
+    ) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            let old = |kept: &JoinToken| kept.expires_s + KEPT_S < token.made_s;
+            TOKENS.remove_if(transaction, old)?;
+            TOKENS.put(transaction, secret, token)
+        })
+    }
+
+    /// All tokens, those used and those expired of late among them.
+    pub(crate) fn tokens(&self) -> Result<Vec<(SecretHash, JoinToken)>, StoreError> {
+        TOKENS.all(&self.read()?)
+    }
+
+    /// Uses a token up for that key, and enrols the key: both or neither.
+    ///
+    /// The same key may come with it again: it has lost the answer, and is enrolled already.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the Stream Manager"))]
+    pub(crate) fn consume_token(
+        &self,
+        secret: &SecretHash,
+        key: KeyFingerprint,
+        name: &str,
+        now_s: u64,
+    ) -> Result<Role, TokenError> {
+        self.write(|transaction| {
+            let mut token = TOKENS
+                .get(transaction, secret)?
+                .ok_or(TokenError::Unknown)?;
+            match token.used_by {
+                Some(user) if user != key => return Err(TokenError::Used),
+                None if token.expires_s <= now_s => return Err(TokenError::Expired),
+                _ => {}
+            }
+            let entry = enrolled::Entry {
+                role: token.role,
+                name,
+                now_s,
+                invited_s: token.made_s,
+            };
+            entry.write(transaction, key).map_err(|error| match error {
+                EnrolError::Revoked => TokenError::Revoked,
+                EnrolError::Store(error) => TokenError::Store(error),
+            })?;
+            token.used_by = Some(key);
+            TOKENS.put(transaction, secret, &token)?;
+            Ok(token.role)
+        })
+    }
+}
