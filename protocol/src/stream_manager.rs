@@ -234,6 +234,11 @@ impl StreamManager {
         }
     }
 
+    /// The stream that is called so, if there is one.
+    pub fn stream_named(&self, name: &str) -> Option<StreamId> {
+        self.names.get(name.trim()).copied()
+    }
+
     /// The trees, to look at.
     pub const fn forest(&self) -> &Forest {
         &self.forest

@@ -1,11 +1,15 @@
 //! The configuration file of the supervisor. Documented in `supervisor.example.toml`.
 
+pub(crate) mod door;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use protocol::signal::Topology;
 use protocol::stream_manager;
 use serde::Deserialize;
+
+use door::{Origin, Tls};
 
 /// What the operator decides. Can only be made by parsing, so one that exists is a valid one.
 #[derive(Debug, Clone, Deserialize)]
@@ -14,12 +18,22 @@ pub(crate) struct Config {
     /// Where pages and peers are served.
     #[serde(default = "default_listen")]
     pub(crate) listen: SocketAddr,
-    /// Where identities and enrolments are kept.
-    #[expect(dead_code, reason = "nothing is durable until peers are enrolled")]
+    /// Where secrets and enrolments are kept.
     #[serde(default = "default_state_dir")]
     pub(crate) state_dir: PathBuf,
     /// The address under which peers on this host are seen from outside.
     pub(crate) external_address: Option<IpAddr>,
+    /// How viewers reach the pages: what stands in front of the links that are handed out.
+    pub(crate) public_url: Option<Origin>,
+    /// Whose pages may open sockets here, besides our own.
+    #[serde(default)]
+    pub(crate) allowed_origins: Vec<Origin>,
+    /// Who is believed about the address it speaks for.
+    #[serde(default)]
+    pub(crate) trusted_proxies: Vec<IpAddr>,
+    /// What connections are wrapped in.
+    #[serde(default)]
+    pub(crate) tls: Tls,
     /// How peers find their addresses.
     #[serde(default)]
     pub(crate) stun: Stun,
@@ -31,6 +45,25 @@ pub(crate) struct Config {
     /// What is too much.
     #[serde(default)]
     pub(crate) limits: Limits,
+}
+
+impl Default for Config {
+    /// What an empty file says.
+    fn default() -> Self {
+        Self {
+            listen: default_listen(),
+            state_dir: default_state_dir(),
+            external_address: None,
+            public_url: None,
+            allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            tls: Tls::default(),
+            stun: Stun::default(),
+            turn: None,
+            default_topology: TopologyChoice::default(),
+            limits: Limits::default(),
+        }
+    }
 }
 
 fn default_listen() -> SocketAddr {
@@ -188,9 +221,25 @@ pub(crate) struct Limits {
     places_per_peer: Option<usize>,
     messages_per_s: Option<u32>,
     message_burst: Option<u32>,
+    connections_per_address: Option<usize>,
 }
 
+/// Connections from one address. Guess: a company behind one address, each viewer with a page and a socket.
+const CONNECTIONS_PER_ADDRESS: usize = 256;
+/// Connections beyond those of all peers, for pages. Guess: a tenth of the peers load theirs at once.
+const CONNECTIONS_FOR_PAGES: usize = 1_000;
+
 impl Limits {
+    /// How many connections there may be from one address, and in all.
+    pub(crate) fn connections(self) -> (usize, usize) {
+        let each = self
+            .connections_per_address
+            .unwrap_or(CONNECTIONS_PER_ADDRESS)
+            .max(1);
+        let all = self.resolve().peers.saturating_add(CONNECTIONS_FOR_PAGES);
+        (each, all)
+    }
+
     pub(crate) fn resolve(self) -> stream_manager::Limits {
         let standard = stream_manager::Limits::default();
         stream_manager::Limits {
@@ -231,6 +280,7 @@ mod tests {
         let config =
             toml::from_str::<Config>(&all).expect("the example with everything in it parses");
         assert!(config.turn.is_some() && config.external_address.is_some());
+        assert!(config.public_url.is_some() && config.tls.redirect_http.is_some());
         toml::from_str::<Config>("").expect("everything has a default");
     }
 

@@ -4,20 +4,30 @@
 mod assets;
 mod ca_store;
 mod config;
+mod door;
+mod headers;
+mod host;
 mod ice;
 mod manager;
+mod redirect;
 mod server;
 mod session;
 mod store;
+mod tls;
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use config::Config;
+use config::door::Mode;
+use door::{Crowd, Door};
 use ice::IceServers;
 use log::warn;
 use manager::{Clock, Manager};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use protocol::stream_manager::{self, StreamManager};
+use server::Server;
+use store::Store;
 
 const SOFTWARE: &str = concat!("supervisor ", env!("CARGO_PKG_VERSION"));
 
@@ -29,6 +39,8 @@ async fn supervisor(mut service: daemon::Service) -> anyhow::Result<()> {
     let config: Config = daemon::config::from_args()?;
     allow_many_sockets();
     let ice = IceServers::new(&config)?;
+    let _store = Store::open(&config.state_dir)?;
+    let (tls, renewal) = tls::prepare(&config.tls.mode, &config.state_dir)?;
     let listener = server::listen(config.listen).await?;
     let address = listener.local_addr()?;
 
@@ -36,13 +48,60 @@ async fn supervisor(mut service: daemon::Service) -> anyhow::Result<()> {
     let machine = StreamManager::new(machine_config(&config, ice, clock), clock.now());
     let (manager, inbox) = Manager::new(machine, clock);
 
+    let routes = Server::new(inbox, config.allowed_origins.clone()).routes(
+        axum::Router::new(),
+        matches!(config.tls.mode, Mode::Files { .. }),
+    );
+    let (each, all) = config.limits.connections();
+    let door = Door {
+        listener,
+        tls,
+        crowd: Crowd::new(each, all),
+        proxies: config.trusted_proxies.clone(),
+        routes,
+    };
     service.spawn(
         "manager",
         manager.run(service.shutdown(), service.watchdog()),
     );
-    service.spawn("server", server::serve(listener, inbox, service.shutdown()));
-    service.ready(&format!("serving pages and peers on http://{address}"));
+    if let Some(from) = config.tls.redirect_http {
+        let redirect = redirect(&config, from, address, &door).await?;
+        service.spawn("redirect", redirect.keep(service.shutdown()));
+    }
+    if let Some(renewal) = renewal {
+        service.spawn("certificate", renewal.run(service.shutdown()));
+    }
+    service.spawn("server", door.keep(service.shutdown()));
+    let scheme = scheme(&config);
+    service.ready(&format!("serving pages and peers on {scheme}://{address}"));
     service.run().await
+}
+
+/// The listener that sends browsers on to https; who comes there is counted with all others.
+async fn redirect(
+    config: &Config,
+    from: SocketAddr,
+    to: SocketAddr,
+    door: &Door,
+) -> anyhow::Result<Door> {
+    let target = redirect::Target {
+        public: config.public_url.clone(),
+        port: to.port(),
+    };
+    Ok(Door {
+        listener: server::listen(from).await?,
+        tls: None,
+        crowd: door.crowd.clone(),
+        proxies: Vec::new(),
+        routes: redirect::routes(target),
+    })
+}
+
+const fn scheme(config: &Config) -> &'static str {
+    match config.tls.mode {
+        Mode::Off => "http",
+        Mode::Made { .. } | Mode::Files { .. } => "https",
+    }
 }
 
 fn machine_config(config: &Config, ice: IceServers, clock: Clock) -> stream_manager::Config {

@@ -4,14 +4,18 @@
 //! sockets' own bounded queues. A socket that does not drain its queue is closed; nobody waits for it.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::{debug, info};
+use protocol::id::StreamId;
 use protocol::signal::{Refusal, ToPeer};
 use protocol::stream_manager::{Census, Input, Output, SocketId, StreamManager};
 use protocol::time::{ClockMap, Time};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+
+use crate::ca_store::KeyFingerprint;
 
 /// Texts that wait to be written to one socket. Some 40 s of a lively stream's announcements.
 pub(crate) const SOCKET_QUEUE: usize = 256;
@@ -23,8 +27,8 @@ const GOODBYE_LIMIT: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// What happens on a socket.
 pub(crate) enum Event {
-    /// It is open, and this is how to write to it.
-    Opened(SocketId, Outlet),
+    /// It is open, this is how to write to it, and there its client is.
+    Opened(SocketId, Outlet, IpAddr),
     /// A text came.
     Text(SocketId, String),
     /// Something came that is no text, or too long a one.
@@ -33,12 +37,22 @@ pub(crate) enum Event {
     Closed(SocketId),
     /// Somebody asks how large the tables are.
     Census(oneshot::Sender<Census>),
+    /// That key was revoked. Answered by how many peers with it are connected.
+    Revoke(KeyFingerprint, oneshot::Sender<usize>),
+    /// Somebody asks which stream is called so.
+    StreamNamed(String, oneshot::Sender<Option<StreamId>>),
 }
 
 /// How to write to one socket.
 pub(crate) struct Outlet {
     pub(crate) texts: mpsc::Sender<String>,
     pub(crate) farewell: oneshot::Sender<Farewell>,
+}
+
+/// Who has a socket.
+struct Client {
+    outlet: Outlet,
+    address: IpAddr,
 }
 
 /// Why a socket is closed.
@@ -102,7 +116,7 @@ pub(crate) struct Manager {
     machine: StreamManager,
     clock: Clock,
     inbox: mpsc::Receiver<Event>,
-    sockets: HashMap<SocketId, Outlet>,
+    sockets: HashMap<SocketId, Client>,
     outputs: Vec<Output>,
 }
 
@@ -145,8 +159,8 @@ impl Manager {
     /// Closes all sockets, and waits until they are.
     async fn say_goodbye(&mut self) {
         let mut open = self.sockets.len();
-        for (_, outlet) in self.sockets.drain() {
-            let _ = outlet.farewell.send(Farewell::Going); // or it is closed already
+        for (_, client) in self.sockets.drain() {
+            let _ = client.outlet.farewell.send(Farewell::Going); // or it is closed already
         }
         while open > 0 {
             match self.inbox.recv().await {
@@ -159,8 +173,8 @@ impl Manager {
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::Opened(socket, outlet) => {
-                self.sockets.insert(socket, outlet);
+            Event::Opened(socket, outlet, address) => {
+                self.sockets.insert(socket, Client { outlet, address });
                 self.step(Input::Connected(socket));
             }
             Event::Text(socket, text) => self.step(Input::Text(socket, &text)),
@@ -175,7 +189,19 @@ impl Manager {
             Event::Census(answer) => {
                 let _ = answer.send(self.machine.census()); // or nobody waits for it any more
             }
+            Event::Revoke(key, answer) => {
+                let _ = answer.send(self.revoke(key)); // likewise
+            }
+            Event::StreamNamed(name, answer) => {
+                let _ = answer.send(self.machine.stream_named(&name)); // likewise
+            }
         }
+    }
+
+    /// Peers have no keys here yet: when they do, those with this one are told to go.
+    fn revoke(&self, key: KeyFingerprint) -> usize {
+        info!(key:% = key; "revoked");
+        0
     }
 
     fn step(&mut self, input: Input<'_>) {
@@ -204,8 +230,8 @@ impl Manager {
 
     /// Queues a text; returns the socket when its queue is full.
     fn send(&self, socket: SocketId, message: &ToPeer) -> Option<SocketId> {
-        let outlet = self.sockets.get(&socket)?;
-        match outlet.texts.try_send(message.to_text()) {
+        let client = self.sockets.get(&socket)?;
+        match client.outlet.texts.try_send(message.to_text()) {
             Err(mpsc::error::TrySendError::Full(_)) => Some(socket),
             // Closed: that is on its way here as an event.
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => None,
@@ -213,12 +239,12 @@ impl Manager {
     }
 
     fn close(&mut self, socket: SocketId, refusal: Refusal, words: String) {
-        let Some(outlet) = self.sockets.remove(&socket) else {
+        let Some(Client { outlet, address }) = self.sockets.remove(&socket) else {
             return;
         };
         match refusal {
-            Refusal::TooSlow => debug!(socket = socket.0; "closed: {words}"),
-            _ => info!(socket = socket.0; "refused: {words}"),
+            Refusal::TooSlow => debug!(socket = socket.0, address:%; "closed: {words}"),
+            _ => info!(socket = socket.0, address:%; "refused: {words}"),
         }
         let text = ToPeer::PeerRefused { refusal, words }.to_text();
         let _ = outlet.farewell.send(Farewell::Refused(text)); // or it is closed already

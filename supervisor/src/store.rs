@@ -91,6 +91,11 @@ impl StoreError {
     fn failed(error: impl Into<redb::Error>) -> Self {
         Self::Failed(error.into().to_string())
     }
+
+    /// Whether another user could have done it.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Unopenable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
+    }
 }
 
 /// The open store. Clones are the same one.
@@ -100,6 +105,11 @@ pub(crate) struct Store {
 }
 
 impl Store {
+    /// Whether there is one in that directory, as far as this user can see.
+    pub(crate) fn is_in(state_dir: &Path) -> bool {
+        state_dir.join(FILE).exists()
+    }
+
     /// Opens the store in that directory, and makes both if they are missing.
     pub(crate) fn open(state_dir: &Path) -> Result<Self, StoreError> {
         let path = state_dir.join(FILE);

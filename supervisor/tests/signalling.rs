@@ -126,11 +126,7 @@ async fn members_hear_that_their_stream_has_ended() {
 async fn a_supervisor_that_ends_closes_its_sockets() {
     let mut supervisor = Supervisor::start().await;
     let mut viewer = supervisor.peer(30, Component::Receiver).await;
-    let pid = supervisor.process.id().expect("it runs");
-    let killed = std::process::Command::new("kill")
-        .arg(pid.to_string())
-        .status();
-    assert!(killed.expect("kill is there").success());
+    supervisor.signal("TERM");
     let status = patiently(supervisor.process.wait()).await.expect("it ends");
     assert!(status.success(), "{status}");
     assert_eq!(viewer.next().await, None);

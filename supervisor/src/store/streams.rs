@@ -29,7 +29,6 @@ pub(crate) struct Stream {
 
 /// Why a stream is not kept.
 #[derive(Debug, thiserror::Error)]
-#[cfg_attr(not(test), expect(dead_code, reason = "for the Stream Manager"))]
 pub(crate) enum StreamError {
     #[error("this stream belongs to another broadcaster")]
     OwnedByAnother,

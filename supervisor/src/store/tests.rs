@@ -223,7 +223,7 @@ fn a_byte_that_fell_over_is_noticed_or_does_not_matter() {
 fn writes_until_it_is_killed() {
     let dir = std::env::var("STORE_DIR").expect("started by another test");
     let store = Store::open(Path::new(&dir)).expect("it opens");
-    let mut out = std::io::stdout();
+    let mut out = io::stdout();
     for n in store.peers().expect("read").len() as u64.. {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&n.to_be_bytes());
