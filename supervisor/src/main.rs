@@ -3,12 +3,17 @@
 
 mod assets;
 mod ca_store;
+mod cli;
+mod commands;
 mod config;
+mod control;
 mod door;
 mod headers;
 mod host;
 mod ice;
+mod lifetime;
 mod manager;
+mod operator;
 mod redirect;
 mod server;
 mod session;
@@ -16,8 +21,11 @@ mod store;
 mod tls;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::Parser as _;
+use cli::Cli;
 use config::Config;
 use config::door::Mode;
 use door::{Crowd, Door};
@@ -25,6 +33,7 @@ use ice::IceServers;
 use log::warn;
 use manager::{Clock, Manager};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use operator::{Office, Running};
 use protocol::stream_manager::{self, StreamManager};
 use server::Server;
 use store::Store;
@@ -32,24 +41,37 @@ use store::Store;
 const SOFTWARE: &str = concat!("supervisor ", env!("CARGO_PKG_VERSION"));
 
 fn main() -> ExitCode {
-    daemon::run("supervisor", supervisor)
+    let cli = Cli::parse();
+    match (cli.command, cli.config) {
+        (Some(command), _) => commands::run(&command),
+        (None, config) => {
+            let path = config.expect("clap shows its help when there is no argument");
+            daemon::run_parsed("supervisor", |service| supervisor(service, path))
+        }
+    }
 }
 
-async fn supervisor(mut service: daemon::Service) -> anyhow::Result<()> {
-    let config: Config = daemon::config::from_args()?;
+async fn supervisor(mut service: daemon::Service, path: PathBuf) -> anyhow::Result<()> {
+    let config: Config = daemon::config::load(path)?;
     allow_many_sockets();
     let ice = IceServers::new(&config)?;
-    let _store = Store::open(&config.state_dir)?;
+    let store = Store::open(&config.state_dir)?;
     let (tls, renewal) = tls::prepare(&config.tls.mode, &config.state_dir)?;
     let listener = server::listen(config.listen).await?;
     let address = listener.local_addr()?;
+    let control = control::listen(&config.state_dir)?;
 
     let clock = Clock::start();
     let machine = StreamManager::new(machine_config(&config, ice, clock), clock.now());
     let (manager, inbox) = Manager::new(machine, clock);
+    let running = Running {
+        inbox: inbox.clone(),
+        pages: pages(&config, address),
+    };
+    let office = Office::new(store, Some(running))?;
 
     let routes = Server::new(inbox, config.allowed_origins.clone()).routes(
-        axum::Router::new(),
+        operator::routes::guarded(office.clone()),
         matches!(config.tls.mode, Mode::Files { .. }),
     );
     let (each, all) = config.limits.connections();
@@ -71,6 +93,11 @@ async fn supervisor(mut service: daemon::Service) -> anyhow::Result<()> {
     if let Some(renewal) = renewal {
         service.spawn("certificate", renewal.run(service.shutdown()));
     }
+    let unguarded = operator::routes::unguarded(office);
+    service.spawn(
+        "control",
+        door::keep_unix(control, unguarded, service.shutdown()),
+    );
     service.spawn("server", door.keep(service.shutdown()));
     let scheme = scheme(&config);
     service.ready(&format!("serving pages and peers on {scheme}://{address}"));
@@ -102,6 +129,19 @@ const fn scheme(config: &Config) -> &'static str {
         Mode::Off => "http",
         Mode::Made { .. } | Mode::Files { .. } => "https",
     }
+}
+
+/// What stands in front of the links that are handed out.
+fn pages(config: &Config, address: SocketAddr) -> String {
+    if let Some(url) = &config.public_url {
+        return url.to_string();
+    }
+    let ip = match address.ip().is_unspecified() {
+        true => host::likely_address(),
+        false => address.ip(),
+    };
+    let address = SocketAddr::new(ip, address.port());
+    format!("{}://{address}", scheme(config))
 }
 
 fn machine_config(config: &Config, ice: IceServers, clock: Clock) -> stream_manager::Config {
