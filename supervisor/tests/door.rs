@@ -82,7 +82,8 @@ async fn those_who_say_a_byte_and_dawdle_are_dropped_and_a_page_is_served_meanwh
         }
         dawdlers.push(stream);
     }
-    assert_eq!(supervisor.health().await["status"], "ok");
+    let (head, _) = supervisor.get("/watch/garden").await;
+    assert!(head.contains("text/html"), "{head}");
     for stream in dawdlers {
         assert!(is_hung_up(stream).await);
     }
