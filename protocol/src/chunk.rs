@@ -175,7 +175,7 @@ impl Chunk {
             });
         }
         let (header, signed) = Header::read(&message[..HEADER_LEN])?;
-        let need = HEADER_LEN + DIGEST_LEN + if signed { SIGNATURE_LEN } else { 0 };
+        let need = head_len(signed);
         if got < need {
             return Err(DecodeError::Truncated { got, need });
         }
@@ -198,9 +198,39 @@ impl Chunk {
 
     /// The container's bytes: this part of what the writer made of the frame.
     pub fn payload(&self) -> Bytes {
-        let head = HEADER_LEN + DIGEST_LEN + if self.signed { SIGNATURE_LEN } else { 0 };
-        self.message.slice(head..)
+        self.message.slice(head_len(self.signed)..)
     }
+
+    /// Whether a signature follows the digest.
+    pub const fn is_signed(&self) -> bool {
+        self.signed
+    }
+
+    /// The digest: what its broadcaster's stream key made of header and payload.
+    pub fn digest(&self) -> &[u8; DIGEST_LEN] {
+        let from_digest = self.message.split_at(HEADER_LEN).1;
+        from_digest.first_chunk().expect("checked when read")
+    }
+
+    /// The signature, if it has one.
+    pub fn signature(&self) -> Option<&[u8; SIGNATURE_LEN]> {
+        let after_digest = self.message.split_at(HEADER_LEN + DIGEST_LEN).1;
+        self.signed
+            .then(|| after_digest.first_chunk().expect("checked when read"))
+    }
+
+    /// What the digest is made of: the header and the payload, where they stand in the message.
+    pub fn digested(&self) -> [&[u8]; 2] {
+        digested(&self.message, self.signed)
+    }
+}
+
+const fn head_len(signed: bool) -> usize {
+    HEADER_LEN + DIGEST_LEN + if signed { SIGNATURE_LEN } else { 0 }
+}
+
+fn digested(message: &[u8], signed: bool) -> [&[u8]; 2] {
+    [&message[..HEADER_LEN], &message[head_len(signed)..]]
 }
 
 impl Header {
@@ -280,6 +310,14 @@ impl Header {
 /// sealed: their digest is zero. Gives none for no bytes, and none for more than [`MAX_PARTS`] parts
 /// (8 MiB), which no live encoder makes of one frame.
 pub fn cut(first: Header, container: &[u8]) -> Vec<Chunk> {
+    cut_open(first, container, false)
+        .into_iter()
+        .map(OpenChunk::close)
+        .collect()
+}
+
+/// As [`cut`], but digest and signature (in the last part, if `signed`) are still to be written.
+pub(crate) fn cut_open(first: Header, container: &[u8], signed: bool) -> Vec<OpenChunk> {
     let Ok(parts) = u16::try_from(container.len().div_ceil(MAX_PAYLOAD)) else {
         return Vec::new();
     };
@@ -295,17 +333,55 @@ pub fn cut(first: Header, container: &[u8]) -> Vec<Chunk> {
                 parts,
                 ..first
             };
-            let mut message = BytesMut::with_capacity(HEADER_LEN + DIGEST_LEN + payload.len());
-            header.write(false, &mut message);
-            message.put_bytes(0, DIGEST_LEN);
-            message.put_slice(payload);
-            Chunk {
-                header,
-                signed: false,
-                message: message.freeze(),
-            }
+            OpenChunk::new(header, signed && part + 1 == parts, payload)
         })
         .collect()
+}
+
+/// A chunk while it is made. Once closed it never changes: others hold its bytes.
+#[derive(Debug)]
+pub(crate) struct OpenChunk {
+    header: Header,
+    signed: bool,
+    message: BytesMut,
+}
+
+impl OpenChunk {
+    fn new(header: Header, signed: bool, payload: &[u8]) -> Self {
+        let head = head_len(signed);
+        let mut message = BytesMut::with_capacity(head + payload.len());
+        header.write(signed, &mut message);
+        message.put_bytes(0, head - HEADER_LEN);
+        message.put_slice(payload);
+        Self {
+            header,
+            signed,
+            message,
+        }
+    }
+
+    pub(crate) fn digested(&self) -> [&[u8]; 2] {
+        digested(&self.message, self.signed)
+    }
+
+    pub(crate) fn write_digest(&mut self, digest: &[u8; DIGEST_LEN]) {
+        self.message[HEADER_LEN..HEADER_LEN + DIGEST_LEN].copy_from_slice(digest);
+    }
+
+    /// Only for a chunk that was opened as a signed one.
+    pub(crate) fn write_signature(&mut self, signature: &[u8; SIGNATURE_LEN]) {
+        if self.signed {
+            self.message[HEADER_LEN + DIGEST_LEN..head_len(true)].copy_from_slice(signature);
+        }
+    }
+
+    pub(crate) fn close(self) -> Chunk {
+        Chunk {
+            header: self.header,
+            signed: self.signed,
+            message: self.message.freeze(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -86,6 +86,23 @@ hex_id! {
     StreamId, 16, "a stream id"
 }
 
+hex_id! {
+    /// Which public key, of either suite; see [`crate::security::suite::PublicKey::fingerprint`].
+    KeyFingerprint, 32, "a key's fingerprint"
+}
+hex_id! {
+    /// Which Certification Authority: SHA-256 of its public key. What a join token pins.
+    AuthorityFingerprint, 32, "an authority's fingerprint"
+}
+hex_id! {
+    /// An Ed25519 public key: an authority's, or the one a broadcaster's chunks are signed with.
+    SignerKey, 32, "a signing key"
+}
+hex_id! {
+    /// SHA-256 of a join token's secret: all the supervisor keeps of it.
+    TokenDigest, 32, "a token's digest"
+}
+
 impl StreamId {
     /// The stream's short name in every chunk header: the first eight bytes.
     pub fn handle(&self) -> StreamHandle {
@@ -153,6 +170,11 @@ impl Fingerprint {
         Self(bytes)
     }
 
+    /// The digest.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The fingerprint that a session description states, if it states one.
     pub fn from_sdp(sdp: &str) -> Option<Self> {
         sdp.lines().find_map(|line| {
@@ -195,14 +217,22 @@ impl FromStr for Fingerprint {
     }
 }
 
+// As text for people and browsers; as bytes in certificates, which are to be small.
 impl Serialize for Fingerprint {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
+        if to.is_human_readable() {
+            to.collect_str(self)
+        } else {
+            self.0.serialize(to)
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for Fingerprint {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        if !from.is_human_readable() {
+            return <[u8; 32]>::deserialize(from).map(Self);
+        }
         let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
         text.parse().map_err(serde::de::Error::custom)
     }

@@ -286,6 +286,9 @@ impl Node {
             relays: self.config.relays,
             software: self.config.software.clone(),
             name: self.config.name.clone(),
+            public_key: None,
+            suites: Vec::new(),
+            signing_key: None,
         }
     }
 

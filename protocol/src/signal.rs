@@ -1,13 +1,17 @@
 //! What peers and the supervisor say to each other over the WebSocket: JSON texts, one message each, under
 //! the paper's names where the paper has one (§III.C.1).
 //!
-//! A conversation begins with `COLLECT_PEER_INFO_REQUEST` and its response; nothing else is taken before.
+//! A conversation begins with `COLLECT_PEER_INFO_REQUEST` and its response; nothing else is taken before. The
+//! `AUTHENTICATION_…` messages come next: [`crate::security::auth`] has their order.
 //! Then everything is asynchronous: neither side waits for an answer before it says the next thing.
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{Fingerprint, LinkId, PeerId, StreamId};
+use crate::id::{Fingerprint, LinkId, PeerId, SignerKey, StreamId};
 use crate::media::{Codec, Track};
+use crate::security::authority::Endorsement;
+use crate::security::base64::Base64;
+use crate::security::suite::{PublicKey, Suite};
 use crate::time::ClockMap;
 
 /// Longest text either side takes, bytes. A session description is 2 KB at most; a list of 100 streams 40 KB.
@@ -16,6 +20,8 @@ pub const MAX_TEXT: usize = 64 * 1024;
 pub const MAX_DESCRIPTION: usize = 16 * 1024;
 /// Longest name of a stream or a peer, bytes.
 pub const MAX_NAME: usize = 100;
+/// Most suites a peer lists. Guess: there are two, and there may be more one day.
+const MAX_SUITES: usize = 8;
 /// The signalling versions this crate speaks.
 pub const VERSIONS: VersionRange = VersionRange { min: 1, max: 1 };
 
@@ -158,6 +164,13 @@ pub struct Report {
 pub enum FromPeer {
     /// Who it is; the first message of a peer.
     CollectPeerInfoResponse(PeerInfo),
+    /// It has checked the supervisor's key, and goes on.
+    AuthenticationResponse {},
+    /// The number computed from the two of the challenge.
+    AuthenticationChallengeResponse {
+        /// Sealed to the supervisor's handshake key.
+        answer: Base64,
+    },
     /// A broadcaster offers a stream. Answered by `STREAM_REGISTERED` or `STREAM_REFUSED`.
     RegisterStream(Registration),
     /// How the broadcaster's clock maps to the supervisor's, now; passed on to the stream's members.
@@ -241,6 +254,15 @@ pub struct PeerInfo {
     /// What its owner calls it, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Its public key, of the suite that both like best: what it will prove to have the private one to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<PublicKey>,
+    /// The suites it can do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suites: Vec<Suite>,
+    /// What its chunks are signed with; broadcasters only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signing_key: Option<SignerKey>,
 }
 
 /// A broadcaster's offer of a stream.
@@ -295,6 +317,16 @@ pub enum Refusal {
     TooMany,
     /// It did not keep up with what it was told, or said nothing for too long.
     TooSlow,
+    /// It has no key of a suite that is taken here.
+    Suite,
+    /// It did not prove to hold the key it showed.
+    NotAuthenticated,
+    /// Its key is not known here, or not for this role; it needs a join token.
+    NotEnrolled,
+    /// It was put out.
+    Revoked,
+    /// The stream is for those who are invited, and it is not.
+    NotInvited,
 }
 
 /// What the supervisor says.
@@ -307,6 +339,16 @@ pub enum ToPeer {
         versions: VersionRange,
         /// Program and version, for people.
         software: String,
+        /// The suites it takes, the one it likes best first; none if it does not authenticate.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        suites: Vec<Suite>,
+    },
+    /// The supervisor's public key, and its authority's word for it.
+    AuthenticationRequest(Endorsement),
+    /// Two random numbers.
+    AuthenticationChallengeRequest {
+        /// Sealed to the peer's public key.
+        nonce: Base64,
     },
     /// The peer is in.
     PeerAccepted {
@@ -319,6 +361,9 @@ pub enum ToPeer {
         external_address: Option<String>,
         /// Supervisor's time, microseconds since 1970.
         supervisor_us: i64,
+        /// The peer's certificate (see [`crate::security::certificate`]), if it was authenticated.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        certificate: Option<Base64>,
     },
     /// The peer, or something it said, is refused; the socket closes after this.
     PeerRefused {
@@ -423,13 +468,13 @@ pub enum SignalError {
     #[error("not a message of this protocol: {0}")]
     Malformed(String),
     /// A field is longer than it may be.
-    #[error("{field} is {got} bytes long, but may be {most}")]
+    #[error("{field} is {got} long, but may be {most}")]
     Field {
         /// Which.
         field: &'static str,
-        /// Bytes there are.
+        /// Bytes, or items, that there are.
         got: usize,
-        /// Bytes allowed.
+        /// Bytes, or items, allowed.
         most: usize,
     },
 }
@@ -442,7 +487,10 @@ fn parse<'a, M: Deserialize<'a>>(text: &'a str) -> Result<M, SignalError> {
 }
 
 fn bounded(field: &'static str, text: &str, most: usize) -> Result<(), SignalError> {
-    let got = text.len();
+    at_most(field, text.len(), most)
+}
+
+fn at_most(field: &'static str, got: usize, most: usize) -> Result<(), SignalError> {
     if got > most {
         Err(SignalError::Field { field, got, most })
     } else {
@@ -458,6 +506,7 @@ impl FromPeer {
             Self::CollectPeerInfoResponse(info) => {
                 bounded("software", &info.software, MAX_NAME)?;
                 bounded("name", info.name.as_deref().unwrap_or(""), MAX_NAME)?;
+                at_most("suites", info.suites.len(), MAX_SUITES)?;
             }
             Self::RegisterStream(registration) => bounded("name", &registration.name, MAX_NAME)?,
             Self::ParentLost { reason, .. } => bounded("reason", reason, MAX_NAME * 2)?,

@@ -271,6 +271,14 @@ impl StreamManager {
                     "COLLECT_PEER_INFO_RESPONSE is said once",
                 );
             }
+            FromPeer::AuthenticationResponse {}
+            | FromPeer::AuthenticationChallengeResponse { .. } => {
+                self.refuse_peer(
+                    peer,
+                    Refusal::BadMessage,
+                    "the authentication is over, or was not asked for",
+                );
+            }
             FromPeer::RegisterStream(registration) => self.register(peer, registration),
             FromPeer::StreamClock { stream, clock } => self.stream_clock(peer, stream, clock),
             FromPeer::EndStream { stream } => self.end_own_stream(peer, stream),

@@ -8,14 +8,12 @@ use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::{debug, info};
-use protocol::id::StreamId;
+use protocol::id::{KeyFingerprint, StreamId};
 use protocol::signal::{Refusal, ToPeer};
 use protocol::stream_manager::{Census, Input, Output, SocketId, StreamManager};
 use protocol::time::{ClockMap, Time};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
-
-use crate::ca_store::KeyFingerprint;
 
 /// Texts that wait to be written to one socket. Some 40 s of a lively stream's announcements.
 pub(crate) const SOCKET_QUEUE: usize = 256;

@@ -10,11 +10,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use log::info;
-use protocol::id::StreamId;
+use protocol::id::{KeyFingerprint, StreamId};
+use protocol::security::secret::TokenSecret;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
-use crate::ca_store::{Authority, KeyFingerprint, Secret, secret_hash};
+use crate::ca_store::Authority;
 use crate::manager::{Event, Inbox};
 use crate::store::{Enrolled, JoinToken, Store, StoreError};
 use api::{
@@ -78,14 +79,15 @@ impl Office {
         wish: TokenRequest,
     ) -> Result<TokenMade, OperatorError> {
         let (made_s, expires_s) = life(wish.expires_in_s)?;
-        let secret: Secret = rand::random();
+        let secret = TokenSecret::from_bytes(rand::random());
+        let digest = secret.digest();
         let kept = JoinToken {
             role: wish.role,
             made_s,
             expires_s,
             used_by: None,
         };
-        self.with_store(move |store| store.save_token(&secret_hash(&secret), &kept))
+        self.with_store(move |store| store.save_token(&digest, &kept))
             .await?;
         info!(role:% = wish.role; "a join token was made");
         Ok(TokenMade {

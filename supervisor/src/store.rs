@@ -26,9 +26,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) use enrolled::{EnrolError, Enrolled};
 #[cfg_attr(not(test), expect(unused_imports, reason = "for the Stream Manager"))]
 pub(crate) use streams::{Access, Stream, StreamError};
+pub(crate) use tokens::JoinToken;
 #[cfg_attr(not(test), expect(unused_imports, reason = "for the Stream Manager"))]
 pub(crate) use tokens::TokenError;
-pub(crate) use tokens::{JoinToken, SecretHash};
 
 /// The file's name below `state_dir`.
 const FILE: &str = "supervisor.redb";

@@ -2,6 +2,7 @@
 
 mod town;
 
+use protocol::security::token::JoinToken;
 use protocol::signal::Component;
 use serde_json::{Value, json};
 use town::{Home, Supervisor, ask};
@@ -98,9 +99,16 @@ async fn a_join_token_is_made_over_the_network() {
     let (status, made) = call(&supervisor, post, Some(&token), &wish).await;
     assert_eq!(status, 200, "{made}");
     let text = made["token"].as_str().expect("a token");
-    assert!(text.starts_with("own1-"), "{text}");
+    let read: JoinToken = text.parse().expect("what a service understands");
+    assert_eq!(read.role, Component::Relay);
     let (_, listed) = list(&supervisor, Some(&token)).await;
     assert_eq!(listed[0]["role"], "relay");
+    let digest = read.secret.digest().to_string();
+    let id = listed[0]["id"].as_str().expect("an id");
+    assert!(
+        digest.starts_with(id),
+        "it is kept by what the service will show"
+    );
     assert_eq!(listed[0]["used_by"], Value::Null);
     assert!(!listed.to_string().contains(text), "it is shown only once");
 
@@ -210,16 +218,22 @@ async fn a_supervisor_killed_between_operations_has_lost_none() {
     home.write("listen = \"127.0.0.1:0\"");
     let token = operator_token(&home).await;
     let mut home = home;
+    let mut authorities = Vec::new();
     for round in 1..=8 {
         let supervisor = Supervisor::start_in(home).await;
         let wish = json!({"role": "relay", "expires_in_s": 3600});
         let (status, said) = call(&supervisor, ("POST", "tokens"), Some(&token), &wish).await;
         assert_eq!(status, 200, "{said}");
+        let text = said["token"].as_str().expect("a token");
+        let read: JoinToken = text.parse().expect("what a service understands");
+        authorities.push(read.authority);
         let _peer = supervisor.peer(10, Component::Relay).await;
         home = supervisor.die().await;
         let rows = home.command("token list --json").await.json();
         assert_eq!(rows.as_array().map(Vec::len), Some(round));
     }
+    authorities.dedup();
+    assert_eq!(authorities.len(), 1, "it is one authority for good");
 }
 
 #[tokio::test]

@@ -131,6 +131,9 @@ impl Node {
         }
         match message {
             ToPeer::CollectPeerInfoRequest { versions, .. } => self.introduce(versions, out),
+            ToPeer::AuthenticationRequest(_) | ToPeer::AuthenticationChallengeRequest { .. } => {
+                self.hang_up("the supervisor's messages are out of order".into(), out);
+            }
             ToPeer::PeerAccepted {
                 ice_servers,
                 external_address,

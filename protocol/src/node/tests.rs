@@ -105,6 +105,7 @@ impl Desk {
             ToPeer::CollectPeerInfoRequest {
                 versions: VERSIONS,
                 software: "test".into(),
+                suites: vec![],
             },
         );
         self.tell(
@@ -114,6 +115,7 @@ impl Desk {
                 ice_servers: vec![],
                 external_address: None,
                 supervisor_us: 0,
+                certificate: None,
             },
         );
     }
@@ -617,6 +619,7 @@ fn a_supervisor_of_another_version_is_hung_up_on_with_words() {
         ToPeer::CollectPeerInfoRequest {
             versions,
             software: "later".into(),
+            suites: vec![],
         },
     );
     let words = &desk.hung_up.first().expect("hung up").1;

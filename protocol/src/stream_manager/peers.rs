@@ -74,6 +74,7 @@ impl StreamManager {
             ToPeer::CollectPeerInfoRequest {
                 versions: VERSIONS,
                 software,
+                suites: Vec::new(),
             },
         ));
     }
@@ -182,6 +183,7 @@ impl StreamManager {
             ice_servers: (self.config.ice)(peer, supervisor_us),
             external_address: self.config.external_address.clone(),
             supervisor_us,
+            certificate: None,
         };
         self.send(peer, message);
     }

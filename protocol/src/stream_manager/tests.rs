@@ -220,6 +220,9 @@ fn info(n: u8) -> PeerInfo {
         relays: true,
         software: "test".into(),
         name: None,
+        public_key: None,
+        suites: vec![],
+        signing_key: None,
     }
 }
 

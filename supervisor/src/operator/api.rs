@@ -1,9 +1,9 @@
 //! What operators and supervisor say to each other, in JSON. Times are seconds since 1970.
 
+use protocol::id::{KeyFingerprint, TokenDigest};
 use serde::{Deserialize, Serialize};
 
-use crate::ca_store::KeyFingerprint;
-use crate::store::{Enrolled, JoinToken, Role, SecretHash};
+use crate::store::{Enrolled, JoinToken, Role};
 
 /// Below this, over TCP and over the control socket.
 pub(crate) const ROOT: &str = "/api/operator";
@@ -35,10 +35,10 @@ pub(crate) struct TokenRow {
     pub(crate) used_by: Option<KeyFingerprint>,
 }
 
-impl From<(SecretHash, JoinToken)> for TokenRow {
-    fn from((hash, token): (SecretHash, JoinToken)) -> Self {
+impl From<(TokenDigest, JoinToken)> for TokenRow {
+    fn from((hash, token): (TokenDigest, JoinToken)) -> Self {
         Self {
-            id: hex::encode(&hash[..4]),
+            id: hex::encode(&hash.as_bytes()[..4]),
             role: token.role,
             made_s: token.made_s,
             expires_s: token.expires_s,

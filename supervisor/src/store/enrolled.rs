@@ -1,11 +1,11 @@
 //! Which public keys are whose: enrolled once, until revoked.
 
+use protocol::id::KeyFingerprint;
 use redb::WriteTransaction;
 use serde::{Deserialize, Serialize};
 
 use super::records::Records;
 use super::{Role, Store, StoreError};
-use crate::ca_store::KeyFingerprint;
 
 pub(super) const ENROLLED: Records<32, Enrolled> = Records::new("enrolled");
 

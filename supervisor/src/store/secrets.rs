@@ -1,5 +1,6 @@
 //! The seed that everything this supervisor signs goes back to, and what the operator proves itself with.
 
+use protocol::security::secret::Seed;
 use redb::{ReadableTable as _, TableDefinition, WriteTransaction};
 
 use super::{Store, StoreError};
@@ -13,7 +14,7 @@ const FORMAT_KEY: &str = "format";
 
 impl Store {
     /// The certification authority's seed. The first time it is `fresh`, from then on always the same.
-    pub(crate) fn authority_seed(&self, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
+    pub(crate) fn authority_seed(&self, fresh: Seed) -> Result<Seed, StoreError> {
         self.write(|transaction| {
             let mut table = transaction
                 .open_table(SECRETS)
@@ -21,11 +22,13 @@ impl Store {
             let kept = table
                 .get(SEED)
                 .map_err(StoreError::failed)?
-                .map(|seed| *seed.value());
+                .map(|seed| Seed::from_bytes(*seed.value()));
             if let Some(kept) = kept {
                 return Ok(kept);
             }
-            table.insert(SEED, &fresh).map_err(StoreError::failed)?;
+            table
+                .insert(SEED, fresh.as_bytes())
+                .map_err(StoreError::failed)?;
             Ok(fresh)
         })
     }

@@ -1,11 +1,10 @@
 //! Streams: whose they are, how far their epochs have come, who may watch.
 
-use protocol::id::StreamId;
+use protocol::id::{KeyFingerprint, StreamId};
 use serde::{Deserialize, Serialize};
 
 use super::records::Records;
 use super::{Store, StoreError};
-use crate::ca_store::KeyFingerprint;
 
 pub(super) const STREAMS: Records<16, Stream> = Records::new("streams");
 

@@ -2,14 +2,14 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
 
-use protocol::id::StreamId;
+use protocol::id::{KeyFingerprint, StreamId, TokenDigest};
+use protocol::security::secret::Seed;
 use tempfile::TempDir;
 
 use super::*;
-use crate::ca_store::KeyFingerprint;
 
 const NOW_S: u64 = 1_800_000_000;
-const SECRET: SecretHash = [1; 32];
+const SECRET: TokenDigest = TokenDigest::from_bytes([1; 32]);
 
 fn dir() -> TempDir {
     tempfile::tempdir().expect("a directory for the test")
@@ -17,6 +17,10 @@ fn dir() -> TempDir {
 
 fn open(dir: &TempDir) -> Store {
     Store::open(dir.path()).expect("it opens")
+}
+
+const fn digest(n: u8) -> TokenDigest {
+    TokenDigest::from_bytes([n; 32])
 }
 
 const fn key(n: u8) -> KeyFingerprint {
@@ -62,7 +66,7 @@ fn a_token_lets_one_key_in_and_that_one_again() {
 fn a_token_of_nobody_and_an_expired_one_let_nobody_in() {
     let dir = dir();
     let store = with_token(&dir);
-    let unknown = store.consume_token(&[9; 32], key(1), "attic", NOW_S);
+    let unknown = store.consume_token(&digest(9), key(1), "attic", NOW_S);
     assert!(matches!(unknown, Err(TokenError::Unknown)));
     let late = use_it(&store, key(1), NOW_S + 100);
     assert!(matches!(late, Err(TokenError::Expired)));
@@ -86,8 +90,8 @@ fn a_revoked_key_needs_a_token_made_since() {
         made_s: NOW_S + 20,
         ..token()
     };
-    store.save_token(&[2; 32], &newer).expect("kept");
-    let again = store.consume_token(&[2; 32], key(1), "attic", NOW_S + 21);
+    store.save_token(&digest(2), &newer).expect("kept");
+    let again = store.consume_token(&digest(2), key(1), "attic", NOW_S + 21);
     assert_eq!(again.expect("in"), Role::Relay);
     let peer = store.peer(key(1)).expect("read").expect("enrolled");
     assert_eq!((peer.enrolled_s, peer.revoked_s), (NOW_S + 21, None));
@@ -112,11 +116,11 @@ fn tokens_that_ran_out_long_ago_are_forgotten() {
     let store = with_token(&dir);
     let later = |made_s| JoinToken { made_s, ..token() };
     store
-        .save_token(&[2; 32], &later(NOW_S + 86_400))
+        .save_token(&digest(2), &later(NOW_S + 86_400))
         .expect("kept");
     assert_eq!(store.tokens().expect("read").len(), 2);
     store
-        .save_token(&[3; 32], &later(NOW_S + 8 * 86_400))
+        .save_token(&digest(3), &later(NOW_S + 8 * 86_400))
         .expect("kept");
     let left: Vec<_> = store.tokens().expect("read").into_iter().collect();
     assert_eq!(left.len(), 1);
@@ -141,17 +145,24 @@ fn a_stream_keeps_its_owner_and_its_epochs_never_go_back() {
     assert_eq!(store.streams().expect("read").len(), 1);
 }
 
+/// The seed that is kept when this one is offered.
+fn seed(store: &Store, offered: u8) -> [u8; 32] {
+    let fresh = Seed::from_bytes([offered; 32]);
+    let kept = store.authority_seed(fresh).expect("kept");
+    *kept.as_bytes()
+}
+
 #[test]
 fn secrets_are_made_once_and_stay() {
     let dir = dir();
     {
         let store = open(&dir);
-        assert_eq!(store.authority_seed([1; 32]).expect("kept"), [1; 32]);
+        assert_eq!(seed(&store, 1), [1; 32]);
         assert_eq!(store.operator_token().expect("read"), None);
         store.set_operator_token([5; 32]).expect("kept");
     }
     let store = open(&dir);
-    assert_eq!(store.authority_seed([2; 32]).expect("read"), [1; 32]);
+    assert_eq!(seed(&store, 2), [1; 32]);
     assert_eq!(store.operator_token().expect("read"), Some([5; 32]));
 }
 

@@ -1,13 +1,10 @@
 //! Join tokens: each lets one key in, once, as one role. Only the hash of a token's secret is kept.
 
+use protocol::id::{KeyFingerprint, TokenDigest};
 use serde::{Deserialize, Serialize};
 
 use super::records::Records;
 use super::{EnrolError, Role, Store, StoreError, enrolled};
-use crate::ca_store::KeyFingerprint;
-
-/// SHA-256 of a join token's secret.
-pub(crate) type SecretHash = [u8; 32];
 
 pub(super) const TOKENS: Records<32, JoinToken> = Records::new("join tokens");
 
@@ -42,19 +39,21 @@ impl Store {
     /// Keeps a token that was made.
     pub(crate) fn save_token(
         &self,
-        secret: &SecretHash,
+        digest: &TokenDigest,
         token: &JoinToken,
     ) -> Result<(), StoreError> {
         self.write(|transaction| {
             let old = |kept: &JoinToken| kept.expires_s + KEPT_S < token.made_s;
             TOKENS.remove_if(transaction, old)?;
-            TOKENS.put(transaction, secret, token)
+            TOKENS.put(transaction, digest.as_bytes(), token)
         })
     }
 
     /// All tokens, those used and those expired of late among them.
-    pub(crate) fn tokens(&self) -> Result<Vec<(SecretHash, JoinToken)>, StoreError> {
-        TOKENS.all(&self.read()?)
+    pub(crate) fn tokens(&self) -> Result<Vec<(TokenDigest, JoinToken)>, StoreError> {
+        let rows = TOKENS.all(&self.read()?)?;
+        let named = |(digest, token)| (TokenDigest::from_bytes(digest), token);
+        Ok(rows.into_iter().map(named).collect())
     }
 
     /// Uses a token up for that key, and enrols the key: both or neither.
@@ -63,14 +62,14 @@ impl Store {
     #[cfg_attr(not(test), expect(dead_code, reason = "for the Stream Manager"))]
     pub(crate) fn consume_token(
         &self,
-        secret: &SecretHash,
+        digest: &TokenDigest,
         key: KeyFingerprint,
         name: &str,
         now_s: u64,
     ) -> Result<Role, TokenError> {
         self.write(|transaction| {
             let mut token = TOKENS
-                .get(transaction, secret)?
+                .get(transaction, digest.as_bytes())?
                 .ok_or(TokenError::Unknown)?;
             match token.used_by {
                 Some(user) if user != key => return Err(TokenError::Used),
@@ -88,7 +87,7 @@ impl Store {
                 EnrolError::Store(error) => TokenError::Store(error),
             })?;
             token.used_by = Some(key);
-            TOKENS.put(transaction, secret, &token)?;
+            TOKENS.put(transaction, digest.as_bytes(), &token)?;
             Ok(token.role)
         })
     }

@@ -365,6 +365,9 @@ pub(crate) fn info(n: u16, component: Component) -> PeerInfo {
         relays: true,
         software: "test".into(),
         name: None,
+        public_key: None,
+        suites: vec![],
+        signing_key: None,
     }
 }
 
