@@ -41,8 +41,12 @@ cat >"$dir/supervisor.toml" <<TOML
 listen = "0.0.0.0:$port"
 state_dir = "$dir/supervisor"
 TOML
+join_token() { # ROLE: lets one service in, as an operator would
+  "$programs/supervisor" token create --role "$1" --config "$dir/supervisor.toml" 2>/dev/null
+}
 cat >"$dir/edge-relay.toml" <<TOML
 supervisor = "ws://127.0.0.1:$port/peer"
+join_token = "$(join_token relay)"
 name = "relay"
 uplink_kbps = 100000
 state_dir = "$dir/relay"
@@ -50,6 +54,7 @@ loopback = true
 TOML
 cat >"$dir/edge-broadcaster.toml" <<TOML
 supervisor = "ws://127.0.0.1:$port/peer"
+join_token = "$(join_token broadcaster)"
 uplink_kbps = 20000
 state_dir = "$dir/broadcaster"
 loopback = true

@@ -6,13 +6,17 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use daemon::{Shutdown, Watchdog};
 use log::{info, warn};
 use peer::Handle;
-use protocol::chunk::{Header, Position, cut};
+use protocol::chunk::{Header, Position};
 use protocol::id::StreamId;
 use protocol::media::{Descriptor, EncodedFrame, Track, TrackInfo};
 use protocol::node::Input;
+use protocol::security::grant::SignedDescriptor;
+use protocol::security::otdp::Sealer;
+use protocol::security::secret::{Seed, StreamKey};
 use protocol::signal::{Registration, StreamTrack};
 use protocol::time::Time;
 use protocol::webm::Writer;
@@ -26,11 +30,17 @@ use crate::source::{self, Running, SourceEvent};
 /// plugged in again wants no long wait, a broken one no busy loop.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
+/// A new key is used this long after it is here: the members are given it before us, and all have it by then.
+/// Guess: two round trips over a bad mobile link.
+const KEY_SETTLES: Duration = Duration::from_secs(1);
+
 /// What the supervisor says about one stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
-    /// Begin under this epoch.
-    Epoch(u32),
+    /// Begin under this epoch, with the authority's grant for it.
+    Epoch(u32, Bytes),
+    /// Seal with this key, which has this number.
+    Key(u8, StreamKey),
     /// It will not have the stream; why, in words.
     Refused(String),
     /// It ended the stream.
@@ -49,6 +59,10 @@ pub struct Broadcast {
     pub node: Handle,
     /// What the supervisor says about it.
     pub verdicts: mpsc::Receiver<Verdict>,
+    /// What its chunks are signed with.
+    pub signing: Seed,
+    /// What they are sealed with, and the key's number; none before the supervisor gave one.
+    pub key: Option<(u8, StreamKey)>,
     /// Fed with every frame.
     pub watchdog: Watchdog,
 }
@@ -119,14 +133,15 @@ impl Broadcast {
         self.node
             .put(Input::Publish(self.registration(source)))
             .await;
-        let epoch = match self.wait_for_epoch(source).await? {
-            Ok(epoch) => epoch,
+        let (epoch, grant) = match self.wait_for_epoch(source).await? {
+            Ok(begun) => begun,
             Err(end) => return Ok(end),
         };
-        let mut run = Run::new(self.stream, epoch, began, source);
+        let mut run = self.begin(epoch, began, source)?;
+        let mut next_key = None;
         info!(stream:% = self.stream, epoch; "sending {:?}: {}", self.config.name, run.describe());
         self.node
-            .put(Input::StartEpoch(run.descriptor.clone()))
+            .put(Input::StartEpoch(self.signed(&run, grant)))
             .await;
         loop {
             tokio::select! {
@@ -138,17 +153,41 @@ impl Broadcast {
                 },
                 verdict = self.verdicts.recv() => match verdict {
                     // A supervisor that lost its memory may ask for a higher number while we run.
-                    Some(Verdict::Epoch(newer)) if newer > run.descriptor.epoch => {
-                        run = Run::new(self.stream, newer, began, source);
-                        self.node.put(Input::StartEpoch(run.descriptor.clone())).await;
+                    Some(Verdict::Epoch(newer, grant)) if newer > run.descriptor.epoch => {
+                        run = self.begin(newer, began, source)?;
+                        self.node.put(Input::StartEpoch(self.signed(&run, grant))).await;
                     }
-                    Some(Verdict::Epoch(_)) => {}
+                    Some(Verdict::Epoch(..)) => {}
+                    Some(Verdict::Key(id, key)) => {
+                        next_key = (Some(id) != self.key.as_ref().map(|(id, _)| *id))
+                            .then(|| tokio::time::Instant::now() + KEY_SETTLES);
+                        self.key = Some((id, key));
+                    }
                     Some(Verdict::Refused(words)) => anyhow::bail!("the supervisor refuses the stream {:?}: {words}", self.config.name),
                     Some(Verdict::Ended) => return Ok(End::Over),
                     None => anyhow::bail!("the peer's task has ended"),
                 },
+                () = sleep_until(next_key) => {
+                    next_key = None;
+                    if let Some((id, key)) = self.key.clone() {
+                        run.sealer.set_key(id, key);
+                    }
+                }
             }
         }
+    }
+
+    fn begin(&self, epoch: u32, began: Time, source: &Running) -> anyhow::Result<Run> {
+        let (key_id, key) = self
+            .key
+            .clone()
+            .context("the supervisor gave no stream key")?;
+        let sealer = Sealer::new(&self.signing, key_id, key);
+        Ok(Run::new(self.stream, epoch, key_id, sealer, began, source))
+    }
+
+    fn signed(&self, run: &Run, grant: Bytes) -> SignedDescriptor {
+        SignedDescriptor::new(&self.signing, run.descriptor.clone(), grant)
     }
 
     async fn send_frame(&mut self, run: &mut Run, track: Track, frame: EncodedFrame) {
@@ -159,11 +198,15 @@ impl Broadcast {
     }
 
     /// Waits for the supervisor, and meanwhile throws away what the source makes: nobody can watch it.
-    async fn wait_for_epoch(&mut self, source: &mut Running) -> anyhow::Result<Result<u32, End>> {
+    async fn wait_for_epoch(
+        &mut self,
+        source: &mut Running,
+    ) -> anyhow::Result<Result<(u32, Bytes), End>> {
         loop {
             tokio::select! {
                 verdict = self.verdicts.recv() => match verdict.context("the peer's task has ended")? {
-                    Verdict::Epoch(epoch) => return Ok(Ok(epoch)),
+                    Verdict::Epoch(epoch, grant) => return Ok(Ok((epoch, grant))),
+                    Verdict::Key(id, key) => self.key = Some((id, key)),
                     Verdict::Refused(words) => anyhow::bail!("the supervisor refuses the stream {:?}: {words}", self.config.name),
                     Verdict::Ended => return Ok(Err(End::Over)),
                 },
@@ -199,6 +242,8 @@ impl Broadcast {
             kbps: source.tracks.iter().map(|t| t.kbps).sum(),
             running_epoch: None,
             topology: self.config.topology,
+            access: self.config.access,
+            running_key: None,
         }
     }
 }
@@ -214,9 +259,17 @@ async fn fed<T>(watchdog: &mut Watchdog, work: impl Future<Output = T>) -> T {
     }
 }
 
+async fn sleep_until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// One epoch's writers and counters.
 struct Run {
     descriptor: Descriptor,
+    sealer: Sealer,
     writers: Vec<(Track, Writer, u64)>,
     /// Where the source's own time line begins on the stream's.
     origin_us: u64,
@@ -225,7 +278,14 @@ struct Run {
 }
 
 impl Run {
-    fn new(stream: StreamId, epoch: u32, began: Time, source: &Running) -> Self {
+    fn new(
+        stream: StreamId,
+        epoch: u32,
+        key_id: u8,
+        sealer: Sealer,
+        began: Time,
+        source: &Running,
+    ) -> Self {
         let writers: Vec<_> = source
             .tracks
             .iter()
@@ -245,12 +305,13 @@ impl Run {
         let descriptor = Descriptor {
             stream,
             epoch,
-            key_id: 0,
+            key_id,
             media_origin_us: origin_us,
             tracks: tracks.collect(),
         };
         Self {
             descriptor,
+            sealer,
             writers,
             origin_us,
             started: false,
@@ -292,7 +353,7 @@ impl Run {
             random_access: written.random_access,
             track,
             rendition: 0,
-            key_id: 0,
+            key_id: 0, // the sealer's to set
             handle: self.descriptor.stream.handle(),
             position,
             part: 0,
@@ -300,7 +361,7 @@ impl Run {
             capture: frame.capture,
             media_us,
         };
-        let chunks = cut(header, &written.container);
+        let chunks = self.sealer.seal(header, &written.container);
         if chunks.is_empty() {
             warn!(
                 "a frame of {} bytes is too large to send and is left out",

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use protocol::security::token::JoinToken;
 use serde::Deserialize;
 
 mod limits;
@@ -14,12 +15,15 @@ mod source;
 pub use source::{Device, Microphone, SourceConfig};
 
 /// What one broadcaster process does.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The supervisor's address for peers, `ws://` or `wss://`.
     #[serde(default = "default_supervisor", deserialize_with = "limits::websocket")]
     pub supervisor: String,
+    /// Lets it in the first time: what `supervisor token create --role broadcaster` prints.
+    #[serde(default, deserialize_with = "limits::join_token")]
+    pub join_token: Option<JoinToken>,
     /// Where identities and stream ids are kept.
     #[serde(default = "default_state_dir")]
     pub state_dir: PathBuf,
@@ -50,6 +54,9 @@ pub struct StreamConfig {
     /// Where picture and sound come from.
     #[serde(default)]
     pub source: SourceConfig,
+    /// Who may watch: "public", or "invited" (those who have a link from `supervisor invite`).
+    #[serde(default)]
+    pub access: protocol::signal::Access,
     /// How its peers are arranged; the supervisor's default if left out.
     pub topology: Option<protocol::signal::Topology>,
     /// How the picture is encoded. A file is sent as it is, whatever this says.

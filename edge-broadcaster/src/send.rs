@@ -10,6 +10,7 @@ use peer::identity::{self, Identity};
 use peer::keystore;
 use protocol::id::StreamId;
 use protocol::node::Event;
+use protocol::security::secret::Seed;
 use protocol::signal::Component;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -26,8 +27,17 @@ pub async fn send(mut service: Service, config: Config) -> anyhow::Result<()> {
     let clock = Clock::start();
     let names = config.streams.iter().map(|s| s.name.as_str());
     let ids = stream_ids(&config.state_dir, names).context("reading the streams' identities")?;
-    let (node, news) = identity::start(who(&config), config.supervisor.clone(), peer::Clock::new())
-        .context("starting the broadcaster")?;
+    let signing = keystore::seed(
+        &config.state_dir.join("signing.key"),
+        Seed::from_bytes(rand::random()),
+    )
+    .context("reading the key that signs the streams")?;
+    let (node, news) = identity::start(
+        who(&config, signing.clone()),
+        config.supervisor.clone(),
+        peer::Clock::new(),
+    )
+    .context("starting the broadcaster")?;
     let (mut to_streams, mut streams) = (BTreeMap::new(), JoinSet::new());
     for stream in config.streams {
         let (to, verdicts) = mpsc::channel(VERDICTS);
@@ -40,6 +50,8 @@ pub async fn send(mut service: Service, config: Config) -> anyhow::Result<()> {
             clock,
             node: node.clone(),
             verdicts,
+            signing: signing.clone(),
+            key: None,
             watchdog,
         };
         streams.spawn(broadcast.run(service.shutdown()));
@@ -56,12 +68,15 @@ pub async fn send(mut service: Service, config: Config) -> anyhow::Result<()> {
     service.run().await
 }
 
-fn who(config: &Config) -> Identity {
+fn who(config: &Config, signing: Seed) -> Identity {
     Identity {
         component: Component::Broadcaster,
         name: None,
         uplink_kbps: config.uplink_kbps,
         relays: true,
+        signing: Some(signing),
+        join_token: config.join_token.clone(),
+        threshold: 1.0,
         state_dir: config.state_dir.clone(),
         udp_port: config.udp_port,
         loopback: config.loopback,
@@ -111,7 +126,8 @@ async fn all(mut streams: JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
 async fn tell(mut news: mpsc::Receiver<Event>, streams: BTreeMap<StreamId, mpsc::Sender<Verdict>>) {
     while let Some(event) = news.recv().await {
         let (stream, verdict) = match event {
-            Event::Registered(stream, epoch) => (stream, Verdict::Epoch(epoch)),
+            Event::Registered(stream, epoch, grant) => (stream, Verdict::Epoch(epoch, grant)),
+            Event::StreamKey(stream, id, key) => (stream, Verdict::Key(id, key)),
             Event::StreamRefused(stream, _, words) => (stream, Verdict::Refused(words)),
             Event::Ended(stream) => (stream, Verdict::Ended),
             Event::Accepted => {

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use protocol::security::token::{JoinToken, TokenError};
 use serde::Deserialize;
 
 /// What one relay does. Can only be made by parsing, so one that exists is a valid one.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
     /// The supervisor's address for peers, `ws://host:port/peer`.
@@ -17,7 +18,12 @@ pub(crate) struct Config {
     /// What it may send over all streams, kbit/s: decides how many children it is given.
     #[serde(default = "default_uplink_kbps")]
     pub uplink_kbps: u32,
-    /// Where its DTLS identity is kept.
+    /// Lets it in the first time: what `supervisor token create --role relay` prints.
+    pub join_token: Option<Token>,
+    /// The share of groups of chunks that it checks before it passes them on, 0 to 1.
+    #[serde(default = "default_threshold", deserialize_with = "share")]
+    pub threshold: f64,
+    /// Where its identity is kept.
     #[serde(default = "default_state_dir")]
     pub state_dir: PathBuf,
     /// The one UDP port for all its neighbours; 0 lets the system choose.
@@ -42,6 +48,36 @@ impl TryFrom<String> for Url {
                 "supervisor is {text:?}, but must begin with ws:// and name a host"
             )),
         }
+    }
+}
+
+/// A join token.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Token(pub(crate) JoinToken);
+
+impl TryFrom<String> for Token {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+            .map(Self)
+            .map_err(|error: TokenError| error.to_string())
+    }
+}
+
+/// All of them (design §7): who checks less takes the blame for what it passes on unchecked.
+const fn default_threshold() -> f64 {
+    1.0
+}
+
+fn share<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    let value = f64::deserialize(from)?;
+    if (0.0..=1.0).contains(&value) {
+        Ok(value)
+    } else {
+        Err(serde::de::Error::custom(format!(
+            "{value} is not from 0 to 1"
+        )))
     }
 }
 

@@ -6,11 +6,16 @@ use std::sync::Arc;
 
 use log::warn;
 use protocol::id::PeerId;
-use protocol::node::{Config, Event};
+use protocol::node::{Config, Event, Security};
+use protocol::security::local::{EllipticKey, LocalKey};
+use protocol::security::otdp::signer;
+use protocol::security::secret::Seed;
+use protocol::security::token::JoinToken;
 use protocol::signal::Component;
 use tokio::sync::mpsc;
 
 use crate::keystore::{self, KeystoreError};
+use crate::node::Keys;
 use crate::transport::webrtc::{WebRtc, WebRtcConfig};
 use crate::transport::{Transport as _, TransportError};
 use crate::{Clock, Handle, node};
@@ -26,7 +31,13 @@ pub struct Identity {
     pub uplink_kbps: u32,
     /// Whether it relays.
     pub relays: bool,
-    /// Where its DTLS certificate is kept.
+    /// What its chunks are signed with; broadcasters only.
+    pub signing: Option<Seed>,
+    /// Lets it in the first time, and says which supervisor is the right one.
+    pub join_token: Option<JoinToken>,
+    /// The share of groups of chunks that it checks (the paper's threshold, §III.C.2).
+    pub threshold: f64,
+    /// Where its DTLS certificate, its key and its authority's name are kept.
     pub state_dir: PathBuf,
     /// The one UDP port for all neighbours; 0 for any.
     pub udp_port: u16,
@@ -61,6 +72,29 @@ pub fn start(
     if kept.as_deref() != Some(certificate.as_str()) {
         keystore::save(&path, &certificate)?;
     }
+    let key = Seed::from_bytes(rand::random());
+    let key = EllipticKey::new(keystore::seed(
+        &identity.state_dir.join("identity.key"),
+        key,
+    )?);
+    let authority_file = identity.state_dir.join("authority");
+    let kept = keystore::load(&authority_file)?.and_then(|text| text.trim().parse().ok());
+    let security = Security {
+        keys: vec![key.public_key()],
+        signing_key: identity.signing.as_ref().map(signer),
+        // A new token may lead to a new supervisor.
+        pin: identity
+            .join_token
+            .as_ref()
+            .map(|token| token.authority)
+            .or(kept),
+        token: identity.join_token.map(|token| token.secret),
+        threshold: identity.threshold,
+    };
+    let keys = Keys {
+        own: LocalKey::Elliptic(key),
+        authority_file,
+    };
     let config = Config {
         peer: PeerId::from_bytes(rand::random()),
         component: identity.component,
@@ -70,8 +104,9 @@ pub fn start(
         software: identity.software,
         name: identity.name,
         seed: rand::random(),
+        security: Some(security),
     };
-    Ok(node::start(config, supervisor, transport, clock))
+    Ok(node::start(config, supervisor, transport, clock, keys))
 }
 
 fn open(

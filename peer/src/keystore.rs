@@ -5,6 +5,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use protocol::security::secret::Seed;
+
 /// A file could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("{what} {}: {source}", path.display())]
@@ -25,6 +27,21 @@ pub fn load(path: &Path) -> Result<Option<String>, KeystoreError> {
             source,
         }),
     }
+}
+
+/// The 32 secret bytes that are kept at `path`; made of `fresh` ones, and kept, if there are none yet.
+pub fn seed(path: &Path, fresh: Seed) -> Result<Seed, KeystoreError> {
+    let Some(text) = load(path)? else {
+        save(path, &hex::encode(fresh.as_bytes()))?;
+        return Ok(fresh);
+    };
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(text.trim(), &mut bytes).map_err(|error| KeystoreError {
+        what: "this is no key; remove it to get a new one, which has to be enrolled anew:",
+        path: path.into(),
+        source: io::Error::new(io::ErrorKind::InvalidData, error),
+    })?;
+    Ok(Seed::from_bytes(bytes))
 }
 
 /// Writes a text with mode 0600, whole or not at all: the plug may be pulled at any moment.

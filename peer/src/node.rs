@@ -2,17 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use log::{debug, warn};
 use protocol::forwarder::{HIGH_WATER, LOW_WATER};
-use protocol::id::{LinkId, StreamId};
+use protocol::id::{AuthorityFingerprint, LinkId, StreamId};
 use protocol::node::{Config, Event, Input, Node, Output, StreamStats};
+use protocol::security::boxes::KeyTask;
+use protocol::security::local::{LocalKey, rsa_seal};
 use tokio::sync::{mpsc, oneshot};
+use zeroize::Zeroizing;
 
 use crate::clock::Clock;
+use crate::keystore;
 use crate::signalling::{self, FromSupervisor, Signalling, ToSupervisor};
 use crate::transport::{
     Channel, Connection, IceServer, Role, SendError, Transport, TransportEvent,
@@ -72,6 +77,15 @@ impl Handle {
     }
 }
 
+/// What a peer proves itself with, and where it keeps whom it trusts.
+#[derive(Debug)]
+pub struct Keys {
+    /// Its private key.
+    pub own: LocalKey,
+    /// Where the name of the authority is kept that it was let in by.
+    pub authority_file: PathBuf,
+}
+
 /// Starts a peer: it connects to the supervisor at `url` and does what it is told. Gives its end for the
 /// application, and the news.
 pub fn start(
@@ -79,6 +93,7 @@ pub fn start(
     url: String,
     transport: Arc<dyn Transport>,
     clock: Clock,
+    keys: Keys,
 ) -> (Handle, mpsc::Receiver<Event>) {
     let (commands, orders) = mpsc::channel(COMMANDS);
     let (news, told) = mpsc::channel(NEWS);
@@ -93,6 +108,7 @@ pub fn start(
         news,
         dropped_news: 0,
         out: Vec::new(),
+        keys: Arc::new(keys),
     };
     tokio::spawn(driver.run(orders, happened));
     (Handle { commands }, told)
@@ -127,6 +143,7 @@ struct Driver {
     news: mpsc::Sender<Event>,
     dropped_news: u64,
     out: Vec<Output>,
+    keys: Arc<Keys>,
 }
 
 impl Driver {
@@ -147,7 +164,7 @@ impl Driver {
                 Some((link, event)) = happened.recv() => self.happened(link, Happened::Event(event), &made_to).await,
                 Some((link, event)) = made.recv() => self.happened(link, event, &made_to).await,
                 said = self.signalling.incoming.recv() => match said {
-                    Some(FromSupervisor::Up) => self.step(Input::SupervisorUp, &made_to).await,
+                    Some(FromSupervisor::Up) => self.step(Input::SupervisorUp(rand::random()), &made_to).await,
                     Some(FromSupervisor::Text(text)) => self.step(Input::SupervisorText(text), &made_to).await,
                     Some(FromSupervisor::Down) => self.step(Input::SupervisorDown, &made_to).await,
                     None => break,
@@ -237,6 +254,7 @@ impl Driver {
             Output::AddCandidate(link, text) => {
                 return self.describe(link, Deferred::Candidate(text)).await;
             }
+            Output::KeyTask(number, task) => return Some(self.use_key(number, task).await),
             Output::Close(link) => self.close(link, LAST_WORD),
             Output::IceServers(servers, external) => self.set_ice(servers, external.as_deref()),
         }
@@ -260,6 +278,28 @@ impl Driver {
         }
     }
 
+    /// What takes the private key. RSA takes milliseconds, which no other task is to wait for.
+    async fn use_key(&self, number: u64, task: KeyTask) -> Input {
+        let keys = self.keys.clone();
+        let work = move || match &task {
+            KeyTask::RsaSeal { .. } => rsa_seal(&task, &mut rand::rng()).map(Zeroizing::new),
+            _ => keys.own.answer(&task, &mut rand::rng()),
+        };
+        let answer = tokio::task::spawn_blocking(work).await;
+        Input::TaskDone(number, answer.unwrap_or_default())
+    }
+
+    /// The authority that vouched for us is the one to look for from now on.
+    fn remember(&self, authority: AuthorityFingerprint) {
+        let (path, text) = (&self.keys.authority_file, authority.to_string());
+        let known = keystore::load(path).ok().flatten();
+        if known.as_deref() != Some(&text)
+            && let Err(error) = keystore::save(path, &text)
+        {
+            warn!("the supervisor's authority cannot be remembered: {error}");
+        }
+    }
+
     async fn backlog(&self, link: LinkId) -> usize {
         let Some(Slot::Open(connection)) = self.links.get(&link) else {
             return 0;
@@ -274,6 +314,7 @@ impl Driver {
     fn tell(&mut self, event: Event) {
         match &event {
             Event::LinkLost(peer, reason) => debug!(peer:% = peer; "link lost: {reason}"),
+            Event::Authority(authority) => return self.remember(*authority),
             Event::Accepted => {
                 // A full queue is one to a supervisor that does not read: it is about to be hung up on.
                 let _ = self.signalling.outgoing.try_send(ToSupervisor::Settled);

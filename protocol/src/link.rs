@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::forwarder::Flow;
 use crate::id::{Fingerprint, PeerId};
+use crate::signal::{Component, Neighbour};
 use crate::time::Time;
 
 /// A parent that has said nothing for this long says that it is there (design §5).
@@ -49,8 +50,12 @@ pub struct Use {
 pub struct Link {
     /// Who is at the other end.
     pub peer: PeerId,
-    /// The certificate it must show.
+    /// What it is said to be.
+    pub component: Component,
+    /// The DTLS certificate it must show.
     pub fingerprint: Fingerprint,
+    /// When its certificate ends, seconds since 1970; never where nobody is certified.
+    pub certified_until_s: u64,
     /// Whether the offer is ours.
     pub ours: bool,
     /// How far it has come.
@@ -77,12 +82,14 @@ pub enum Due {
 
 impl Link {
     /// A link to `peer` whose set-up begins now.
-    pub fn new(now: Time, peer: PeerId, fingerprint: Fingerprint, ours: bool) -> Self {
+    pub fn new(now: Time, neighbour: &Neighbour, ours: bool) -> Self {
         let phase = Phase::Connecting;
         let flow = Flow::default();
         Self {
-            peer,
-            fingerprint,
+            peer: neighbour.peer,
+            component: neighbour.component,
+            fingerprint: neighbour.fingerprint,
+            certified_until_s: u64::MAX,
             ours,
             phase,
             flow,
@@ -183,12 +190,12 @@ mod tests {
     };
 
     fn ready() -> Link {
-        let mut link = Link::new(
-            Time::ZERO,
-            PeerId::from_bytes([1; 16]),
-            Fingerprint::from_bytes([2; 32]),
-            true,
-        );
+        let neighbour = Neighbour {
+            peer: PeerId::from_bytes([1; 16]),
+            component: Component::Relay,
+            fingerprint: Fingerprint::from_bytes([2; 32]),
+        };
+        let mut link = Link::new(Time::ZERO, &neighbour, true);
         link.opened(Time::ZERO);
         link.phase = Phase::Ready;
         link

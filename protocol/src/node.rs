@@ -5,6 +5,7 @@
 //! its player). Never looks into a chunk beyond its header.
 
 mod children;
+mod credentials;
 mod joining;
 mod links;
 mod media;
@@ -14,22 +15,31 @@ mod session;
 mod streams;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod village;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use zeroize::Zeroizing;
 
 use crate::chunk::Chunk;
 use crate::forwarder::Gap;
-use crate::id::{Fingerprint, LinkId, PeerId, StreamId};
+use crate::id::{AuthorityFingerprint, Fingerprint, LinkId, PeerId, StreamId};
 use crate::link::Link;
 use crate::media::Descriptor;
+use crate::security::boxes::KeyTask;
+use crate::security::grant::SignedDescriptor;
+use crate::security::secret::StreamKey;
 use crate::signal::{
     Component, IceServer, PeerInfo, Refusal, Registration, Report, StreamInfo, VERSIONS,
 };
 use crate::time::{ClockMap, Time};
 
+use credentials::Papers;
+pub use credentials::Security;
+pub(crate) use credentials::key_contents;
 use session::Session;
 use streams::Stream;
 
@@ -50,15 +60,19 @@ pub struct Config {
     pub software: String,
     /// What its owner calls it, for people.
     pub name: Option<String>,
-    /// Random bits, from which link ids are made.
+    /// Random bits, from which link ids are made, and which decide what is checked.
     pub seed: u64,
+    /// What it proves itself with. None: nobody is certified and nothing sealed, as in simulations.
+    pub security: Option<Security>,
 }
 
 /// What happens to a peer.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// The socket to the supervisor is open.
-    SupervisorUp,
+    /// The socket to the supervisor is open. With 32 random bytes, for this handshake alone.
+    SupervisorUp([u8; 32]),
+    /// The answer to [`Output::KeyTask`]; none if it cannot be done.
+    TaskDone(u64, Option<Zeroizing<Vec<u8>>>),
     /// It is closed.
     SupervisorDown,
     /// A text came over it.
@@ -79,14 +93,14 @@ pub enum Input {
     LinkClosed(LinkId, String),
     /// The application asks for the list of streams and its changes.
     ListStreams,
-    /// It wants to watch.
-    Watch(StreamId),
+    /// It wants to watch; with its invitation, if it has one.
+    Watch(StreamId, Option<String>),
     /// It no longer does.
     Unwatch(StreamId),
     /// It offers a stream of its own.
     Publish(Registration),
     /// Its encoders (re)started under the epoch the supervisor gave.
-    StartEpoch(Descriptor),
+    StartEpoch(SignedDescriptor),
     /// They made a chunk.
     Own(Chunk),
     /// Its stream is over for good.
@@ -105,6 +119,8 @@ pub enum Output {
     Signal(String),
     /// Close the socket to the supervisor (and connect again); the reason in words.
     HangUp(String),
+    /// Do this with a private key, and answer with [`Input::TaskDone`] under the same number.
+    KeyTask(u64, KeyTask),
     /// Set up a connection and make an offer for it.
     Connect(LinkId),
     /// Set up a connection and answer this offer.
@@ -135,12 +151,16 @@ pub enum Event {
     Accepted,
     /// It will not have us.
     Refused(Refusal, String),
+    /// The authority that vouches for it: for services to remember.
+    Authority(AuthorityFingerprint),
+    /// The key of a stream of our own, to seal with from now on.
+    StreamKey(StreamId, u8, StreamKey),
     /// The list of streams, whenever it changes.
     Streams(Vec<StreamInfo>),
     /// The supervisor refuses a stream we asked for or offered.
     StreamRefused(StreamId, Refusal, String),
-    /// Our stream may begin under this epoch.
-    Registered(StreamId, u32),
+    /// Our stream may begin under this epoch, with the authority's grant for it.
+    Registered(StreamId, u32, Bytes),
     /// A new epoch of a stream we watch or relay.
     Epoch(Descriptor),
     /// A chunk of a stream we watch, new to us, in whatever order they come.
@@ -183,6 +203,7 @@ pub struct StreamStats {
 pub struct Node {
     config: Config,
     session: Session,
+    papers: Papers,
     links: BTreeMap<LinkId, Link>,
     streams: BTreeMap<StreamId, Stream>,
     listed: BTreeMap<StreamId, StreamInfo>,
@@ -204,6 +225,7 @@ impl Node {
         Self {
             config,
             session: Session::default(),
+            papers: Papers::default(),
             links: BTreeMap::new(),
             streams: BTreeMap::new(),
             listed: BTreeMap::new(),
@@ -217,8 +239,9 @@ impl Node {
     pub fn handle(&mut self, now: Time, input: Input, out: &mut Vec<Output>) {
         self.notice_oversleeping(now);
         match input {
-            Input::SupervisorUp => self.supervisor_up(now),
-            Input::SupervisorDown => self.session.down(),
+            Input::SupervisorUp(random) => self.supervisor_up(now, &random),
+            Input::SupervisorDown => self.supervisor_down(),
+            Input::TaskDone(task, answer) => self.task_done(now, task, answer, out),
             Input::SupervisorText(text) => self.supervisor_said(now, &text, out),
             Input::LocalDescription(link, sdp) => self.describe(link, sdp, out),
             Input::LocalCandidate(link, candidate) => self.tell_candidate(link, candidate, out),
@@ -228,10 +251,10 @@ impl Node {
             Input::Backlog(link, bytes) => self.backlog_told(now, link, bytes, out),
             Input::LinkClosed(link, reason) => self.link_gone(now, link, &reason, out),
             Input::ListStreams => self.list_streams(out),
-            Input::Watch(stream) => self.watch(now, stream, out),
+            Input::Watch(stream, invitation) => self.watch(now, stream, invitation, out),
             Input::Unwatch(stream) => self.unwatch(now, stream, out),
             Input::Publish(registration) => self.publish(registration, out),
-            Input::StartEpoch(descriptor) => self.start_epoch(now, descriptor, out),
+            Input::StartEpoch(signed) => self.start_epoch(now, signed, out),
             Input::Own(chunk) => self.own_chunk(now, &chunk, out),
             Input::EndStream(stream) => self.end_own(now, stream, out),
             Input::Viewing(stream, report) => self.note_viewing(stream, report),
@@ -247,7 +270,11 @@ impl Node {
             .iter()
             .map(|(&id, link)| link.next_wakeup(self.use_of(id)));
         let streams = self.streams.values().map(Stream::next_wakeup);
-        let own = [self.session.next_wakeup(), self.report_at()];
+        let own = [
+            self.session.next_wakeup(),
+            self.papers.next_wakeup(),
+            self.report_at(),
+        ];
         links.chain(streams).chain(own).min().unwrap_or(Time::NEVER)
     }
 
@@ -288,7 +315,7 @@ impl Node {
             name: self.config.name.clone(),
             public_key: None,
             suites: Vec::new(),
-            signing_key: None,
+            signing_key: self.config.security.as_ref().and_then(|s| s.signing_key),
         }
     }
 

@@ -111,6 +111,9 @@ pub struct StreamInfo {
     pub tracks: Vec<StreamTrack>,
     /// Its rate, kbit/s.
     pub kbps: u32,
+    /// Who may watch it.
+    #[serde(default)]
+    pub access: Access,
     /// Whether its broadcaster is connected.
     pub live: bool,
     /// Peers that watch it now (receivers only).
@@ -195,6 +198,9 @@ pub enum FromPeer {
         /// The parent that feeds it now.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         parent: Option<PeerId>,
+        /// What lets it watch a stream that is not for everybody.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        invitation: Option<String>,
     },
     /// Gives the place up.
     Leave {
@@ -211,6 +217,15 @@ pub enum FromPeer {
         order: Order,
         /// What happened, in words.
         reason: String,
+    },
+    /// A parent passed on something forged. An accusation, and no proof: anybody can make it.
+    Accuse {
+        /// The stream.
+        stream: StreamId,
+        /// Who passed it on.
+        parent: PeerId,
+        /// What it was, in words.
+        what: String,
     },
     /// A child's offer to its parent, passed on as it is.
     LinkOffer(LinkDescription),
@@ -282,6 +297,23 @@ pub struct Registration {
     /// How its peers are to be arranged; the supervisor's default if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topology: Option<Topology>,
+    /// Who may watch.
+    #[serde(default)]
+    pub access: Access,
+    /// The stream key that its chunks are sealed with now: the next one must have another number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running_key: Option<u8>,
+}
+
+/// Who may watch a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// Everybody who reaches the supervisor.
+    #[default]
+    Public,
+    /// Those who have an invitation (see [`crate::security::token`]).
+    Invited,
 }
 
 /// One step of setting up a link, carried between its two ends by the supervisor.
@@ -404,6 +436,28 @@ pub enum ToPeer {
         stream: StreamId,
         /// Greater than any before it, or the one that runs.
         epoch: u32,
+        /// The authority's word for it (see [`crate::security::grant`]).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        grant: Option<Base64>,
+    },
+    /// A stream's key; its broadcaster seals with it from now on, everybody else checks with it.
+    StreamKey {
+        /// The stream.
+        stream: StreamId,
+        /// The key's number in chunk headers.
+        key_id: u8,
+        /// Stream, number and key, sealed to the peer's public key.
+        sealed: Base64,
+    },
+    /// The peer's certificate, in time before the last one ends.
+    Certificate {
+        /// As in `PEER_ACCEPTED`.
+        certificate: Base64,
+    },
+    /// This peer was put out: close whatever link there is to it.
+    Expel {
+        /// Who.
+        peer: PeerId,
     },
     /// A registration or a join is refused; the socket stays.
     StreamRefused {
@@ -521,6 +575,11 @@ impl FromPeer {
             }
             Self::RegisterStream(registration) => bounded("name", &registration.name, MAX_NAME)?,
             Self::ParentLost { reason, .. } => bounded("reason", reason, MAX_NAME * 2)?,
+            Self::Accuse { what, .. } => bounded("what", what, MAX_NAME * 2)?,
+            Self::Join { invitation, .. } => {
+                let text = invitation.as_deref().unwrap_or("");
+                bounded("invitation", text, crate::security::token::MAX_INVITATION)?;
+            }
             Self::LinkOffer(d)
             | Self::LinkAnswer(d)
             | Self::LinkCandidate(d)

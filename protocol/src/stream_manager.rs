@@ -7,8 +7,10 @@
 //! There is no socket here and no clock: `supervisor` carries texts in and out, and wall time is a
 //! [`ClockMap`] from the machine's own.
 
+mod admission;
 mod bucket;
 mod deadlines;
+mod keys;
 mod links;
 mod members;
 mod peers;
@@ -19,14 +21,22 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::id::{PeerId, StreamId};
-use crate::signal::{FromPeer, IceServer, Order, Refusal, ToPeer, Topology};
+use zeroize::Zeroizing;
+
+use crate::id::{KeyFingerprint, PeerId, StreamId};
+use crate::security::boxes::KeyTask;
+use crate::security::secret::StreamKey;
+use crate::signal::{Access, FromPeer, IceServer, Order, Refusal, ToPeer, Topology};
 use crate::time::{ClockMap, Time};
 use crate::topology::{Change, Forest};
+use admission::Admissions;
+pub use admission::{Petition, RandomSource, Security};
 use deadlines::{Deadline, Deadlines};
 use peers::{Peer, Socket};
+use relearn::HeldJoin;
 use streams::Stream;
 
 /// Time a peer has to say who it is. Guess: ten round trips over a bad mobile link.
@@ -79,6 +89,9 @@ pub struct Config {
     pub topology: Topology,
     /// What is too much.
     pub limits: Limits,
+    /// What proves peers, certifies them, and seals streams. None: everybody is who he says he is, as in
+    /// simulations.
+    pub security: Option<Security>,
 }
 
 impl fmt::Debug for Config {
@@ -125,8 +138,12 @@ impl Default for Limits {
 /// What happens.
 #[derive(Debug, Clone)]
 pub enum Input<'a> {
-    /// A socket is open.
-    Connected(SocketId),
+    /// A socket is open, from this address if that is known.
+    Connected(SocketId, Option<IpAddr>),
+    /// The answer to [`Output::Task`]; none if it cannot be done.
+    TaskDone(u64, Option<Zeroizing<Vec<u8>>>),
+    /// The answer to [`Output::Admit`].
+    Admitted(SocketId, Result<(), (Refusal, String)>),
     /// A text came.
     Text(SocketId, &'a str),
     /// A text came and is parsed already: for simulators.
@@ -142,6 +159,25 @@ pub enum Input<'a> {
 pub enum Output {
     /// Say this.
     Send(SocketId, ToPeer),
+    /// Say this, to the letter: both ends hash it.
+    Text(SocketId, String),
+    /// Do this, with the handshake key of its suite, and answer with [`Input::TaskDone`] under the same number.
+    Task(u64, KeyTask),
+    /// Ask the store whether this peer may come in, and answer with [`Input::Admitted`].
+    Admit(SocketId, Petition),
+    /// Remember the stream's key, and its number.
+    KeepKey(StreamId, u8, StreamKey),
+    /// Remember that the stream belongs to this key.
+    Own {
+        /// The stream.
+        stream: StreamId,
+        /// Its broadcaster's key.
+        key: KeyFingerprint,
+        /// Its name, for people.
+        name: String,
+        /// Who may watch it.
+        access: Access,
+    },
     /// Say `PEER_REFUSED` with this, and close; no `Disconnected` is expected after it.
     Close(SocketId, Refusal, String),
 }
@@ -175,8 +211,9 @@ pub struct StreamManager {
     streams: BTreeMap<StreamId, Stream>,
     names: BTreeMap<String, StreamId>,
     /// Joins of streams that are not back yet.
-    held: BTreeMap<StreamId, BTreeMap<PeerId, Option<PeerId>>>,
+    held: BTreeMap<StreamId, BTreeMap<PeerId, HeldJoin>>,
     forest: Forest,
+    admissions: Admissions,
     outbox: Vec<Output>,
 }
 
@@ -200,6 +237,7 @@ impl StreamManager {
             names: BTreeMap::new(),
             held: BTreeMap::new(),
             forest: Forest::default(),
+            admissions: Admissions::default(),
             outbox: Vec::new(),
         }
     }
@@ -211,7 +249,9 @@ impl StreamManager {
             self.pass(deadline);
         }
         match input {
-            Input::Connected(socket) => self.connected(socket),
+            Input::Connected(socket, address) => self.connected(socket, address),
+            Input::TaskDone(task, answer) => self.task_done(task, answer.as_ref()),
+            Input::Admitted(socket, verdict) => self.admitted(socket, verdict),
             Input::Text(socket, text) => self.text(socket, text),
             Input::Said(socket, message) => self.said(socket, message),
             Input::Disconnected(socket) => self.disconnected(socket),
@@ -240,6 +280,11 @@ impl StreamManager {
         }
     }
 
+    /// The stream that is called so now, if there is one.
+    pub fn stream_named(&self, name: &str) -> Option<StreamId> {
+        self.names.get(name.trim()).copied()
+    }
+
     /// The trees, to look at.
     pub const fn forest(&self) -> &Forest {
         &self.forest
@@ -257,6 +302,8 @@ impl StreamManager {
             Deadline::Claim(stream, peer) => self.claim_failed(stream, peer),
             Deadline::Held(stream) => self.stream_stayed_away(stream),
             Deadline::Drop(stream, parent, child) => self.drop_moved(stream, parent, child),
+            Deadline::Examiner(socket) => self.examine(socket, crate::security::auth::Input::Tick),
+            Deadline::Certificate(peer) => self.renew_certificate(peer),
             Deadline::IceServers => self.renew_ice_servers(),
             Deadline::Retry => self.change_forest(Forest::retry),
         }
@@ -285,7 +332,12 @@ impl StreamManager {
             FromPeer::StreamClock { stream, clock } => self.stream_clock(peer, stream, clock),
             FromPeer::EndStream { stream } => self.end_own_stream(peer, stream),
             FromPeer::ListStreams => self.list(peer),
-            FromPeer::Join { stream, parent } => self.join(peer, stream, parent),
+            FromPeer::Join {
+                stream,
+                parent,
+                invitation,
+            } => self.join(peer, stream, parent, invitation.as_deref()),
+            FromPeer::Accuse { stream, parent, .. } => self.accused(peer, stream, parent),
             FromPeer::Leave { stream } => self.leave(peer, stream),
             FromPeer::ParentLost {
                 stream,

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::chunk::{Chunk, Position};
 use crate::media::Track;
+use crate::security::otdp::GroupId;
 use crate::wire::TrackPosition;
 
 /// Media kept at least, newest minus oldest (design §4).
@@ -103,6 +104,42 @@ impl Window {
         true
     }
 
+    /// Takes a chunk as [`Self::insert`] does, in place of another version of it if there is one.
+    pub fn put(&mut self, chunk: &Chunk) -> bool {
+        let header = chunk.header();
+        let held = self
+            .tracks
+            .get_mut(&(header.track, header.rendition))
+            .and_then(|track| track.chunks.get_mut(&(header.position, header.part)));
+        match held {
+            Some(held) if held == chunk => false,
+            Some(held) => {
+                self.bytes = self.bytes + chunk.message().len() - held.message().len();
+                *held = chunk.clone();
+                true
+            }
+            None => self.insert(chunk),
+        }
+    }
+
+    /// Forgets the frames from `from` up to but not including `to`, which may come anew.
+    pub fn remove(&mut self, track: Track, rendition: u8, from: Position, to: Position) {
+        let Some(window) = self.tracks.get_mut(&(track, rendition)) else {
+            return;
+        };
+        let gone: Vec<Key> = window
+            .chunks
+            .range((from, 0)..(to, 0))
+            .map(|(&key, _)| key)
+            .collect();
+        for key in gone {
+            if let Some(chunk) = window.chunks.remove(&key) {
+                self.bytes -= chunk.message().len();
+            }
+            window.starts.remove(&key.0);
+        }
+    }
+
     fn drop_from_fullest(&mut self) -> bool {
         let Some(track) = self.tracks.values_mut().max_by_key(|t| t.chunks.len()) else {
             return false;
@@ -148,7 +185,9 @@ impl Window {
         let starts = self.tracks.get(name).map(|window| &window.starts);
         let before = |entry: &(&Position, &u64)| (entry.0.epoch, *entry.1) <= start;
         let own = starts.and_then(|starts| starts.iter().rev().find(before));
-        own.map(|(&at, _)| at).unwrap_or_default()
+        // With the whole of its group, for a part of one is covered by no signature.
+        own.map(|(&at, _)| GroupId::start_of(name.0, at))
+            .unwrap_or_default()
     }
 
     /// What a child that joins now gets: all from the newest random access point of the video on, and the

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::chunk::{MAX_MESSAGE, Position};
 use crate::id::{PeerId, StreamHandle, StreamId};
-use crate::media::{Descriptor, Track};
+use crate::media::Track;
+use crate::security::certificate::MAX_CERTIFICATE;
+use crate::security::grant::SignedDescriptor;
 use crate::signal::VersionRange;
 
 /// The encoding's version, first byte of every message.
@@ -49,6 +51,8 @@ pub enum Control {
         peer: PeerId,
         /// How many connections it will have one link striped over.
         lanes: u8,
+        /// Its certificate, signed by the authority; empty where nobody is certified.
+        certificate: Bytes,
     },
     /// A child asks for a stream: from the first frame it lacks of each track, or, with no position, from the
     /// newest random access point.
@@ -72,7 +76,7 @@ pub enum Control {
     },
     /// A new epoch begins (or: this is the one that runs); ahead of its chunks as far as order between
     /// channels allows.
-    Epoch(Descriptor),
+    Epoch(SignedDescriptor),
     /// The sender's way to the root, itself last; said on subscription and whenever it changes.
     RootPath {
         /// The stream.
@@ -105,6 +109,8 @@ pub enum Control {
         /// Why, in words.
         reason: String,
     },
+    /// The sender's certificate, renewed.
+    Certificate(Bytes),
 }
 
 /// Why bytes off a control channel are not a message. The sender's doing, whichever it is: close that link.
@@ -179,7 +185,10 @@ impl Control {
                     )
                 })
             }
-            Self::Epoch(descriptor) => descriptor.check().map_err(|_| ControlError::Malformed),
+            Self::Epoch(descriptor) => descriptor.bounds().map_err(|_| ControlError::Malformed),
+            Self::Hello { certificate, .. } | Self::Certificate(certificate) => {
+                bound("certificate", certificate.len(), MAX_CERTIFICATE)
+            }
             _ => Ok(()),
         }
     }
@@ -214,7 +223,7 @@ pub fn short(reason: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::{Codec, TrackInfo};
+    use crate::media::{Codec, Descriptor, TrackInfo};
     use proptest::prelude::*;
 
     fn peer(n: u8) -> PeerId {
@@ -255,8 +264,9 @@ mod tests {
                     versions,
                     peer: peer(2),
                     lanes: 1,
+                    certificate: Bytes::from_static(b"id"),
                 },
-                "010001010202020202020202020202020202020201",
+                "010001010202020202020202020202020202020201 026964",
             ),
             (
                 Control::Subscribe {
@@ -277,8 +287,12 @@ mod tests {
                 "0103abababababababababababababababab026e6f",
             ),
             (
-                Control::Epoch(descriptor),
-                "0104abababababababababababababababab ac02000401 000000e80704696e6974",
+                Control::Epoch(SignedDescriptor::unsigned(descriptor)),
+                concat!(
+                    "0104abababababababababababababababab ac02000401 000000e80704696e6974 00 40",
+                    "0000000000000000000000000000000000000000000000000000000000000000",
+                    "0000000000000000000000000000000000000000000000000000000000000000"
+                ),
             ),
             (
                 Control::RootPath {
@@ -313,6 +327,10 @@ mod tests {
                     reason: "bye".into(),
                 },
                 "010903627965",
+            ),
+            (
+                Control::Certificate(Bytes::from_static(b"id")),
+                "010a026964",
             ),
         ]
     }

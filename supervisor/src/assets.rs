@@ -16,11 +16,6 @@ use rust_embed::RustEmbed;
 #[exclude = "node_modules/*"]
 struct Pages;
 
-/// Scripts and styles are our own, WebAssembly may run, media comes out of MediaSource.
-const SECURITY_POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; \
-    connect-src 'self' ws: wss:; media-src 'self' blob:; img-src 'self' data: blob:; worker-src 'self' blob:; \
-    object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
-
 const NOT_BUILT: &str = "<!doctype html><meta charset=utf-8><title>OwnStream Edge</title>\
     <h1>The page is not built yet</h1><p>Run <code>make web</code>, then build and start the supervisor again. \
     (Streams and relays work without it.)</p>";
@@ -57,7 +52,7 @@ pub(crate) fn file(path: &str, request: &HeaderMap) -> Response {
         (header::CACHE_CONTROL, "no-cache"),
         (header::ETAG, etag.as_str()),
     ];
-    guarded((status, headers, body).into_response())
+    (status, headers, body).into_response()
 }
 
 fn is_built() -> bool {
@@ -65,26 +60,8 @@ fn is_built() -> bool {
 }
 
 fn html(status: StatusCode, text: &'static str) -> Response {
-    guarded(
-        (
-            status,
-            [(header::CONTENT_TYPE, "text/html; charset=utf-8")],
-            text,
-        )
-            .into_response(),
-    )
-}
-
-fn guarded(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, SECURITY_POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-    ] {
-        headers.insert(name, header::HeaderValue::from_static(value));
-    }
-    response
+    let headers = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
+    (status, headers, text).into_response()
 }
 
 fn etag(hash: &[u8; 32]) -> String {

@@ -1,11 +1,16 @@
 //! The configuration file of the supervisor. Documented in `supervisor.example.toml`.
 
+pub(crate) mod door;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use protocol::security::suite::Suite;
 use protocol::signal::Topology;
 use protocol::stream_manager;
 use serde::Deserialize;
+
+use door::{Origin, Tls};
 
 /// What the operator decides. Can only be made by parsing, so one that exists is a valid one.
 #[derive(Debug, Clone, Deserialize)]
@@ -14,12 +19,22 @@ pub(crate) struct Config {
     /// Where pages and peers are served.
     #[serde(default = "default_listen")]
     pub(crate) listen: SocketAddr,
-    /// Where identities and enrolments are kept.
-    #[expect(dead_code, reason = "nothing is durable until peers are enrolled")]
+    /// Where secrets and enrolments are kept.
     #[serde(default = "default_state_dir")]
     pub(crate) state_dir: PathBuf,
     /// The address under which peers on this host are seen from outside.
     pub(crate) external_address: Option<IpAddr>,
+    /// How viewers reach the pages: what stands in front of the links that are handed out.
+    pub(crate) public_url: Option<Origin>,
+    /// Whose pages may open sockets here, besides our own.
+    #[serde(default)]
+    pub(crate) allowed_origins: Vec<Origin>,
+    /// Who is believed about the address it speaks for.
+    #[serde(default)]
+    pub(crate) trusted_proxies: Vec<IpAddr>,
+    /// What connections are wrapped in.
+    #[serde(default)]
+    pub(crate) tls: Tls,
     /// How peers find their addresses.
     #[serde(default)]
     pub(crate) stun: Stun,
@@ -28,9 +43,98 @@ pub(crate) struct Config {
     /// How a stream's peers are arranged when its broadcaster does not say.
     #[serde(default)]
     pub(crate) default_topology: TopologyChoice,
+    /// How peers prove who they are.
+    #[serde(default)]
+    pub(crate) security: SecurityConfig,
     /// What is too much.
     #[serde(default)]
     pub(crate) limits: Limits,
+}
+
+impl Default for Config {
+    /// What an empty file says.
+    fn default() -> Self {
+        Self {
+            listen: default_listen(),
+            state_dir: default_state_dir(),
+            external_address: None,
+            public_url: None,
+            allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            tls: Tls::default(),
+            stun: Stun::default(),
+            turn: None,
+            default_topology: TopologyChoice::default(),
+            security: SecurityConfig::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// How peers prove who they are.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "RawSecurity")]
+pub(crate) struct SecurityConfig {
+    /// The suites taken, the one liked best first.
+    pub(crate) suites: Vec<Suite>,
+    /// Length of the RSA handshake key.
+    pub(crate) rsa_bits: u32,
+    /// How long a peer's certificate is good; renewed at half of it.
+    pub(crate) certificate_lifetime_s: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawSecurity {
+    suites: Vec<Suite>,
+    rsa_bits: u32,
+    certificate_lifetime_s: u32,
+}
+
+impl Default for RawSecurity {
+    /// The elliptic suite works everywhere and costs a twentieth of RSA. A day: guess, as TURN's credentials.
+    fn default() -> Self {
+        Self {
+            suites: vec![Suite::Elliptic],
+            rsa_bits: 2048,
+            certificate_lifetime_s: 86_400,
+        }
+    }
+}
+
+impl Default for SecurityConfig {
+    fn default() -> Self {
+        Self::try_from(RawSecurity::default()).expect("the defaults are valid")
+    }
+}
+
+impl TryFrom<RawSecurity> for SecurityConfig {
+    type Error = String;
+
+    fn try_from(raw: RawSecurity) -> Result<Self, String> {
+        let mut suites = raw.suites.clone();
+        suites.sort_unstable();
+        suites.dedup();
+        if raw.suites.is_empty() || suites.len() != raw.suites.len() {
+            return Err(
+                "security.suites must name \"elliptic\", \"rsa\" or both, each once".into(),
+            );
+        }
+        if ![2048, 3072, 4096].contains(&raw.rsa_bits) {
+            return Err(format!(
+                "security.rsa_bits is {}, but must be 2048, 3072 or 4096",
+                raw.rsa_bits
+            ));
+        }
+        if raw.certificate_lifetime_s < 10 {
+            return Err("security.certificate_lifetime_s must be at least 10".into());
+        }
+        Ok(Self {
+            suites: raw.suites,
+            rsa_bits: raw.rsa_bits,
+            certificate_lifetime_s: raw.certificate_lifetime_s,
+        })
+    }
 }
 
 fn default_listen() -> SocketAddr {
@@ -219,9 +323,25 @@ pub(crate) struct Limits {
     places_per_peer: Option<usize>,
     messages_per_s: Option<u32>,
     message_burst: Option<u32>,
+    connections_per_address: Option<usize>,
 }
 
+/// Connections from one address. Guess: a company behind one address, each viewer with a page and a socket.
+const CONNECTIONS_PER_ADDRESS: usize = 256;
+/// Connections beyond those of all peers, for pages. Guess: a tenth of the peers load theirs at once.
+const CONNECTIONS_FOR_PAGES: usize = 1_000;
+
 impl Limits {
+    /// How many connections there may be from one address, and in all.
+    pub(crate) fn connections(self) -> (usize, usize) {
+        let each = self
+            .connections_per_address
+            .unwrap_or(CONNECTIONS_PER_ADDRESS)
+            .max(1);
+        let all = self.resolve().peers.saturating_add(CONNECTIONS_FOR_PAGES);
+        (each, all)
+    }
+
     pub(crate) fn resolve(self) -> stream_manager::Limits {
         let standard = stream_manager::Limits::default();
         stream_manager::Limits {
@@ -262,6 +382,7 @@ mod tests {
         let config =
             toml::from_str::<Config>(&all).expect("the example with everything in it parses");
         assert!(config.turn.is_some() && config.external_address.is_some());
+        assert!(config.public_url.is_some() && config.tls.redirect_http.is_some());
         toml::from_str::<Config>("").expect("everything has a default");
     }
 

@@ -2,49 +2,159 @@
 //! stream that runs goes on running while this program is down.
 
 mod assets;
+mod ca_store;
+mod clerk;
+mod cli;
+mod commands;
 mod config;
+mod control;
+mod door;
+mod headers;
+mod host;
 mod ice;
+mod lifetime;
 mod manager;
+mod operator;
+mod redirect;
 mod server;
 mod session;
+mod store;
+mod tls;
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Parser as _;
+use clerk::Clerk;
+use cli::Cli;
 use config::Config;
+use config::door::Mode;
+use door::{Crowd, Door};
 use ice::IceServers;
 use log::warn;
 use manager::{Clock, Manager};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use operator::{Office, Running};
 use protocol::stream_manager::{self, StreamManager};
+use server::Server;
+use store::Store;
 
 const SOFTWARE: &str = concat!("supervisor ", env!("CARGO_PKG_VERSION"));
 
 fn main() -> ExitCode {
-    daemon::run("supervisor", supervisor)
+    let cli = Cli::parse();
+    match (cli.command, cli.config) {
+        (Some(command), _) => commands::run(&command),
+        (None, config) => {
+            let path = config.expect("clap shows its help when there is no argument");
+            daemon::run_parsed("supervisor", |service| supervisor(service, path))
+        }
+    }
 }
 
-async fn supervisor(mut service: daemon::Service) -> anyhow::Result<()> {
-    let config: Config = daemon::config::from_args()?;
+async fn supervisor(mut service: daemon::Service, path: PathBuf) -> anyhow::Result<()> {
+    let config: Config = daemon::config::load(path)?;
     allow_many_sockets();
     let ice = IceServers::new(&config)?;
+    let store = Store::open(&config.state_dir)?;
+    let (tls, renewal) = tls::prepare(&config.tls.mode, &config.state_dir)?;
     let listener = server::listen(config.listen).await?;
     let address = listener.local_addr()?;
+    let control = control::listen(&config.state_dir)?;
 
     let clock = Clock::start();
-    let machine = StreamManager::new(machine_config(&config, ice, clock), clock.now());
-    let (manager, inbox) = Manager::new(machine, clock);
+    let (clerk, security) = Clerk::new(store.clone(), &config.security, SOFTWARE, clock.term())?;
+    let machine_config = machine_config(&config, ice, clock, security);
+    let machine = StreamManager::new(machine_config, clock.now());
+    let (manager, inbox) = Manager::new(machine, clock, clerk);
+    let running = Running {
+        inbox: inbox.clone(),
+        pages: pages(&config, address),
+    };
+    let office = Office::new(store, Some(running))?;
 
+    let routes = Server::new(inbox, config.allowed_origins.clone()).routes(
+        operator::routes::guarded(office.clone()),
+        matches!(config.tls.mode, Mode::Files { .. }),
+    );
+    let (each, all) = config.limits.connections();
+    let door = Door {
+        listener,
+        tls,
+        crowd: Crowd::new(each, all),
+        proxies: config.trusted_proxies.clone(),
+        routes,
+    };
     service.spawn(
         "manager",
         manager.run(service.shutdown(), service.watchdog()),
     );
-    service.spawn("server", server::serve(listener, inbox, service.shutdown()));
-    service.ready(&format!("serving pages and peers on http://{address}"));
+    if let Some(from) = config.tls.redirect_http {
+        let redirect = redirect(&config, from, address, &door).await?;
+        service.spawn("redirect", redirect.keep(service.shutdown()));
+    }
+    if let Some(renewal) = renewal {
+        service.spawn("certificate", renewal.run(service.shutdown()));
+    }
+    let unguarded = operator::routes::unguarded(office);
+    service.spawn(
+        "control",
+        door::keep_unix(control, unguarded, service.shutdown()),
+    );
+    service.spawn("server", door.keep(service.shutdown()));
+    let scheme = scheme(&config);
+    service.ready(&format!("serving pages and peers on {scheme}://{address}"));
     service.run().await
 }
 
-fn machine_config(config: &Config, ice: IceServers, clock: Clock) -> stream_manager::Config {
+/// The listener that sends browsers on to https; who comes there is counted with all others.
+async fn redirect(
+    config: &Config,
+    from: SocketAddr,
+    to: SocketAddr,
+    door: &Door,
+) -> anyhow::Result<Door> {
+    let target = redirect::Target {
+        public: config.public_url.clone(),
+        port: to.port(),
+    };
+    Ok(Door {
+        listener: server::listen(from).await?,
+        tls: None,
+        crowd: door.crowd.clone(),
+        proxies: Vec::new(),
+        routes: redirect::routes(target),
+    })
+}
+
+const fn scheme(config: &Config) -> &'static str {
+    match config.tls.mode {
+        Mode::Off => "http",
+        Mode::Made { .. } | Mode::Files { .. } => "https",
+    }
+}
+
+/// What stands in front of the links that are handed out.
+fn pages(config: &Config, address: SocketAddr) -> String {
+    if let Some(url) = &config.public_url {
+        return url.to_string();
+    }
+    let ip = match address.ip().is_unspecified() {
+        true => host::likely_address(),
+        false => address.ip(),
+    };
+    let address = SocketAddr::new(ip, address.port());
+    format!("{}://{address}", scheme(config))
+}
+
+fn machine_config(
+    config: &Config,
+    ice: IceServers,
+    clock: Clock,
+    security: stream_manager::Security,
+) -> stream_manager::Config {
     stream_manager::Config {
         term: clock.term(),
         software: SOFTWARE.into(),
@@ -57,6 +167,7 @@ fn machine_config(config: &Config, ice: IceServers, clock: Clock) -> stream_mana
         external_address: config.external_address.map(|address| address.to_string()),
         topology: config.default_topology.0,
         limits: config.limits.resolve(),
+        security: Some(security),
     }
 }
 

@@ -4,14 +4,19 @@
 //! sockets' own bounded queues. A socket that does not drain its queue is closed; nobody waits for it.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::{debug, info};
+use protocol::id::{KeyFingerprint, StreamId};
 use protocol::signal::{Refusal, ToPeer};
 use protocol::stream_manager::{Census, Input, Output, SocketId, StreamManager};
 use protocol::time::{ClockMap, Time};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+use crate::clerk::{Clerk, is_quick};
 
 /// Texts that wait to be written to one socket. A relay that takes over from another is told of all its children
 /// in one step: as many as a line of 2 Gbit/s feeds.
@@ -24,22 +29,34 @@ const GOODBYE_LIMIT: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// What happens on a socket.
 pub(crate) enum Event {
-    /// It is open, and this is how to write to it.
-    Opened(SocketId, Outlet),
+    /// It is open, this is how to write to it, and there its client is.
+    Opened(SocketId, Outlet, IpAddr),
     /// A text came.
     Text(SocketId, String),
     /// Something came that is no text, or too long a one.
     Garbage(SocketId, String),
     /// It is closed.
     Closed(SocketId),
+    /// A task of the machine's is done, or cannot be.
+    TaskDone(u64, Option<Zeroizing<Vec<u8>>>),
     /// Somebody asks how large the tables are.
     Census(oneshot::Sender<Census>),
+    /// That key was revoked. Answered by how many peers with it are connected.
+    Revoke(KeyFingerprint, oneshot::Sender<usize>),
+    /// Somebody asks which stream is called so.
+    StreamNamed(String, oneshot::Sender<Option<StreamId>>),
 }
 
 /// How to write to one socket.
 pub(crate) struct Outlet {
     pub(crate) texts: mpsc::Sender<String>,
     pub(crate) farewell: oneshot::Sender<Farewell>,
+}
+
+/// Who has a socket.
+struct Client {
+    outlet: Outlet,
+    address: IpAddr,
 }
 
 /// Why a socket is closed.
@@ -103,13 +120,16 @@ pub(crate) struct Manager {
     machine: StreamManager,
     clock: Clock,
     inbox: mpsc::Receiver<Event>,
-    sockets: HashMap<SocketId, Outlet>,
+    sockets: HashMap<SocketId, Client>,
     outputs: Vec<Output>,
+    clerk: Clerk,
+    /// Where tasks that take their time answer to.
+    own_inbox: mpsc::WeakSender<Event>,
 }
 
 impl Manager {
     /// A manager, and where to send it events.
-    pub(crate) fn new(machine: StreamManager, clock: Clock) -> (Self, Inbox) {
+    pub(crate) fn new(machine: StreamManager, clock: Clock, clerk: Clerk) -> (Self, Inbox) {
         let (sender, inbox) = mpsc::channel(INBOX);
         (
             Self {
@@ -118,6 +138,8 @@ impl Manager {
                 inbox,
                 sockets: HashMap::new(),
                 outputs: Vec::new(),
+                clerk,
+                own_inbox: sender.downgrade(),
             },
             sender,
         )
@@ -146,8 +168,8 @@ impl Manager {
     /// Closes all sockets, and waits until they are.
     async fn say_goodbye(&mut self) {
         let mut open = self.sockets.len();
-        for (_, outlet) in self.sockets.drain() {
-            let _ = outlet.farewell.send(Farewell::Going); // or it is closed already
+        for (_, client) in self.sockets.drain() {
+            let _ = client.outlet.farewell.send(Farewell::Going); // or it is closed already
         }
         while open > 0 {
             match self.inbox.recv().await {
@@ -160,9 +182,9 @@ impl Manager {
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::Opened(socket, outlet) => {
-                self.sockets.insert(socket, outlet);
-                self.step(Input::Connected(socket));
+            Event::Opened(socket, outlet, address) => {
+                self.sockets.insert(socket, Client { outlet, address });
+                self.step(Input::Connected(socket, Some(address)));
             }
             Event::Text(socket, text) => self.step(Input::Text(socket, &text)),
             Event::Garbage(socket, words) => {
@@ -173,10 +195,57 @@ impl Manager {
                 self.sockets.remove(&socket);
                 self.step(Input::Disconnected(socket));
             }
+            Event::TaskDone(task, answer) => self.step(Input::TaskDone(task, answer)),
             Event::Census(answer) => {
                 let _ = answer.send(self.machine.census()); // or nobody waits for it any more
             }
+            Event::Revoke(key, answer) => {
+                let _ = answer.send(self.revoke(key)); // likewise
+            }
+            Event::StreamNamed(name, answer) => {
+                let _ = answer.send(self.machine.stream_named(&name)); // likewise
+            }
         }
+    }
+
+    /// Those with this key are put out at once.
+    fn revoke(&mut self, key: KeyFingerprint) -> usize {
+        info!(key:% = key; "revoked");
+        let gone = self
+            .machine
+            .revoke(self.clock.now(), key, &mut self.outputs);
+        self.step(Input::Tick);
+        gone
+    }
+
+    /// What the machine asks for and does not do itself. Gives its answer, if that is there at once.
+    fn ask(&mut self, output: Output) -> Option<Input<'static>> {
+        match output {
+            Output::Admit(socket, petition) => {
+                return Some(Input::Admitted(socket, self.clerk.admit(&petition)));
+            }
+            Output::Task(number, task) if is_quick(&task) => {
+                return Some(Input::TaskDone(number, self.clerk.worker()(&task)));
+            }
+            Output::Task(number, task) => {
+                let (work, inbox) = (self.clerk.worker(), self.own_inbox.clone());
+                tokio::task::spawn_blocking(move || {
+                    let answer = work(&task);
+                    if let Some(inbox) = inbox.upgrade() {
+                        let _ = inbox.blocking_send(Event::TaskDone(number, answer)); // or the supervisor ends
+                    }
+                });
+            }
+            Output::Own {
+                stream,
+                key,
+                name,
+                access,
+            } => self.clerk.own(stream, key, name, access),
+            Output::KeepKey(stream, id, key) => self.clerk.keep_key(stream, id, &key),
+            Output::Send(..) | Output::Text(..) | Output::Close(..) => {}
+        }
+        None
     }
 
     fn step(&mut self, input: Input<'_>) {
@@ -187,8 +256,16 @@ impl Manager {
             let mut stuck = Vec::new();
             for output in std::mem::take(&mut self.outputs) {
                 match output {
-                    Output::Send(socket, message) => stuck.extend(self.send(socket, &message)),
+                    Output::Send(socket, message) => {
+                        stuck.extend(self.send(socket, message.to_text()));
+                    }
+                    Output::Text(socket, text) => stuck.extend(self.send(socket, text)),
                     Output::Close(socket, refusal, words) => self.close(socket, refusal, words),
+                    other => {
+                        if let Some(answer) = self.ask(other) {
+                            self.machine.handle(now, answer, &mut self.outputs);
+                        }
+                    }
                 }
             }
             for socket in stuck {
@@ -204,9 +281,9 @@ impl Manager {
     }
 
     /// Queues a text; returns the socket when its queue is full.
-    fn send(&self, socket: SocketId, message: &ToPeer) -> Option<SocketId> {
-        let outlet = self.sockets.get(&socket)?;
-        match outlet.texts.try_send(message.to_text()) {
+    fn send(&self, socket: SocketId, text: String) -> Option<SocketId> {
+        let client = self.sockets.get(&socket)?;
+        match client.outlet.texts.try_send(text) {
             Err(mpsc::error::TrySendError::Full(_)) => Some(socket),
             // Closed: that is on its way here as an event.
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => None,
@@ -214,12 +291,12 @@ impl Manager {
     }
 
     fn close(&mut self, socket: SocketId, refusal: Refusal, words: String) {
-        let Some(outlet) = self.sockets.remove(&socket) else {
+        let Some(Client { outlet, address }) = self.sockets.remove(&socket) else {
             return;
         };
         match refusal {
-            Refusal::TooSlow => debug!(socket = socket.0; "closed: {words}"),
-            _ => info!(socket = socket.0; "refused: {words}"),
+            Refusal::TooSlow => debug!(socket = socket.0, address:%; "closed: {words}"),
+            _ => info!(socket = socket.0, address:%; "refused: {words}"),
         }
         let text = ToPeer::PeerRefused { refusal, words }.to_text();
         let _ = outlet.farewell.send(Farewell::Refused(text)); // or it is closed already

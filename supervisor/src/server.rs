@@ -1,29 +1,34 @@
-//! What the port answers: pages, `/peer` for signalling, `/health`.
+//! What the port answers: pages, `/peer` for signalling, `/health`, and the operator's `/api/operator`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::Context as _;
-use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::middleware::map_response_with_state;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
+use log::info;
 use protocol::signal::MAX_TEXT;
 use protocol::stream_manager::{Census, SocketId};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use crate::config::door::Origin;
+use crate::door::Caller;
 use crate::manager::{Event, Inbox};
-use crate::{assets, session};
+use crate::{assets, headers, session};
 
 const RECEIVER: &str = "receiver.html";
 
+/// What the handlers work with.
 #[derive(Clone)]
-struct Server {
+pub(crate) struct Server {
     inbox: Inbox,
     sockets: Arc<AtomicU64>,
+    origins: Arc<[Origin]>,
 }
 
 /// Listens, or says in words why not.
@@ -47,26 +52,47 @@ pub(crate) async fn listen(address: std::net::SocketAddr) -> anyhow::Result<TcpL
     })
 }
 
-/// Serves until the service ends.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    inbox: Inbox,
-    mut shutdown: daemon::Shutdown,
-) -> anyhow::Result<()> {
-    let server = Server {
-        inbox,
-        sockets: Arc::default(),
-    };
-    let routes = Router::new()
-        .route("/", get(receiver))
-        .route("/watch/{name}", get(watch))
-        .route("/peer", get(peer))
-        .route("/health", get(health))
-        .fallback(get(file))
-        .with_state(server);
-    let serving =
-        axum::serve(listener, routes).with_graceful_shutdown(async move { shutdown.wait().await });
-    serving.await.context("serving")
+impl Server {
+    /// Pages of these origins may open sockets, besides our own.
+    pub(crate) fn new(inbox: Inbox, origins: Vec<Origin>) -> Self {
+        Self {
+            inbox,
+            sockets: Arc::default(),
+            origins: origins.into(),
+        }
+    }
+
+    /// Everything that is answered over TCP.
+    pub(crate) fn routes(self, operator: Router, only_tls: bool) -> Router {
+        Router::new()
+            .route("/", get(receiver))
+            .route("/watch/{name}", get(watch))
+            .route("/peer", get(peer))
+            .route("/health", get(health))
+            .fallback(get(file))
+            .with_state(self)
+            .merge(operator)
+            .layer(map_response_with_state(only_tls, guarded))
+    }
+
+    /// Whether a page of the origin that a browser states may open a socket. Services have none, and state none.
+    fn welcomes(&self, request: &HeaderMap) -> bool {
+        let Some(stated) = request.get(header::ORIGIN) else {
+            return true;
+        };
+        let Some(origin) = stated.to_str().ok().and_then(Origin::parse) else {
+            return false;
+        };
+        let host = request
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok());
+        host.is_some_and(|host| origin.is_at(host)) || self.origins.contains(&origin)
+    }
+}
+
+async fn guarded(State(only_tls): State<bool>, mut response: Response) -> Response {
+    headers::add(response.headers_mut(), only_tls);
+    response
 }
 
 async fn receiver(request: HeaderMap) -> Response {
@@ -82,10 +108,30 @@ async fn file(uri: Uri, request: HeaderMap) -> Response {
     assets::file(uri.path().trim_start_matches('/'), &request)
 }
 
-async fn peer(upgrade: WebSocketUpgrade, State(server): State<Server>) -> Response {
+const FOREIGN: &str = "a page of another site may not open a socket here; if it is yours, name it in the \
+    supervisor's allowed_origins, or have the proxy before it pass the Host header on\n";
+
+async fn peer(
+    State(server): State<Server>,
+    Extension(caller): Extension<Caller>,
+    request: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let address = caller.address;
+    if !server.welcomes(&request) {
+        info!(address:%, origin:? = request.get(header::ORIGIN); "refused: a page of another site");
+        return (StatusCode::FORBIDDEN, FOREIGN).into_response();
+    }
+    let Some(seat) = caller.seat() else {
+        info!(address:%; "refused: too many sockets behind a proxy");
+        return (StatusCode::SERVICE_UNAVAILABLE, "too many sockets\n").into_response();
+    };
     let id = SocketId(server.sockets.fetch_add(1, Ordering::Relaxed));
     let upgrade = upgrade.max_message_size(MAX_TEXT).max_frame_size(MAX_TEXT);
-    upgrade.on_upgrade(move |socket| session::serve(socket, id, server.inbox))
+    upgrade.on_upgrade(async move |socket| {
+        session::serve(socket, id, address, server.inbox).await;
+        drop(seat);
+    })
 }
 
 async fn health(State(server): State<Server>) -> Response {

@@ -1,5 +1,6 @@
 //! One WebSocket: texts in, texts out, pings; understands none of them.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
@@ -17,16 +18,13 @@ const PING_EVERY: Duration = Duration::from_secs(5);
 const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
 
 /// Serves one socket until either side closes it.
-pub(crate) async fn serve(socket: WebSocket, id: SocketId, inbox: Inbox) {
+pub(crate) async fn serve(socket: WebSocket, id: SocketId, address: IpAddr, inbox: Inbox) {
     let (sink, stream) = socket.split();
     let (texts, queue) = mpsc::channel(SOCKET_QUEUE);
     let (farewell, told) = oneshot::channel();
-    if inbox
-        .send(Event::Opened(id, Outlet { texts, farewell }))
-        .await
-        .is_err()
-    {
-        return;
+    let opened = Event::Opened(id, Outlet { texts, farewell }, address);
+    if inbox.send(opened).await.is_err() {
+        return; // the supervisor ends
     }
     let mut writer = std::pin::pin!(write(sink, queue, told));
     let garbage = tokio::select! {

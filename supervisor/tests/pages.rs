@@ -31,6 +31,25 @@ async fn the_page_is_served_or_it_is_said_how_to_build_it() {
 }
 
 #[tokio::test]
+async fn every_answer_tells_the_browser_to_be_careful() {
+    let supervisor = Supervisor::start().await;
+    for path in ["/", "/health", "/nothing", "/peer", "/api/operator/tokens"] {
+        let (head, _) = supervisor.get(path).await;
+        for header in [
+            "content-security-policy: default-src 'self'",
+            "x-content-type-options: nosniff",
+            "referrer-policy: no-referrer",
+            "cross-origin-opener-policy: same-origin",
+            "cross-origin-resource-policy: same-origin",
+            "permissions-policy: camera=(), microphone=(), geolocation=()",
+        ] {
+            assert!(head.contains(header), "{path} lacks {header}: {head}");
+        }
+        assert!(!head.contains("strict-transport-security"), "{head}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_page_is_not_found() {
     let supervisor = Supervisor::start().await;
     for path in [
@@ -52,19 +71,12 @@ async fn ice_servers_of_the_configuration_reach_the_peers() {
     let supervisor =
         Supervisor::start_with(&format!("external_address = \"203.0.113.7\"\n{turn}")).await;
     let mut socket = supervisor.connect().await;
-    socket.hears().await;
-    let info = town::info(30, protocol::signal::Component::Receiver);
-    socket
-        .says(&protocol::signal::FromPeer::CollectPeerInfoResponse(info))
-        .await;
-    let protocol::signal::ToPeer::PeerAccepted {
-        ice_servers,
-        external_address,
-        ..
-    } = socket.hears().await
-    else {
-        panic!("it was not let in");
-    };
+    let candidate = town::candidate(30, protocol::signal::Component::Receiver, None);
+    let accepted = socket
+        .proves(candidate, &town::private_key(30))
+        .await
+        .expect("it is let in");
+    let (ice_servers, external_address) = (accepted.ice_servers, accepted.external_address);
     assert_eq!(external_address.as_deref(), Some("203.0.113.7"));
     assert_eq!(ice_servers.len(), 2);
     assert!(
@@ -77,14 +89,13 @@ async fn ice_servers_of_the_configuration_reach_the_peers() {
 
 /// What the program says on its way out, and its exit code.
 async fn last_words(config: &str) -> (String, Option<i32>) {
-    let (mut process, dir) = start(config);
+    let (mut process, _home) = start(config);
     let mut words = String::new();
     let mut log = process.stderr.take().expect("piped");
     patiently(log.read_to_string(&mut words))
         .await
         .expect("text");
     let status = patiently(process.wait()).await.expect("it ends");
-    let _ = std::fs::remove_dir_all(dir);
     (words, status.code())
 }
 
@@ -101,9 +112,9 @@ async fn a_port_in_use_is_named() {
 
 #[tokio::test]
 async fn a_misspelt_key_is_named_with_its_line() {
-    let (words, code) = last_words("listen = \"127.0.0.1:0\"\nstate_dri = \"/tmp\"").await;
+    let (words, code) = last_words("listen = \"127.0.0.1:0\"\nlitsen = \"/tmp\"").await;
     assert!(
-        words.contains("supervisor.toml:2") && words.contains("state_dri"),
+        words.contains("supervisor.toml:3") && words.contains("litsen"),
         "{words}"
     );
     assert_eq!(code, Some(78));

@@ -4,6 +4,7 @@ mod town;
 
 use futures_util::SinkExt as _;
 use protocol::id::{LinkId, StreamId};
+use protocol::security::suite::Suite;
 use protocol::signal::{
     Component, FromPeer, LinkDescription, MAX_TEXT, PeerInfo, Refusal, Registration, ToPeer,
     VersionRange,
@@ -30,6 +31,11 @@ async fn a_peer_of_another_version_is_refused_in_words() {
     let info = PeerInfo {
         versions,
         ..info(30, Component::Receiver)
+    };
+    let info = PeerInfo {
+        public_key: Some(town::private_key(30).public_key()),
+        suites: vec![Suite::Elliptic],
+        ..info
     };
     socket.says(&FromPeer::CollectPeerInfoResponse(info)).await;
     let words = refused(&mut socket, Refusal::Version).await;
@@ -128,11 +134,7 @@ async fn members_hear_that_their_stream_has_ended() {
 async fn a_supervisor_that_ends_closes_its_sockets() {
     let mut supervisor = Supervisor::start().await;
     let mut viewer = supervisor.peer(30, Component::Receiver).await;
-    let pid = supervisor.process.id().expect("it runs");
-    let killed = std::process::Command::new("kill")
-        .arg(pid.to_string())
-        .status();
-    assert!(killed.expect("kill is there").success());
+    supervisor.signal("TERM");
     let status = patiently(supervisor.process.wait()).await.expect("it ends");
     assert!(status.success(), "{status}");
     assert_eq!(viewer.next().await, None);
@@ -228,4 +230,84 @@ async fn a_peer_that_does_not_read_is_closed_and_the_others_are_answered() {
     }
     assert!(lists < 3_500, "{lists}");
     other.is_alive().await;
+}
+
+#[tokio::test]
+async fn a_stranger_that_would_be_a_relay_is_told_what_it_lacks() {
+    let supervisor = Supervisor::start().await;
+    for component in [Component::Relay, Component::Broadcaster] {
+        let mut socket = supervisor.connect().await;
+        let candidate = town::candidate(10, component, None);
+        let (refusal, words) = socket
+            .proves(candidate, &town::private_key(10))
+            .await
+            .expect_err("a stranger");
+        assert_eq!(refusal, Refusal::NotEnrolled);
+        assert!(words.contains("supervisor token create --role"), "{words}");
+    }
+}
+
+#[tokio::test]
+async fn a_join_token_is_good_for_one_key_and_one_role() {
+    let supervisor = Supervisor::start().await;
+    let token = supervisor.token("relay").await;
+    let attempt = async |n, component| {
+        let mut socket = supervisor.connect().await;
+        let candidate = town::candidate(n, component, Some(&token));
+        socket.proves(candidate, &town::private_key(n)).await
+    };
+    attempt(10, Component::Relay).await.expect("its first use");
+    let (refusal, _) = attempt(11, Component::Relay).await.expect_err("used");
+    assert_eq!(refusal, Refusal::NotEnrolled);
+    let (refusal, _) = attempt(10, Component::Broadcaster)
+        .await
+        .expect_err("another role");
+    assert_eq!(refusal, Refusal::NotEnrolled);
+}
+
+#[tokio::test]
+async fn whoever_shows_anothers_key_is_refused_in_the_words_for_every_wrong_answer() {
+    let supervisor = Supervisor::start().await;
+    let mut socket = supervisor.connect().await;
+    let candidate = town::candidate(30, Component::Receiver, None);
+    // Its public key is peer 30's, its private one is not: the numbers do not open.
+    let mut thief =
+        protocol::security::auth::Candidate::new(candidate, protocol::time::Time::ZERO, &[1; 32]);
+    let mut steps = Vec::new();
+    for _ in 0..3 {
+        let text = socket.next_text().await.expect("open");
+        let input = protocol::security::auth::Input::Text(&text);
+        thief.handle(protocol::time::Time::ZERO, input, &mut steps);
+        for step in std::mem::take(&mut steps) {
+            if let protocol::security::auth::CandidateOutput::Say(text) = step {
+                socket.sends(Message::text(text)).await;
+            }
+        }
+    }
+    let answer = protocol::security::base64::Base64(vec![7; 100]);
+    socket
+        .says(&FromPeer::AuthenticationChallengeResponse { answer })
+        .await;
+    let words = refused(&mut socket, Refusal::NotAuthenticated).await;
+    assert_eq!(words, "the answer to the challenge is not right");
+}
+
+#[tokio::test]
+async fn a_revoked_relays_socket_is_closed_at_once_and_it_stays_out() {
+    let supervisor = Supervisor::start().await;
+    let mut relay = supervisor.peer(10, Component::Relay).await;
+    let fingerprint = town::private_key(10).public_key().fingerprint().to_string();
+    let said = supervisor
+        .home
+        .command(&format!("peers revoke {fingerprint}"))
+        .await;
+    assert!(said.well, "{said:?}");
+    refused(&mut relay, Refusal::Revoked).await;
+    let mut again = supervisor.connect().await;
+    let candidate = town::candidate(10, Component::Relay, None);
+    let (refusal, _) = again
+        .proves(candidate, &town::private_key(10))
+        .await
+        .expect_err("revoked");
+    assert_eq!(refusal, Refusal::Revoked);
 }

@@ -310,13 +310,31 @@ impl Stage {
         Process::start(&program, name, &[&path], environment, &self.folder)
     }
 
+    fn supervisor_config(&self) -> String {
+        let state = self.folder.join("supervisor");
+        format!(
+            "listen = \"127.0.0.1:{}\"\nstate_dir = {state:?}\n[limits]\nconnections_per_address = 2000\n",
+            self.port
+        )
+    }
+
+    /// A join token, as an operator makes one: whether the supervisor runs or not.
+    pub fn token(&self, role: &str) -> anyhow::Result<String> {
+        let config = self.write("supervisor", &self.supervisor_config())?;
+        let made = Command::new(self.programs.join("supervisor"))
+            .args(["token", "create", "--role", role, "--config", &config])
+            .output()
+            .context("making a join token")?;
+        let token = String::from_utf8_lossy(&made.stdout).trim().to_owned();
+        if !made.status.success() || token.is_empty() {
+            bail!("no join token: {}", String::from_utf8_lossy(&made.stderr));
+        }
+        Ok(token)
+    }
+
     /// Starts the supervisor (again), and waits until it listens.
     pub fn supervisor(&self) -> anyhow::Result<Process> {
-        let state = self.folder.join("supervisor");
-        let config = format!(
-            "listen = \"127.0.0.1:{}\"\nstate_dir = {state:?}\n",
-            self.port
-        );
+        let config = self.supervisor_config();
         let process = self.start("supervisor", "supervisor", &config)?;
         let until = Instant::now() + PATIENCE;
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
@@ -352,8 +370,9 @@ impl Stage {
     pub fn relay_alone(&self, name: &str, more: &str) -> anyhow::Result<Process> {
         let state = self.folder.join(name);
         let config = format!(
-            "supervisor = {:?}\nname = {name:?}\nstate_dir = {state:?}\nloopback = true\n{more}",
-            self.url()
+            "supervisor = {:?}\njoin_token = {:?}\nname = {name:?}\nstate_dir = {state:?}\nloopback = true\n{more}",
+            self.url(),
+            self.token("relay")?
         );
         self.start("edge-relay", name, &config)
     }
@@ -373,7 +392,11 @@ impl Stage {
     ) -> anyhow::Result<Process> {
         let state = self.folder.join("broadcaster");
         let mut config = String::new();
-        config += &format!("supervisor = {:?}\nstate_dir = {state:?}\n", self.url());
+        config += &format!(
+            "supervisor = {:?}\njoin_token = {:?}\nstate_dir = {state:?}\n",
+            self.url(),
+            self.token("broadcaster")?
+        );
         config += &format!("uplink_kbps = 20000\nloopback = true\n{streams}\n");
         self.start_in(environment, "edge-broadcaster", "broadcaster", &config)
     }
@@ -381,7 +404,15 @@ impl Stage {
     /// Starts a source of frames that mean nothing, at this rate.
     pub fn source(&self, kbps: u32) -> anyhow::Result<Process> {
         let (url, kbps) = (self.url(), kbps.to_string());
-        let arguments = ["--supervisor", &url, "--kbps", &kbps];
+        let token = self.token("broadcaster")?;
+        let arguments = [
+            "--supervisor",
+            &url,
+            "--kbps",
+            &kbps,
+            "--join-token",
+            &token,
+        ];
         let process = Process::start(
             &self.programs.join("source"),
             "source",

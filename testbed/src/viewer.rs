@@ -85,7 +85,7 @@ impl Receiver {
                 .find(|s| self.wanted.is_empty() || s.name == self.wanted);
             if let Some(found) = found {
                 self.viewer = Some(Viewer::new(found.stream, self.clock.now()));
-                self.node.put(Input::Watch(found.stream)).await;
+                self.node.put(Input::Watch(found.stream, None)).await;
             }
         }
         self.ended |= matches!(event, Event::Ended(_));

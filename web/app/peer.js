@@ -53,7 +53,7 @@ export class Peer {
    * @param {string} fingerprint
    */
   constructor(video, listener, options, certificate, fingerprint) {
-    const random = crypto.getRandomValues(new Uint8Array(24));
+    const random = crypto.getRandomValues(new Uint8Array(56));
     const uplink = options.uplinkKbps ?? UPLINK_KBPS;
     const m = new Machines(performance.now(), random, fingerprint, uplink, options.relays, software());
     this.#machines = m;
@@ -76,7 +76,7 @@ export class Peer {
       closed: (link, reason) => run(m.linkClosed(performance.now(), link, reason)),
     });
     this.#signalling = new Signalling(supervisorUrl(), {
-      up: () => run(m.supervisorUp(performance.now())),
+      up: () => run(m.supervisorUp(performance.now(), crypto.getRandomValues(new Uint8Array(32)))),
       down: () => {
         listener.supervisor(false);
         run(m.supervisorDown(performance.now()));
@@ -101,7 +101,7 @@ export class Peer {
 
   /** @param {string} stream */
   watch(stream) {
-    this.#run(this.#machines.watch(performance.now(), stream));
+    this.#run(this.#machines.watch(performance.now(), stream, invitation()));
   }
 
   unwatch() {
@@ -180,6 +180,11 @@ export class Peer {
     }
     this.#listener.news(news);
   }
+}
+
+/** What the link brought along that lets its bearer watch; never sent in a request for the page. */
+function invitation() {
+  return new URLSearchParams(location.hash.slice(1)).get("invitation") ?? undefined;
 }
 
 /** What this is, for people who look at the topology: a receiver in such a browser. */

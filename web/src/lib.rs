@@ -11,8 +11,10 @@ use bytes::Bytes;
 use js_sys::Array;
 use protocol::id::{LinkId, PeerId, StreamId};
 use protocol::media::Track;
-use protocol::node::{self, Config, Event, Node};
+use protocol::node::{self, Config, Event, Node, Security};
 use protocol::playback::{self, Element};
+use protocol::security::local::EllipticKey;
+use protocol::security::secret::Seed;
 use protocol::signal::Component;
 use protocol::time::{ClockMap, Time};
 use protocol::viewer::Viewer;
@@ -28,6 +30,7 @@ const REPORT_EVERY_MS: u64 = 1_000;
 #[derive(Debug)]
 pub struct Peer {
     node: Node,
+    key: EllipticKey,
     viewer: Option<Viewer>,
     own_clock: Option<ClockMap>,
     report_at: Time,
@@ -55,7 +58,7 @@ fn stream(text: &str) -> Result<StreamId, JsError> {
 
 #[wasm_bindgen]
 impl Peer {
-    /// A peer named by 16 random bytes, which makes link names out of 8 more; shows the DTLS certificate with this
+    /// A peer named by 16 random bytes, which makes link names out of 8 more, and its private key out of 32; shows the DTLS certificate with this
     /// SHA-256 `fingerprint`; can send `uplink_kbps`, and does so if `relays`.
     #[wasm_bindgen(constructor)]
     pub fn new(
@@ -68,10 +71,14 @@ impl Peer {
     ) -> Result<Self, JsError> {
         let (name, rest) = random
             .split_first_chunk::<16>()
-            .ok_or_else(|| JsError::new("24 random bytes, please"))?;
-        let seed = rest
-            .first_chunk::<8>()
-            .ok_or_else(|| JsError::new("24 random bytes, please"))?;
+            .ok_or_else(|| JsError::new("56 random bytes, please"))?;
+        let (seed, rest) = rest
+            .split_first_chunk::<8>()
+            .ok_or_else(|| JsError::new("56 random bytes, please"))?;
+        let secret = rest
+            .first_chunk::<32>()
+            .ok_or_else(|| JsError::new("56 random bytes, please"))?;
+        let key = EllipticKey::new(Seed::from_bytes(*secret));
         let config = Config {
             peer: PeerId::from_bytes(*name),
             component: Component::Receiver,
@@ -81,20 +88,32 @@ impl Peer {
             software,
             name: None,
             seed: u64::from_be_bytes(*seed),
+            security: Some(Security {
+                keys: vec![key.public_key()],
+                signing_key: None,
+                token: None,
+                // The page's own origin is what it trusts: over https that is proven, over http nothing is.
+                pin: None,
+                threshold: 1.0,
+            }),
         };
         let node = Node::new(config, time(now_ms));
         Ok(Self {
             node,
+            key,
             viewer: None,
             own_clock: None,
             report_at: Time::ZERO,
         })
     }
 
-    /// The socket to the supervisor is open.
+    /// The socket to the supervisor is open. `random`: 32 random bytes, for this handshake alone.
     #[wasm_bindgen(js_name = supervisorUp, unchecked_return_type = "Order[]")]
-    pub fn supervisor_up(&mut self, now_ms: f64) -> Array {
-        self.peer(now_ms, node::Input::SupervisorUp)
+    pub fn supervisor_up(&mut self, now_ms: f64, random: &[u8]) -> Result<Array, JsError> {
+        let random = random
+            .try_into()
+            .map_err(|_| JsError::new("32 random bytes, please"))?;
+        Ok(self.peer(now_ms, node::Input::SupervisorUp(random)))
     }
 
     /// It is closed.
@@ -170,9 +189,14 @@ impl Peer {
         self.peer(now_ms, node::Input::ListStreams)
     }
 
-    /// The viewer wants to watch.
+    /// The viewer wants to watch; with an invitation, if it has one.
     #[wasm_bindgen(unchecked_return_type = "Order[]")]
-    pub fn watch(&mut self, now_ms: f64, id: &str) -> Result<Array, JsError> {
+    pub fn watch(
+        &mut self,
+        now_ms: f64,
+        id: &str,
+        invitation: Option<String>,
+    ) -> Result<Array, JsError> {
         let (id, now) = (stream(id)?, time(now_ms));
         let mut orders = Orders::new();
         self.leave(now, &mut orders);
@@ -181,7 +205,7 @@ impl Peer {
             viewer.news(now, &Event::Clock(map), &mut Vec::new());
         }
         self.viewer = Some(viewer);
-        self.step(now, node::Input::Watch(id), &mut orders);
+        self.step(now, node::Input::Watch(id, invitation), &mut orders);
         Ok(orders.done())
     }
 
@@ -272,6 +296,10 @@ impl Peer {
         for output in out {
             match output {
                 node::Output::Event(event) => news.push(event),
+                node::Output::KeyTask(number, task) => {
+                    let answer = self.key.answer(&task);
+                    self.step(now, node::Input::TaskDone(number, answer), orders);
+                }
                 other => orders.of_node(other),
             }
         }

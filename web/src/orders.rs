@@ -155,6 +155,7 @@ impl Orders {
             O::Close(link) => of_link("close", link),
             O::IceServers(servers, _) => order("iceServers").with("servers", ice_servers(&servers)),
             O::Event(event) => return self.of_event(&event),
+            O::KeyTask(..) => return, // private keys are used before this
         };
         self.push(plain);
     }
@@ -234,6 +235,8 @@ fn node_news(event: &Event) -> Option<Plain> {
             .with("peer", peer.to_string())
             .with("reason", reason.as_str()),
         Event::Registered(..)
+        | Event::Authority(_)
+        | Event::StreamKey(..)
         | Event::Chunk(..)
         | Event::Skipped(..)
         | Event::Clock(_)

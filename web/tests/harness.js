@@ -1,12 +1,13 @@
 // Starts the real programs and a real browser for a test, and ends what it started.
 
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { chromium } from "playwright-core";
 
 const TOP = fileURLToPath(new URL("../..", import.meta.url));
@@ -146,7 +147,7 @@ export class World {
 
   /** @param {number} uplinkKbps */
   async relay(uplinkKbps = 100_000) {
-    await this.#start("edge-relay", `${this.#peer("relay")}name = "relay"\nuplink_kbps = ${uplinkKbps}\nloopback = true\n`);
+    await this.#start("edge-relay", `${await this.#peer("relay")}name = "relay"\nuplink_kbps = ${uplinkKbps}\nloopback = true\n`);
   }
 
   /**
@@ -154,12 +155,15 @@ export class World {
    * @param {number} uplinkKbps
    */
   async broadcaster(streams, uplinkKbps = 20_000) {
-    await this.#start("edge-broadcaster", `${this.#peer("broadcaster")}uplink_kbps = ${uplinkKbps}\n${streams}`);
+    await this.#start("edge-broadcaster", `${await this.#peer("broadcaster")}uplink_kbps = ${uplinkKbps}\n${streams}`);
   }
 
-  /** @param {string} name */
-  #peer(name) {
-    return `supervisor = "ws://127.0.0.1:${this.port}/peer"\nstate_dir = "${this.dir}/${name}"\n`;
+  /** @param {"relay" | "broadcaster"} role */
+  async #peer(role) {
+    const arguments_ = ["token", "create", "--role", role, "--config", join(this.dir, "supervisor.toml")];
+    const made = await promisify(execFile)(program("supervisor"), arguments_);
+    const lines = [`supervisor = "ws://127.0.0.1:${this.port}/peer"`, `state_dir = "${this.dir}/${role}"`];
+    return [...lines, `join_token = "${made.stdout.trim()}"`, ""].join("\n");
   }
 
   /**

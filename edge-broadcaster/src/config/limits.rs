@@ -4,6 +4,7 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
+use protocol::security::token::JoinToken;
 use serde::de::{Deserialize, Deserializer, Error};
 
 /// The test picture's clock needs 288 pixels (see `capture::picture`); beyond 4K no board encodes VP8
@@ -100,4 +101,11 @@ pub(super) fn name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Erro
             "{name:?} must have 1 to {NAME_CHARS} characters, no control characters, and no space at either end"
         )))
     }
+}
+
+pub(super) fn join_token<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<JoinToken>, D::Error> {
+    let text = String::deserialize(from)?;
+    text.parse().map(Some).map_err(D::Error::custom)
 }

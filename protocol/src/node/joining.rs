@@ -9,11 +9,19 @@ use crate::time::Time;
 use crate::wire::{Control, MAX_PATH, TrackPosition, short};
 
 impl Node {
-    pub(super) fn watch(&mut self, now: Time, id: StreamId, out: &mut Vec<Output>) {
+    pub(super) fn watch(
+        &mut self,
+        now: Time,
+        id: StreamId,
+        invitation: Option<String>,
+        out: &mut Vec<Output>,
+    ) {
         if self.streams.contains_key(&id) {
             return;
         }
-        self.streams.insert(id, Stream::new(id, Role::Watched, now));
+        let mut stream = Stream::new(id, Role::Watched, now);
+        stream.invitation.clone_from(&invitation);
+        self.streams.insert(id, stream);
         // The player comes into being with the wish to watch, and has missed what was told before.
         out.extend(
             self.session
@@ -24,6 +32,7 @@ impl Node {
             &FromPeer::Join {
                 stream: id,
                 parent: None,
+                invitation,
             },
             out,
         );

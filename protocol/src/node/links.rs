@@ -27,10 +27,7 @@ impl Node {
             return id;
         }
         let id = self.new_link_id();
-        self.links.insert(
-            id,
-            Link::new(now, neighbour.peer, neighbour.fingerprint, true),
-        );
+        self.links.insert(id, Link::new(now, neighbour, true));
         out.push(Output::Connect(id));
         id
     }
@@ -96,10 +93,7 @@ impl Node {
         if self.links.contains_key(&offer.link) {
             return self.tell(&refuse("there is a link of this name"), out);
         }
-        self.links.insert(
-            offer.link,
-            Link::new(now, child.peer, child.fingerprint, false),
-        );
+        self.links.insert(offer.link, Link::new(now, &child, false));
         out.push(Output::Accept(offer.link, offer.body));
     }
 
@@ -130,6 +124,7 @@ impl Node {
             versions: VERSIONS,
             peer: self.config.peer,
             lanes: 1,
+            certificate: self.papers.certificate(),
         };
         self.say(now, id, &hello, out);
     }
@@ -204,6 +199,7 @@ impl Node {
                 Control::Hello {
                     versions,
                     peer: says,
+                    certificate,
                     ..
                 },
             ) => {
@@ -223,7 +219,15 @@ impl Node {
                         out,
                     );
                 }
+                if let Err(reason) = self.check_certificate(now, id, &certificate) {
+                    return self.expel(now, id, &reason, out);
+                }
                 self.link_ready(now, id, out);
+            }
+            (Phase::Ready, Control::Certificate(certificate)) => {
+                if let Err(reason) = self.check_certificate(now, id, &certificate) {
+                    self.expel(now, id, &reason, out);
+                }
             }
             (_, Control::Bye { reason }) => {
                 self.close_link(now, id, &format!("closed by the peer: {reason}"), out)
@@ -235,7 +239,7 @@ impl Node {
             (Phase::Ready, Control::Refused { stream, reason }) => {
                 self.refused(now, id, stream, &reason, out)
             }
-            (Phase::Ready, Control::Epoch(descriptor)) => self.epoch_came(now, id, descriptor, out),
+            (Phase::Ready, Control::Epoch(signed)) => self.epoch_came(now, id, signed, out),
             (Phase::Ready, Control::RootPath { handle, path }) => {
                 self.path_came(now, id, handle, path, out)
             }
@@ -348,7 +352,20 @@ impl Node {
         used
     }
 
+    /// The supervisor has put this peer out.
+    pub(super) fn expel_peer(&mut self, now: Time, peer: PeerId, out: &mut Vec<Output>) {
+        for stream in self.streams.values_mut() {
+            stream.expected.remove(&peer);
+        }
+        let theirs = self.links.iter().filter(|(_, link)| link.peer == peer);
+        let theirs: Vec<LinkId> = theirs.map(|(&id, _)| id).collect();
+        for id in theirs {
+            self.expel(now, id, "the supervisor has put this peer out", out);
+        }
+    }
+
     pub(super) fn tend_links(&mut self, now: Time, out: &mut Vec<Output>) {
+        let seconds = self.supervisor_seconds(now);
         let due: Vec<(LinkId, Due)> = self
             .links
             .keys()
@@ -357,7 +374,11 @@ impl Node {
             .into_iter()
             .filter_map(|id| {
                 let used = self.use_of(id);
-                let due = self.links.get_mut(&id)?.due(now, used);
+                let link = self.links.get_mut(&id)?;
+                let due = match link.certified_until_s <= seconds {
+                    true => Due::Close("its certificate has ended"),
+                    false => link.due(now, used),
+                };
                 (due != Due::Nothing).then_some((id, due))
             })
             .collect();

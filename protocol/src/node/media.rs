@@ -6,52 +6,122 @@ use super::{Event, Node, Output};
 use crate::chunk::Chunk;
 use crate::forwarder::Gap;
 use crate::id::{LinkId, StreamHandle, StreamId};
-use crate::media::Descriptor;
+use crate::security::grant::{Grant, SignedDescriptor};
+use crate::security::otdp::GroupId;
+use crate::security::otdp::verifier::{Flaw, Verdict, Verifier};
+use crate::security::secret::StreamKey;
+use crate::signal::FromPeer;
 use crate::time::{ClockMap, Time};
-use crate::wire::Control;
-use crate::wire::{Beat, MAX_STREAMS};
+use crate::wire::{Beat, Control, MAX_STREAMS, short};
 
-/// Chunks that may overtake their epoch's descriptor, which comes on the other channel. Guess: two seconds.
-const MAX_EARLY: usize = 512;
+/// Keys kept; as many as the verifier keeps.
+const MAX_KEYS: usize = 4;
 
 impl Node {
     pub(super) fn epoch_came(
         &mut self,
         now: Time,
         link: LinkId,
-        descriptor: Descriptor,
+        signed: SignedDescriptor,
         out: &mut Vec<Output>,
     ) {
-        let id = descriptor.stream;
-        if !self.streams.get(&id).is_some_and(|s| s.is_fed_by(link)) {
+        let (id, epoch) = (signed.descriptor.stream, signed.descriptor.epoch);
+        let Some(stream) = self.streams.get(&id).filter(|s| s.is_fed_by(link)) else {
             return; // from a parent we have just left
+        };
+        if stream.epoch().is_some_and(|running| running >= epoch) {
+            return self.came_from(now, id, link, out); // it has not heard of the new one yet, or we have it
         }
+        let grant = match self
+            .papers
+            .authority()
+            .map(|a| signed.check(&a))
+            .transpose()
+        {
+            Ok(grant) => grant,
+            Err(error) => {
+                let reason = error.to_string();
+                self.accuse(now, id, link, &reason, out);
+                return self.expel(now, link, &reason, out);
+            }
+        };
         self.came_from(now, id, link, out);
-        self.begin_epoch(now, descriptor, out);
+        self.begin_epoch(now, signed, grant, out);
     }
 
-    pub(super) fn begin_epoch(&mut self, now: Time, descriptor: Descriptor, out: &mut Vec<Output>) {
-        let Some(stream) = self.streams.get_mut(&descriptor.stream) else {
+    /// `grant`: whose chunks these are to be, where chunks are sealed and not our own.
+    pub(super) fn begin_epoch(
+        &mut self,
+        now: Time,
+        signed: SignedDescriptor,
+        grant: Option<Grant>,
+        out: &mut Vec<Output>,
+    ) {
+        let id = signed.descriptor.stream;
+        let verifier = grant.and_then(|grant| self.verifier(&grant));
+        let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
         if stream
-            .descriptor
-            .as_ref()
-            .is_some_and(|d| d.epoch >= descriptor.epoch)
+            .epoch()
+            .is_some_and(|running| running >= signed.descriptor.epoch)
         {
             return;
         }
-        stream.descriptor = Some(descriptor.clone());
+        stream.descriptor = Some(signed.clone());
+        stream.verifier = verifier;
+        for (key_id, key) in &stream.keys {
+            if let Some(verifier) = &mut stream.verifier {
+                verifier.add_key(*key_id, key.clone());
+            }
+        }
         let children: Vec<LinkId> = stream.children.keys().copied().collect();
-        let early: Vec<Chunk> = stream.early.drain(..).collect();
         for child in children {
-            self.say(now, child, &Control::Epoch(descriptor.clone()), out);
+            self.say(now, child, &Control::Epoch(signed.clone()), out);
         }
-        let id = descriptor.stream;
-        out.push(Output::Event(Event::Epoch(descriptor)));
-        for chunk in early {
-            self.take_chunk(now, id, chunk, out);
+        out.push(Output::Event(Event::Epoch(signed.descriptor)));
+        self.take_early(now, id, out);
+    }
+
+    fn verifier(&self, grant: &Grant) -> Option<Verifier> {
+        let threshold = self.config.security.as_ref()?.threshold;
+        Some(Verifier::new(grant.signer, threshold, self.config.seed))
+    }
+
+    /// What came too early to be checked may not be so any more.
+    fn take_early(&mut self, now: Time, id: StreamId, out: &mut Vec<Output>) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        for (link, chunk) in std::mem::take(&mut stream.early) {
+            self.take_chunk(now, id, link, chunk, out);
         }
+    }
+
+    /// A stream's key is here.
+    pub(super) fn key_opened(
+        &mut self,
+        now: Time,
+        id: StreamId,
+        key_id: u8,
+        key: StreamKey,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        stream.keys.retain(|(known, _)| *known != key_id);
+        stream.keys.push((key_id, key.clone()));
+        if stream.keys.len() > MAX_KEYS {
+            stream.keys.remove(0);
+        }
+        if stream.is_ours() {
+            return out.push(Output::Event(Event::StreamKey(id, key_id, key)));
+        }
+        if let Some(verifier) = &mut stream.verifier {
+            verifier.add_key(key_id, key);
+        }
+        self.take_early(now, id, out);
     }
 
     pub(super) fn chunk_came(
@@ -69,40 +139,141 @@ impl Node {
         // What is still under way from a parent we have just left, or of a stream, is nobody's fault.
         let Some(id) = fed.map(|s| s.id) else { return };
         self.came_from(now, id, link, out);
-        self.take_chunk(now, id, chunk, out);
+        self.take_chunk(now, id, link, chunk, out);
     }
 
     pub(super) fn take_chunk(
         &mut self,
         now: Time,
         id: StreamId,
+        link: LinkId,
         chunk: Chunk,
         out: &mut Vec<Output>,
     ) {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        let known = stream.descriptor.as_ref().map(|d| d.epoch);
+        let known = stream.epoch();
         let epoch = chunk.header().position.epoch;
         if known.is_none_or(|known| epoch > known) {
-            if stream.early.len() >= MAX_EARLY {
-                stream.early.pop_front();
-            }
-            return stream.early.push_back(chunk);
+            return stream.hold(link, chunk);
         }
         if known.is_some_and(|known| epoch < known) {
             return;
         }
         stream.bytes_down += chunk.message().len() as u64;
-        if !stream.window.insert(&chunk) {
+        let Some(verifier) = &mut stream.verifier else {
+            return self.keep(now, id, chunk, true, out);
+        };
+        let mut verdicts = Vec::new();
+        verifier.take(now, link, chunk, &mut verdicts);
+        self.judge(now, id, verdicts, out);
+    }
+
+    /// Does what the verifier found.
+    pub(super) fn judge(
+        &mut self,
+        now: Time,
+        id: StreamId,
+        verdicts: Vec<Verdict>,
+        out: &mut Vec<Output>,
+    ) {
+        for verdict in verdicts {
+            match verdict {
+                Verdict::Forward(chunk) => self.keep(now, id, chunk, false, out),
+                Verdict::Proven { chunks, .. } => self.play(id, chunks, out),
+                Verdict::Bad { from, group, why } => self.taint(now, id, from, group, why, out),
+                Verdict::NeedKey { from, chunk } => {
+                    if let Some(stream) = self.streams.get_mut(&id) {
+                        stream.hold(from, chunk);
+                    }
+                }
+                // Repair from a backup parent is what helps against doubt.
+                Verdict::Doubt(_) => {}
+            }
+        }
+    }
+
+    /// Keeps a chunk that may be passed on, and passes it on. `plays`: nothing more has to be known of it.
+    fn keep(&mut self, now: Time, id: StreamId, chunk: Chunk, plays: bool, out: &mut Vec<Output>) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        if !stream.window.put(&chunk) {
             return;
         }
-        let watched = matches!(stream.role, Role::Watched);
         // Children first: what they wait for must not wait for our own player.
         self.forward(now, id, &chunk, out);
-        if watched {
-            out.push(Output::Event(Event::Chunk(id, chunk)));
+        if plays {
+            self.play(id, vec![chunk], out);
         }
+    }
+
+    fn play(&self, id: StreamId, chunks: Vec<Chunk>, out: &mut Vec<Output>) {
+        if self
+            .streams
+            .get(&id)
+            .is_some_and(|s| matches!(s.role, Role::Watched))
+        {
+            out.extend(
+                chunks
+                    .into_iter()
+                    .map(|chunk| Output::Event(Event::Chunk(id, chunk))),
+            );
+        }
+    }
+
+    /// Something was forged or altered: it is thrown away, and so is the link it came by.
+    fn taint(
+        &mut self,
+        now: Time,
+        id: StreamId,
+        from: Option<LinkId>,
+        group: GroupId,
+        why: Flaw,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        let GroupId {
+            track, rendition, ..
+        } = group;
+        stream
+            .window
+            .remove(track, rendition, group.from(), group.to());
+        if let Some(verifier) = &mut stream.verifier {
+            verifier.taint(track, rendition, group.from(), group.to());
+        }
+        let Some(link) = from.filter(|link| self.links.contains_key(link)) else {
+            return;
+        };
+        let reason = why.to_string();
+        self.accuse(now, id, link, &reason, out);
+        self.expel(now, link, &reason, out);
+    }
+
+    /// Tells the supervisor what a parent did. It decides; one voice is none.
+    fn accuse(
+        &self,
+        _now: Time,
+        stream: StreamId,
+        link: LinkId,
+        what: &str,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(parent) = self.links.get(&link).map(|link| link.peer) else {
+            return;
+        };
+        let what = short(what);
+        self.tell(
+            &FromPeer::Accuse {
+                stream,
+                parent,
+                what,
+            },
+            out,
+        );
     }
 
     pub(super) fn skipped(

@@ -1,10 +1,12 @@
 //! Streams of the peer's own: what a broadcaster puts in.
 
+use bytes::Bytes;
+
 use super::streams::{Role, Stream};
 use super::{Event, Node, Output};
 use crate::chunk::{Chunk, MAX_MESSAGE};
 use crate::id::StreamId;
-use crate::media::Descriptor;
+use crate::security::grant::SignedDescriptor;
 use crate::signal::{FromPeer, Registration};
 use crate::time::Time;
 
@@ -19,6 +21,7 @@ impl Node {
 
     pub(super) fn publish(&mut self, registration: Registration, out: &mut Vec<Output>) {
         let (id, path) = (registration.stream, vec![self.config.peer]);
+        let running_key = self.streams.get(&id).and_then(Stream::running_key);
         // Said again, it asks for a new epoch of a stream whose encoders start again; its children stay.
         let stream = self
             .streams
@@ -29,29 +32,41 @@ impl Node {
         self.tell(
             &FromPeer::RegisterStream(Registration {
                 running_epoch: None,
+                running_key,
                 ..registration
             }),
             out,
         );
     }
 
-    pub(super) fn registered(&mut self, id: StreamId, epoch: u32, out: &mut Vec<Output>) {
+    pub(super) fn registered(
+        &mut self,
+        id: StreamId,
+        epoch: u32,
+        grant: Bytes,
+        out: &mut Vec<Output>,
+    ) {
         let Some(stream) = self.streams.get(&id).filter(|s| s.is_ours()) else {
             return;
         };
-        if stream.descriptor.as_ref().is_none_or(|d| d.epoch < epoch) {
-            out.push(Output::Event(Event::Registered(id, epoch)));
+        if stream.epoch().is_none_or(|running| running < epoch) {
+            out.push(Output::Event(Event::Registered(id, epoch, grant)));
         }
         self.tell_own_clock(out);
     }
 
-    pub(super) fn start_epoch(&mut self, now: Time, descriptor: Descriptor, out: &mut Vec<Output>) {
+    pub(super) fn start_epoch(
+        &mut self,
+        now: Time,
+        signed: SignedDescriptor,
+        out: &mut Vec<Output>,
+    ) {
         if self
             .streams
-            .get(&descriptor.stream)
+            .get(&signed.descriptor.stream)
             .is_some_and(Stream::is_ours)
         {
-            self.begin_epoch(now, descriptor, out);
+            self.begin_epoch(now, signed, None, out);
             self.tell_own_clock(out);
         }
     }

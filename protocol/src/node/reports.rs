@@ -40,6 +40,23 @@ impl Node {
         }
     }
 
+    /// Signatures that have been in doubt for long enough.
+    fn doubt(&mut self, now: Time, out: &mut Vec<Output>) {
+        let mut judged = Vec::new();
+        for stream in self.streams.values_mut() {
+            if let Some(verifier) = &mut stream.verifier
+                && verifier.next_wakeup() <= now
+            {
+                let mut verdicts = Vec::new();
+                verifier.tick(now, &mut verdicts);
+                judged.push((stream.id, verdicts));
+            }
+        }
+        for (id, verdicts) in judged {
+            self.judge(now, id, verdicts, out);
+        }
+    }
+
     pub(super) fn tend_streams(&mut self, now: Time, out: &mut Vec<Output>) {
         let mut messages = Vec::new();
         let mut last_words = Vec::new();
@@ -70,6 +87,7 @@ impl Node {
             );
         }
         messages.iter().for_each(|message| self.tell(message, out));
+        self.doubt(now, out);
         for (link, stream, reason) in last_words {
             self.say(
                 now,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Event, Node, Output};
 use crate::id::StreamId;
+use crate::security::auth;
 use crate::signal::{FromPeer, LinkDescription, StreamInfo, ToPeer, VERSIONS, VersionRange};
 use crate::time::{ClockMap, Time};
 
@@ -83,7 +84,13 @@ impl Session {
 }
 
 impl Node {
-    pub(super) fn supervisor_up(&mut self, now: Time) {
+    pub(super) fn supervisor_down(&mut self) {
+        self.session.down();
+        self.papers.drop_candidate();
+    }
+
+    pub(super) fn supervisor_up(&mut self, now: Time, random: &[u8; 32]) {
+        self.begin_handshake(now, random);
         self.session.state = State::Asked;
         self.session.heard = now;
         self.session.asked = now;
@@ -100,6 +107,10 @@ impl Node {
     }
 
     pub(super) fn supervisor_said(&mut self, now: Time, text: &str, out: &mut Vec<Output>) {
+        if self.papers.is_examined() {
+            self.session.heard = now;
+            return self.examine(now, auth::Input::Text(text), out);
+        }
         match ToPeer::parse(text) {
             Ok(message) => {
                 self.session.heard = now;
@@ -112,8 +123,8 @@ impl Node {
         }
     }
 
-    fn hang_up(&mut self, reason: String, out: &mut Vec<Output>) {
-        self.session.down();
+    pub(super) fn hang_up(&mut self, reason: String, out: &mut Vec<Output>) {
+        self.supervisor_down();
         out.push(Output::HangUp(reason));
     }
 
@@ -124,6 +135,10 @@ impl Node {
             ToPeer::PeerAccepted { .. } | ToPeer::PeerRefused { .. }
         );
         match self.session.state {
+            // Who demands proof lets nobody in but by the handshake, which is not over or was not passed.
+            State::Asked | State::Introduced if self.config.security.is_some() => {
+                return self.hang_up("the supervisor's messages are out of order".into(), out);
+            }
             State::Asked if is_first || is_verdict => {}
             State::Introduced if is_verdict => {}
             State::In if !is_first => {}
@@ -163,7 +178,23 @@ impl Node {
                 self.list_changed(out);
                 self.forget(now, stream, true, out);
             }
-            ToPeer::StreamRegistered { stream, epoch } => self.registered(stream, epoch, out),
+            ToPeer::StreamRegistered {
+                stream,
+                epoch,
+                grant,
+            } => {
+                let grant = grant.map(|grant| grant.0.into()).unwrap_or_default();
+                self.registered(stream, epoch, grant, out);
+            }
+            ToPeer::StreamKey {
+                stream,
+                key_id,
+                sealed,
+            } => self.key_given(stream, key_id, sealed.0, out),
+            ToPeer::Certificate { certificate } => {
+                self.certificate_renewed(now, certificate.0, out);
+            }
+            ToPeer::Expel { peer } => self.expel_peer(now, peer, out),
             ToPeer::StreamRefused {
                 stream,
                 refusal,
@@ -217,7 +248,7 @@ impl Node {
     }
 
     /// Tells the supervisor all there is to know: it may be a new one that knows nothing.
-    fn taken_in(&mut self, now: Time, out: &mut Vec<Output>) {
+    pub(super) fn taken_in(&mut self, now: Time, out: &mut Vec<Output>) {
         self.session.state = State::In;
         out.push(Output::Event(Event::Accepted));
         self.ask_time(now, out);
@@ -305,6 +336,9 @@ impl Node {
     }
 
     pub(super) fn tend_session(&mut self, now: Time, out: &mut Vec<Output>) {
+        if self.papers.is_examined() && now >= self.papers.next_wakeup() {
+            self.examine(now, auth::Input::Tick, out);
+        }
         if self.session.state != State::Down && now >= self.session.heard + SILENT {
             return self.hang_up(
                 format!("the supervisor said nothing for {} s", SILENT.as_secs()),

@@ -7,7 +7,9 @@ use super::StreamStats;
 use crate::chunk::Chunk;
 use crate::forwarder::Mailbox;
 use crate::id::{LinkId, PeerId, StreamHandle, StreamId};
-use crate::media::Descriptor;
+use crate::security::grant::SignedDescriptor;
+use crate::security::otdp::verifier::Verifier;
+use crate::security::secret::StreamKey;
 use crate::signal::{FromPeer, Neighbour, Order, Registration, Report};
 use crate::time::{ClockMap, Time};
 use crate::window::Window;
@@ -15,6 +17,10 @@ use crate::wire::TrackPosition;
 
 /// A peer that waits for a parent asks again this often: the supervisor may have forgotten it.
 pub(super) const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// Chunks that may overtake their epoch's descriptor, which comes on the other channel, or their key. Guess: two
+/// seconds.
+const MAX_EARLY: usize = 512;
 
 /// Why we have a part in a stream.
 #[derive(Debug)]
@@ -52,10 +58,16 @@ pub(super) struct Early {
 pub(super) struct Stream {
     pub(super) id: StreamId,
     pub(super) role: Role,
-    pub(super) descriptor: Option<Descriptor>,
+    pub(super) descriptor: Option<SignedDescriptor>,
+    /// Checks what comes; none where nothing is sealed, and none for what is our own.
+    pub(super) verifier: Option<Verifier>,
+    /// The last keys given, by number.
+    pub(super) keys: Vec<(u8, StreamKey)>,
+    pub(super) invitation: Option<String>,
     pub(super) clock: Option<ClockMap>,
     pub(super) window: Window,
-    pub(super) early: VecDeque<Chunk>,
+    /// Chunks that cannot be checked yet, and who brought them.
+    pub(super) early: VecDeque<(LinkId, Chunk)>,
     pub(super) parent: Option<Upstream>,
     /// The parent to be: takes over with the first thing it sends (make before break).
     pub(super) next: Option<Upstream>,
@@ -78,6 +90,9 @@ impl Stream {
             id,
             role,
             descriptor: None,
+            verifier: None,
+            keys: Vec::new(),
+            invitation: None,
             clock: None,
             window: Window::default(),
             early: VecDeque::new(),
@@ -101,12 +116,25 @@ impl Stream {
         self.id.handle()
     }
 
+    /// Holds a chunk until its epoch's descriptor and its key are here.
+    pub(super) fn hold(&mut self, link: LinkId, chunk: Chunk) {
+        if self.early.len() >= MAX_EARLY {
+            self.early.pop_front();
+        }
+        self.early.push_back((link, chunk));
+    }
+
     pub(super) const fn is_ours(&self) -> bool {
         matches!(self.role, Role::Published(_))
     }
 
     pub(super) fn epoch(&self) -> Option<u32> {
-        self.descriptor.as_ref().map(|d| d.epoch)
+        self.descriptor.as_ref().map(|d| d.descriptor.epoch)
+    }
+
+    /// The number of the key that our own chunks are sealed with.
+    pub(super) fn running_key(&self) -> Option<u8> {
+        self.keys.last().map(|&(id, _)| id)
     }
 
     pub(super) fn is_fed_by(&self, link: LinkId) -> bool {
@@ -140,16 +168,15 @@ impl Stream {
     /// What a supervisor has to be told that may know nothing.
     pub(super) fn standing(&self) -> Option<FromPeer> {
         match &self.role {
-            Role::Published(registration) => {
-                let running_epoch = self.descriptor.as_ref().map(|d| d.epoch);
-                Some(FromPeer::RegisterStream(Registration {
-                    running_epoch,
-                    ..registration.clone()
-                }))
-            }
+            Role::Published(registration) => Some(FromPeer::RegisterStream(Registration {
+                running_epoch: self.epoch(),
+                running_key: self.running_key(),
+                ..registration.clone()
+            })),
             Role::Watched | Role::Relayed => Some(FromPeer::Join {
                 stream: self.id,
                 parent: self.parent.map(|p| p.peer),
+                invitation: self.invitation.clone(),
             }),
         }
     }
@@ -181,6 +208,8 @@ impl Stream {
         };
         let drops = self.children.values().filter_map(|c| c.until);
         let early = self.early_children.iter().map(|e| e.until);
+        let doubts = self.verifier.as_ref().map(Verifier::next_wakeup);
+        let early = early.chain(doubts);
         drops.chain(early).chain([ask]).min().unwrap_or(Time::NEVER)
     }
 

@@ -10,8 +10,9 @@ use crate::chunk::{Chunk, Header, Position, cut};
 use crate::id::{Fingerprint, LinkId, PeerId, StreamId};
 use crate::link::{CHILD_SILENT, PARENT_SILENT};
 use crate::media::{Codec, Descriptor, Track, TrackInfo};
+use crate::security::grant::SignedDescriptor;
 use crate::signal::{
-    Component, FromPeer, LinkDescription, Neighbour, Order, Registration, ToPeer, VERSIONS,
+    Access, Component, FromPeer, LinkDescription, Neighbour, Order, Registration, ToPeer, VERSIONS,
     VersionRange,
 };
 use crate::time::Time;
@@ -82,6 +83,7 @@ impl Desk {
                 software: "test".into(),
                 name: None,
                 seed: n.into(),
+                security: None,
             };
             desk.nodes.insert(n, Node::new(config, desk.now));
             desk.take_in(n);
@@ -92,14 +94,18 @@ impl Desk {
             ToPeer::StreamRegistered {
                 stream: STREAM,
                 epoch: 1,
+                grant: None,
             },
         );
-        desk.put(1, Input::StartEpoch(descriptor(1)));
+        desk.put(
+            1,
+            Input::StartEpoch(SignedDescriptor::unsigned(descriptor(1))),
+        );
         desk
     }
 
     fn take_in(&mut self, n: u8) {
-        self.put(n, Input::SupervisorUp);
+        self.put(n, Input::SupervisorUp([0; 32]));
         self.tell(
             n,
             ToPeer::CollectPeerInfoRequest {
@@ -155,6 +161,7 @@ impl Desk {
                 self.hear(n, FromPeer::parse(&text).expect("peers speak the protocol"))
             }
             Output::HangUp(reason) => self.hung_up.push((n, reason)),
+            Output::KeyTask(..) => unreachable!("nobody is certified at this desk"),
             Output::Connect(link) | Output::Accept(link, _) => {
                 self.put(n, Input::LocalDescription(link, sdp(n)));
             }
@@ -223,7 +230,7 @@ impl Desk {
 
     fn watch_below(&mut self, child: u8, parent: u8) {
         if component(child) == Component::Receiver {
-            self.put(child, Input::Watch(STREAM));
+            self.put(child, Input::Watch(STREAM, None));
         }
         self.place(child, parent);
     }
@@ -267,6 +274,8 @@ fn registration() -> Registration {
         kbps: 100,
         running_epoch: None,
         topology: None,
+        access: Access::Public,
+        running_key: None,
     }
 }
 
@@ -402,7 +411,7 @@ fn a_moved_child_leaves_its_old_parent_only_when_the_new_one_delivers() {
     desk.watch_below(2, 1);
     desk.watch_below(4, 2);
     desk.send_frame(0);
-    desk.put(3, Input::Watch(STREAM));
+    desk.put(3, Input::Watch(STREAM, None));
     desk.place(4, 3); // which has nothing itself yet
     desk.send_frame(1);
     assert_eq!(desk.parent_of(4), Some(id(2)));
@@ -440,7 +449,7 @@ fn an_order_that_is_older_than_the_last_one_is_passed_over() {
 #[test]
 fn who_was_not_announced_gets_nothing() {
     let mut desk = Desk::with_peers(3);
-    desk.put(3, Input::Watch(STREAM));
+    desk.put(3, Input::Watch(STREAM, None));
     let order = Order {
         term: 1,
         sequence: 1,
@@ -466,7 +475,7 @@ fn who_was_not_announced_gets_nothing() {
 #[test]
 fn an_answer_that_shows_another_certificate_is_refused() {
     let mut desk = Desk::with_peers(3);
-    desk.put(3, Input::Watch(STREAM));
+    desk.put(3, Input::Watch(STREAM, None));
     desk.tell(
         1,
         ToPeer::ExpectChild {
@@ -568,7 +577,8 @@ fn after_the_supervisor_came_back_it_is_told_how_things_stand() {
         3,
         FromPeer::Join {
             stream: STREAM,
-            parent: Some(id(1))
+            parent: Some(id(1)),
+            invitation: None,
         }
     )));
     let again = Registration {
@@ -607,7 +617,10 @@ fn a_new_epoch_reaches_everybody_and_an_old_ones_frames_are_dropped() {
     desk.watch_below(2, 1);
     desk.watch_below(3, 2);
     desk.send_frame(0);
-    desk.put(1, Input::StartEpoch(descriptor(2)));
+    desk.put(
+        1,
+        Input::StartEpoch(SignedDescriptor::unsigned(descriptor(2))),
+    );
     desk.send_frame(1);
     for chunk in frame(2, 0) {
         desk.put(1, Input::Own(chunk));
@@ -635,7 +648,7 @@ fn who_leaves_leaves_nothing_behind() {
 fn a_supervisor_of_another_version_is_hung_up_on_with_words() {
     let mut desk = Desk::with_peers(1);
     desk.put(1, Input::SupervisorDown);
-    desk.put(1, Input::SupervisorUp);
+    desk.put(1, Input::SupervisorUp([0; 32]));
     let versions = VersionRange { min: 8, max: 9 };
     desk.tell(
         1,
@@ -679,7 +692,7 @@ fn anything() -> impl Strategy<Value = Control> {
             stream,
             reason: "so".into()
         }),
-        (0..4_u32).prop_map(|epoch| Control::Epoch(descriptor(epoch))),
+        (0..4_u32).prop_map(|epoch| Control::Epoch(SignedDescriptor::unsigned(descriptor(epoch)))),
         path.prop_map(|path| Control::RootPath {
             handle: STREAM.handle(),
             path
@@ -696,7 +709,8 @@ fn anything() -> impl Strategy<Value = Control> {
         Just(Control::Hello {
             versions: VERSIONS,
             peer: id(3),
-            lanes: 9
+            lanes: 9,
+            certificate: Bytes::new(),
         }),
         Just(Control::Bye {
             reason: "enough".into()

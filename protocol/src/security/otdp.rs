@@ -65,6 +65,15 @@ impl GroupId {
         }
     }
 
+    /// The first frame of the group that a frame is in.
+    pub const fn start_of(track: Track, frame: Position) -> Position {
+        let len = group_len(track);
+        Position {
+            epoch: frame.epoch,
+            sequence: frame.sequence / len * len,
+        }
+    }
+
     /// Its first frame.
     pub const fn from(&self) -> Position {
         Position {
@@ -176,6 +185,11 @@ impl Sealer {
             .retain(|(open, _)| (open.track, open.rendition) != (group.track, group.rendition));
         digests.unwrap_or_default()
     }
+}
+
+/// What the signatures made with this seed can be checked with.
+pub fn signer(seed: &Seed) -> SignerKey {
+    signed::public(&SigningKey::from_bytes(seed.as_bytes()))
 }
 
 /// A hash for sampling, not for secrecy (the finalizer of SplitMix64): whoever does not know the seed cannot

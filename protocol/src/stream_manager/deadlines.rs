@@ -12,6 +12,10 @@ use super::SocketId;
 pub(super) enum Deadline {
     /// The socket has said nothing for too long.
     Silence(SocketId),
+    /// The handshake on this socket takes too long, or its outcome may be told.
+    Examiner(SocketId),
+    /// The peer's certificate is half over.
+    Certificate(PeerId),
     /// The peer's socket is closed, and it has not come back.
     Gone(PeerId),
     /// The peer has been suspect long enough.

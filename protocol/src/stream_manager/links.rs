@@ -44,7 +44,7 @@ impl StreamManager {
     }
 
     /// Whether one feeds the other, or did until a moment ago.
-    fn are_neighbours(&self, one: PeerId, other: PeerId) -> bool {
+    pub(super) fn are_neighbours(&self, one: PeerId, other: PeerId) -> bool {
         let parting = |a, b| {
             self.forest
                 .streams_of(a)

@@ -9,7 +9,13 @@ use super::peers::Place;
 use super::{CLAIM_GRACE, IDLE_GRACE, RELEARNING, SETTLING, StreamManager};
 
 impl StreamManager {
-    pub(super) fn join(&mut self, peer: PeerId, stream: StreamId, claim: Option<PeerId>) {
+    pub(super) fn join(
+        &mut self,
+        peer: PeerId,
+        stream: StreamId,
+        claim: Option<PeerId>,
+        invitation: Option<&str>,
+    ) {
         let Some(known) = self.peers.get_mut(&peer) else {
             return;
         };
@@ -32,8 +38,18 @@ impl StreamManager {
             );
         }
         if !self.streams.contains_key(&stream) {
-            return self.hold(peer, stream, claim);
+            return self.hold(peer, stream, claim, invitation);
         }
+        // A relay is enrolled, and brings nobody in whom the stream is not for.
+        if known.info.component == Component::Receiver
+            && let Err(words) = self.check_invitation(stream, invitation)
+        {
+            return self.refuse_stream(peer, stream, Refusal::NotInvited, &words);
+        }
+        self.give_key(peer, stream);
+        let Some(known) = self.peers.get_mut(&peer) else {
+            return;
+        };
         known.places.entry(stream).or_insert_with(Place::default);
         if self.forest.contains(stream, peer) {
             return self.join_again(peer, stream, claim);
@@ -191,7 +207,10 @@ impl StreamManager {
         };
         let parent = parent.and_then(|parent| self.neighbour(parent));
         let order = self.next_order();
+        // A relay does not join: it is placed, and has a part in the stream from then on.
+        let mut newcomer = false;
         if let Some(known) = self.peers.get_mut(&peer) {
+            newcomer = !known.places.contains_key(&stream);
             known
                 .places
                 .entry(stream)
@@ -213,6 +232,10 @@ impl StreamManager {
                 parent,
             },
         );
+        // Behind its place: a relay knows the stream only from then on.
+        if newcomer {
+            self.give_key(peer, stream);
+        }
         self.send_clock(peer, stream);
         if let Some(left) = left {
             self.deadlines

@@ -1,8 +1,10 @@
 //! Sessions: a peer says who it is, is heard from, goes silent, comes back.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use crate::id::{PeerId, StreamId};
+use crate::security::auth::{self, Examiner, Introduction};
 use crate::signal::{
     Component, FromPeer, Neighbour, Order, PeerInfo, Refusal, Report, ToPeer, VERSIONS,
 };
@@ -28,6 +30,12 @@ pub(super) struct Socket {
     peer: Option<PeerId>,
     bucket: Bucket,
     heard: Time,
+    /// Where it comes from.
+    pub(super) address: Option<IpAddr>,
+    /// The handshake, as long as it goes on.
+    pub(super) examiner: Option<Box<Examiner>>,
+    /// What it has proven, while the store is asked whether that suffices.
+    pub(super) proven: Option<Box<Introduction>>,
 }
 
 /// A peer that was let in, and is connected or was a moment ago.
@@ -49,7 +57,7 @@ pub(super) struct Place {
 }
 
 impl StreamManager {
-    pub(super) fn connected(&mut self, socket: SocketId) {
+    pub(super) fn connected(&mut self, socket: SocketId, address: Option<IpAddr>) {
         if self.sockets.len() >= self.config.limits.peers {
             let words = format!("there are {} peers here already", self.sockets.len());
             return self
@@ -58,14 +66,22 @@ impl StreamManager {
         }
         let limits = &self.config.limits;
         let bucket = Bucket::new(self.now, limits.messages_per_s, limits.message_burst);
+        let examiner = self.new_examiner(socket);
+        let examined = examiner.is_some();
         self.sockets.insert(
             socket,
             Socket {
                 peer: None,
                 bucket,
                 heard: self.now,
+                address,
+                examiner,
+                proven: None,
             },
         );
+        if examined {
+            return; // the examiner has asked already, and watches the time
+        }
         self.deadlines
             .set(Deadline::Silence(socket), self.now + INTRODUCTION_LIMIT);
         let software = self.config.software.clone();
@@ -80,6 +96,15 @@ impl StreamManager {
     }
 
     pub(super) fn text(&mut self, socket: SocketId, text: &str) {
+        let now = self.now;
+        if let Some(known) = self.sockets.get_mut(&socket)
+            && known.examiner.is_some()
+        {
+            return match known.bucket.take(now) {
+                true => self.examine(socket, auth::Input::Text(text)),
+                false => self.refuse(socket, Refusal::TooMany, "too many messages at once"),
+            };
+        }
         match FromPeer::parse(text) {
             Ok(message) => self.said(socket, message),
             Err(error) => self.refuse(socket, Refusal::BadMessage, &error.to_string()),
@@ -95,7 +120,9 @@ impl StreamManager {
         }
         socket.heard = self.now;
         match (socket.peer, message) {
-            (None, FromPeer::CollectPeerInfoResponse(info)) => self.introduced(id, info),
+            (None, FromPeer::CollectPeerInfoResponse(info)) if self.config.security.is_none() => {
+                self.introduced_unproven(id, info);
+            }
             (None, _) => {
                 self.refuse(
                     id,
@@ -112,7 +139,7 @@ impl StreamManager {
     }
 
     /// The peer has said who it is: it is let in, or refused.
-    fn introduced(&mut self, socket: SocketId, info: PeerInfo) {
+    fn introduced_unproven(&mut self, socket: SocketId, info: PeerInfo) {
         let Some(version) = VERSIONS.common(info.versions) else {
             let words = format!(
                 "this supervisor speaks versions {} to {}, {} speaks {} to {}",
@@ -120,6 +147,11 @@ impl StreamManager {
             );
             return self.refuse(socket, Refusal::Version, &words);
         };
+        self.introduced(socket, info, version);
+    }
+
+    /// It is known who the peer is, and that it may come in.
+    pub(super) fn introduced(&mut self, socket: SocketId, info: PeerInfo, version: u16) {
         if !self.may_use_its_id(&info) {
             let words = format!("another peer is here under the id {}", info.peer);
             return self.refuse(socket, Refusal::PeerIdInUse, &words);
@@ -132,8 +164,9 @@ impl StreamManager {
         let Some(known) = self.peers.get(&info.peer) else {
             return true;
         };
-        let same =
-            known.info.fingerprint == info.fingerprint && known.info.component == info.component;
+        let same = known.info.fingerprint == info.fingerprint
+            && known.info.component == info.component
+            && known.info.public_key == info.public_key;
         let old = known.socket.and_then(|old| self.sockets.get(&old));
         same && old.is_none_or(|old| self.now.since(old.heard) >= DOUBTFUL)
     }
@@ -178,12 +211,13 @@ impl StreamManager {
 
     fn welcome(&mut self, peer: PeerId, version: u16) {
         let supervisor_us = self.wall_us();
+        let certificate = self.certificate(peer);
         let message = ToPeer::PeerAccepted {
             version,
             ice_servers: (self.config.ice)(peer, supervisor_us),
             external_address: self.config.external_address.clone(),
             supervisor_us,
-            certificate: None,
+            certificate,
         };
         self.send(peer, message);
     }
@@ -265,6 +299,7 @@ impl StreamManager {
 
     fn forget_socket(&mut self, socket: SocketId) -> Option<Option<PeerId>> {
         self.deadlines.clear(Deadline::Silence(socket));
+        self.deadlines.clear(Deadline::Examiner(socket));
         Some(self.sockets.remove(&socket)?.peer)
     }
 
@@ -276,6 +311,8 @@ impl StreamManager {
         self.listeners.remove(&peer);
         self.deadlines.clear(Deadline::Gone(peer));
         self.deadlines.clear(Deadline::Suspect(peer));
+        self.deadlines.clear(Deadline::Certificate(peer));
+        self.forget_accusations(peer);
         for &stream in known.places.keys() {
             self.dismiss(peer, stream);
         }

@@ -7,10 +7,23 @@ use super::deadlines::Deadline;
 use super::peers::Place;
 use super::{RELEARNING, StreamManager};
 
+/// What a peer said when it wanted to join a stream that is not back yet.
+#[derive(Debug)]
+pub(super) struct HeldJoin {
+    claim: Option<PeerId>,
+    invitation: Option<String>,
+}
+
 impl StreamManager {
     /// A join of a stream that is not here. Soon after a start it may come yet; a peer that says it has a parent
     /// is left in peace until then.
-    pub(super) fn hold(&mut self, peer: PeerId, stream: StreamId, claim: Option<PeerId>) {
+    pub(super) fn hold(
+        &mut self,
+        peer: PeerId,
+        stream: StreamId,
+        claim: Option<PeerId>,
+        invitation: Option<&str>,
+    ) {
         let until = self.started + RELEARNING;
         if self.now >= until {
             return self.refuse_stream(
@@ -20,7 +33,11 @@ impl StreamManager {
                 "there is no such stream",
             );
         }
-        self.held.entry(stream).or_default().insert(peer, claim);
+        let join = HeldJoin {
+            claim,
+            invitation: invitation.map(str::to_owned),
+        };
+        self.held.entry(stream).or_default().insert(peer, join);
         self.deadlines.set_once(Deadline::Held(stream), until);
         let order = self.next_order();
         if let Some(known) = self.peers.get_mut(&peer) {
@@ -42,8 +59,8 @@ impl StreamManager {
     /// The stream is here: so are those who said they are in it.
     pub(super) fn release_held(&mut self, stream: StreamId) {
         self.deadlines.clear(Deadline::Held(stream));
-        for (peer, claim) in self.held.remove(&stream).unwrap_or_default() {
-            self.join(peer, stream, claim);
+        for (peer, join) in self.held.remove(&stream).unwrap_or_default() {
+            self.join(peer, stream, join.claim, join.invitation.as_deref());
         }
     }
 

@@ -2,10 +2,11 @@
 
 use crate::id::{Fingerprint, PeerId, StreamId};
 use crate::media::MAX_TRACKS;
-use crate::signal::{Component, Refusal, Registration, StreamInfo, ToPeer};
+use crate::signal::{Access, Component, Refusal, Registration, StreamInfo, ToPeer};
 use crate::time::{ClockMap, Time};
 
 use super::deadlines::Deadline;
+use super::keys::NumberedKey;
 use super::{ANNOUNCE_PAUSE, STREAM_GRACE, StreamManager};
 
 /// Streams in one `STREAMS`: 40 KB, below the longest text.
@@ -18,8 +19,9 @@ const EPOCHS_BEGIN: i64 = 1_577_836_800;
 #[derive(Debug)]
 pub(super) struct Stream {
     info: StreamInfo,
-    /// The stream is bound to whoever shows this certificate.
+    /// The stream is bound to whoever shows this DTLS certificate, where nobody proves a key.
     owner: Fingerprint,
+    pub(super) key: Option<NumberedKey>,
     pub(super) broadcaster: PeerId,
     epoch: u32,
     pub(super) clock: Option<ClockMap>,
@@ -28,6 +30,11 @@ pub(super) struct Stream {
 }
 
 impl Stream {
+    /// Who may watch it.
+    pub(super) const fn access(&self) -> Access {
+        self.info.access
+    }
+
     /// Whether its broadcaster is connected.
     pub(super) const fn is_live(&self) -> bool {
         self.info.live
@@ -48,15 +55,40 @@ impl StreamManager {
         }
         let stream = offer.stream;
         let epoch = self.next_epoch(stream, offer.running_epoch);
+        let running_key = offer.running_key;
+        if let Some(key) = self.key_of(peer)
+            && self.owner(stream).is_none()
+        {
+            self.own(stream, key, offer.name.trim(), offer.access);
+        }
         if self.streams.contains_key(&stream) {
             self.resume(peer, offer, epoch);
         } else {
             self.open(peer, offer, epoch);
         }
         self.deadlines.clear(Deadline::Ended(stream));
-        self.send(peer, ToPeer::StreamRegistered { stream, epoch });
+        self.register_key(peer, stream, running_key);
+        let grant = self.grant(stream, peer, epoch);
+        let registered = ToPeer::StreamRegistered {
+            stream,
+            epoch,
+            grant,
+        };
+        self.send(peer, registered);
         self.announce_at_leisure(stream);
         self.release_held(stream);
+    }
+
+    /// The stream's key goes to its broadcaster, ahead of the epoch.
+    fn register_key(&mut self, peer: PeerId, stream: StreamId, running: Option<u8>) {
+        let fresh = self.streams.get(&stream).is_some_and(|s| s.key.is_none());
+        if fresh {
+            let key = self.first_key(stream, running);
+            if let Some(known) = self.streams.get_mut(&stream) {
+                known.key = key;
+            }
+        }
+        self.give_key(peer, stream);
     }
 
     fn check(&self, peer: PeerId, offer: &Registration) -> Result<(), (Refusal, String)> {
@@ -87,10 +119,21 @@ impl StreamManager {
                     &format!("another stream is called {name:?} already"),
                 )
             }
-            Some(known) if known.owner != info.fingerprint => refused(
-                Refusal::StreamTaken,
-                "this stream belongs to another broadcaster",
-            ),
+            _ if self
+                .owner(offer.stream)
+                .is_some_and(|owner| Some(owner) != self.key_of(peer)) =>
+            {
+                refused(
+                    Refusal::StreamTaken,
+                    "this stream belongs to another broadcaster",
+                )
+            }
+            Some(known) if self.config.security.is_none() && known.owner != info.fingerprint => {
+                refused(
+                    Refusal::StreamTaken,
+                    "this stream belongs to another broadcaster",
+                )
+            }
             Some(_) => Ok(()),
             None => self.check_number(peer),
         }
@@ -133,6 +176,7 @@ impl StreamManager {
         let known = Stream {
             info: info_of(offer),
             owner,
+            key: None,
             broadcaster: peer,
             epoch,
             clock: None,
@@ -351,6 +395,7 @@ fn info_of(offer: Registration) -> StreamInfo {
         name: offer.name.trim().to_owned(),
         tracks: offer.tracks,
         kbps: offer.kbps,
+        access: offer.access,
         live: true,
         viewers: 0,
     }

@@ -68,7 +68,7 @@ impl Town {
     }
 
     fn enter_by(&mut self, socket: u8, info: PeerInfo) {
-        self.input(Input::Connected(SocketId(socket.into())));
+        self.input(Input::Connected(SocketId(socket.into()), None));
         self.says(socket, FromPeer::CollectPeerInfoResponse(info));
     }
 
@@ -146,7 +146,7 @@ impl Town {
     fn closed(&self) -> Vec<(u64, Refusal, &str)> {
         let close = |output| match output {
             &Output::Close(socket, refusal, ref words) => Some((socket.0, refusal, words.as_str())),
-            Output::Send(..) => None,
+            _ => None,
         };
         self.said.iter().filter_map(close).collect()
     }
@@ -202,6 +202,7 @@ fn config(term: u64, limits: Limits) -> Config {
         external_address: None,
         topology: Topology::RelayFirst,
         limits,
+        security: None,
     }
 }
 
@@ -241,6 +242,8 @@ fn register(stream: StreamId, name: &str) -> FromPeer {
         kbps: 1000,
         running_epoch: None,
         topology: None,
+        access: Access::Public,
+        running_key: None,
     })
 }
 
@@ -248,6 +251,7 @@ fn join(parent: Option<u8>) -> FromPeer {
     FromPeer::Join {
         stream: SHOW,
         parent: parent.map(id),
+        invitation: None,
     }
 }
 
@@ -273,7 +277,7 @@ fn a_socket_is_asked_who_it_is_and_then_let_in() {
 #[test]
 fn whoever_does_not_say_who_he_is_within_ten_seconds_is_refused() {
     let mut town = Town::new();
-    town.input(Input::Connected(SocketId(30)));
+    town.input(Input::Connected(SocketId(30), None));
     town.now += INTRODUCTION_LIMIT;
     town.input(Input::Tick);
     assert!(matches!(town.closed()[..], [(30, Refusal::TooSlow, _)]));
@@ -299,7 +303,7 @@ fn another_version_is_refused_in_words() {
 #[test]
 fn a_message_before_the_introduction_is_refused() {
     let mut town = Town::new();
-    town.input(Input::Connected(SocketId(30)));
+    town.input(Input::Connected(SocketId(30), None));
     town.says(30, FromPeer::ListStreams);
     assert!(matches!(town.closed()[..], [(30, Refusal::BadMessage, _)]));
 }
@@ -392,7 +396,7 @@ fn more_peers_than_allowed_are_refused() {
         peers: 2,
         ..Limits::default()
     });
-    (30..33).for_each(|n| town.input(Input::Connected(SocketId(n))));
+    (30..33).for_each(|n| town.input(Input::Connected(SocketId(n), None)));
     assert!(matches!(town.closed()[..], [(32, Refusal::TooMany, _)]));
 }
 

@@ -62,8 +62,7 @@ async fn watch(arguments: Arguments) -> anyhow::Result<()> {
             start(&arguments, state_dir)?,
         ));
     }
-    // The certificates are needed no longer: a receiver that comes back is a new one.
-    std::fs::remove_dir_all(&folder).context("removing the viewers' certificates")?;
+    let _folder = Folder(folder);
     let over = async {
         match arguments.seconds {
             Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
@@ -74,6 +73,15 @@ async fn watch(arguments: Arguments) -> anyhow::Result<()> {
         _ = viewers.join_next() => Ok(()),
         () = over => Ok(()),
         result = tokio::signal::ctrl_c() => result.context("listening for Ctrl-C"),
+    }
+}
+
+/// The viewers' identities, as long as the viewers are there: one that comes back is a new one.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0); // it may be gone
     }
 }
 
@@ -88,6 +96,9 @@ fn start(arguments: &Arguments, state_dir: PathBuf) -> anyhow::Result<Peer> {
         name: Some("headless".into()),
         uplink_kbps: arguments.uplink_kbps,
         relays: !arguments.leaf,
+        signing: None,
+        join_token: None,
+        threshold: 1.0,
         state_dir,
         udp_port: 0,
         loopback: true,

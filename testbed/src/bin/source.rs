@@ -9,11 +9,15 @@ use bytes::Bytes;
 use clap::Parser;
 use peer::Clock;
 use peer::identity::{self, Identity};
-use protocol::chunk::{Header, Position, cut};
+use protocol::chunk::{Header, Position};
 use protocol::id::StreamId;
 use protocol::media::{Codec, Descriptor, Track, TrackInfo};
 use protocol::node::{Event, Input};
-use protocol::signal::{Component, Registration, StreamTrack};
+use protocol::security::grant::SignedDescriptor;
+use protocol::security::otdp::Sealer;
+use protocol::security::secret::Seed;
+use protocol::security::token::JoinToken;
+use protocol::signal::{Access, Component, Registration, StreamTrack};
 
 /// Sends a stream of frames of one size, as a camera of that rate would.
 #[derive(Debug, Parser)]
@@ -22,6 +26,9 @@ struct Arguments {
     /// The supervisor's address for peers.
     #[arg(long, default_value = "ws://127.0.0.1:8080/peer")]
     supervisor: String,
+    /// What `supervisor token create --role broadcaster` prints.
+    #[arg(long)]
+    join_token: Option<JoinToken>,
     /// The stream's name.
     #[arg(long, default_value = "load")]
     name: String,
@@ -47,21 +54,30 @@ async fn main() -> ExitCode {
 async fn send(arguments: Arguments) -> anyhow::Result<()> {
     let state_dir = std::env::temp_dir().join(format!("ownstream-source-{}", std::process::id()));
     let clock = Clock::new();
-    let (node, mut news) = identity::start(who(&state_dir), arguments.supervisor.clone(), clock)?;
-    std::fs::remove_dir_all(&state_dir).context("removing the certificate")?;
+    let signing = Seed::from_bytes(rand::random());
+    let who = who(&state_dir, signing.clone(), arguments.join_token.clone());
+    let (node, mut news) = identity::start(who, arguments.supervisor.clone(), clock)?;
     let stream = StreamId::from_bytes(rand::random());
     node.put(Input::Publish(registration(stream, &arguments)))
         .await;
-    let epoch = loop {
+    let mut key = None;
+    let (epoch, grant) = loop {
         match news.recv().await.context("the peer has ended")? {
-            Event::Registered(_, epoch) => break epoch,
+            Event::StreamKey(_, id, given) => key = Some((id, given)),
+            Event::Registered(_, epoch, grant) => break (epoch, grant),
+            Event::Refused(_, words) => anyhow::bail!("the supervisor refuses: {words}"),
             Event::StreamRefused(_, _, words) => anyhow::bail!("the stream is refused: {words}"),
             _ => {}
         }
     };
     tokio::spawn(async move { while news.recv().await.is_some() {} });
-    node.put(Input::StartEpoch(descriptor(stream, epoch, &arguments)))
-        .await;
+    let (key_id, key) = key.context("the supervisor gave no stream key")?;
+    let descriptor = descriptor(stream, epoch, key_id, &arguments);
+    let signed = SignedDescriptor::new(&signing, descriptor, grant);
+    node.put(Input::StartEpoch(signed)).await;
+    // Its identity is needed no longer: a source that comes back is a new one.
+    std::fs::remove_dir_all(&state_dir).context("removing the identity")?;
+    let mut sealer = Sealer::new(&signing, key_id, key);
     eprintln!("sending");
     let frame = vec![0; (arguments.kbps * 125 / arguments.fps) as usize];
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / arguments.fps);
@@ -79,19 +95,22 @@ async fn send(arguments: Arguments) -> anyhow::Result<()> {
             capture: clock.now(),
             media_us: sequence * 1_000_000 / u64::from(arguments.fps),
         };
-        for chunk in cut(header, &frame) {
+        for chunk in sealer.seal(header, &frame) {
             node.put(Input::Own(chunk)).await;
         }
     }
     Ok(())
 }
 
-fn who(state_dir: &std::path::Path) -> Identity {
+fn who(state_dir: &std::path::Path, signing: Seed, join_token: Option<JoinToken>) -> Identity {
     Identity {
         component: Component::Broadcaster,
         name: None,
         uplink_kbps: 1_000_000,
         relays: true,
+        signing: Some(signing),
+        join_token,
+        threshold: 1.0,
         state_dir: state_dir.into(),
         udp_port: 0,
         loopback: true,
@@ -112,10 +131,12 @@ fn registration(stream: StreamId, arguments: &Arguments) -> Registration {
         kbps,
         running_epoch: None,
         topology: None,
+        access: Access::Public,
+        running_key: None,
     }
 }
 
-fn descriptor(stream: StreamId, epoch: u32, arguments: &Arguments) -> Descriptor {
+fn descriptor(stream: StreamId, epoch: u32, key_id: u8, arguments: &Arguments) -> Descriptor {
     let (codec, kbps, init) = (Codec::Vp8, arguments.kbps, Bytes::from_static(b"init"));
     let track = TrackInfo {
         track: Track::Video,
@@ -127,7 +148,7 @@ fn descriptor(stream: StreamId, epoch: u32, arguments: &Arguments) -> Descriptor
     Descriptor {
         stream,
         epoch,
-        key_id: 0,
+        key_id,
         media_origin_us: 0,
         tracks: vec![track],
     }

@@ -10,7 +10,8 @@ use protocol::media::{Codec, Descriptor, Track, TrackInfo};
 use protocol::node::{self, Node, Output};
 use protocol::playback::screen::Screen;
 use protocol::playback::{self, LOOK_EVERY};
-use protocol::signal::{Component, FromPeer, Registration, StreamTrack, ToPeer};
+use protocol::security::grant::SignedDescriptor;
+use protocol::signal::{Access, Component, FromPeer, Registration, StreamTrack, ToPeer};
 use protocol::stream_manager::{self, Limits, SocketId, StreamManager};
 use protocol::time::{ClockMap, Time};
 use protocol::viewer::Viewer;
@@ -99,6 +100,7 @@ impl World {
                 peers: usize::MAX,
                 ..Limits::default()
             },
+            security: None,
         };
         Self {
             now,
@@ -163,6 +165,7 @@ impl World {
             software: "simulated".into(),
             name: None,
             seed: self.random.random(),
+            security: None,
         };
         let viewer = (component == Component::Receiver)
             .then(|| (Viewer::new(STREAM, self.now), Screen::new()));
@@ -180,7 +183,7 @@ impl World {
         self.later(TO_SUPERVISOR, Happening::Connected(name));
         self.later(
             TO_SUPERVISOR,
-            Happening::ToNode(name, node::Input::SupervisorUp),
+            Happening::ToNode(name, node::Input::SupervisorUp([0; 32])),
         );
         name
     }
@@ -190,7 +193,7 @@ impl World {
             Happening::ToNode(name, input) => self.step(name, input),
             Happening::Wake(name) => self.wake(name),
             Happening::Connected(name) => {
-                self.manage(stream_manager::Input::Connected(SocketId(name)))
+                self.manage(stream_manager::Input::Connected(SocketId(name), None))
             }
             Happening::Disconnected(name) => {
                 self.manage(stream_manager::Input::Disconnected(SocketId(name)))
@@ -206,7 +209,7 @@ impl World {
                 let name = self.make(Component::Receiver);
                 self.later(
                     TO_SUPERVISOR * 2,
-                    Happening::ToNode(name, node::Input::Watch(STREAM)),
+                    Happening::ToNode(name, node::Input::Watch(STREAM, None)),
                 );
             }
             Happening::Fail => self.fail(),
@@ -229,6 +232,12 @@ impl World {
         for output in out {
             match output {
                 stream_manager::Output::Send(SocketId(name), message) => self.tell(name, &message),
+                // Nobody is certified here.
+                stream_manager::Output::Text(..)
+                | stream_manager::Output::Task(..)
+                | stream_manager::Output::Admit(..)
+                | stream_manager::Output::KeepKey(..)
+                | stream_manager::Output::Own { .. } => {}
                 stream_manager::Output::Close(SocketId(name), ..) => {
                     self.later(
                         TO_SUPERVISOR,
@@ -283,6 +292,7 @@ impl World {
     fn carry_out(&mut self, name: Name, output: Output) -> Option<node::Input> {
         match output {
             Output::Signal(text) => self.signal(name, text),
+            Output::KeyTask(task, _) => return Some(node::Input::TaskDone(task, None)),
             Output::Connect(link) => return Some(node::Input::LocalDescription(link, sdp(name))),
             Output::Accept(link, _) => return Some(node::Input::LocalDescription(link, sdp(name))),
             Output::SetAnswer(link, _) => self.set_up(name, link),
@@ -344,9 +354,11 @@ impl World {
     }
 
     fn news(&mut self, name: Name, event: &node::Event) -> Option<node::Input> {
-        if let node::Event::Registered(_, epoch) = event {
+        if let node::Event::Registered(_, epoch, _) = event {
             self.later(Duration::ZERO, Happening::Frame(0));
-            return Some(node::Input::StartEpoch(descriptor(*epoch)));
+            return Some(node::Input::StartEpoch(SignedDescriptor::unsigned(
+                descriptor(*epoch),
+            )));
         }
         if let node::Event::Chunk(_, chunk) = event {
             self.outcome.chunks += 1;
@@ -497,6 +509,8 @@ fn registration() -> Registration {
         kbps: KBPS,
         running_epoch: None,
         topology: None,
+        access: Access::Public,
+        running_key: None,
     }
 }
 

@@ -7,7 +7,7 @@ use crate::security::base64::Base64;
 use crate::security::certificate::Certificate;
 use crate::security::local::EllipticKey;
 use crate::security::secret::{Seed, TokenSecret};
-use crate::security::suite::{PublicKey, Suite};
+use crate::security::suite::PublicKey;
 use crate::signal::{Component, FromPeer, PeerInfo, Refusal, ToPeer, VERSIONS, VersionRange};
 use crate::time::Time;
 
@@ -672,6 +672,7 @@ mod with_rsa {
 
     use super::*;
     use crate::security::local::{LocalKey, RsaKey};
+    use crate::security::suite::Suite;
 
     fn keys() -> (LocalKey, LocalKey) {
         let mut rng = StdRng::seed_from_u64(1);

@@ -1,0 +1,321 @@
+//! What an operator can have done: the same whether asked over the network, over the control socket, or by a
+//! command while no supervisor runs.
+
+pub(crate) mod api;
+pub(crate) mod guard;
+pub(crate) mod routes;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use log::info;
+use protocol::id::{KeyFingerprint, StreamId};
+use protocol::security::secret::TokenSecret;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::oneshot;
+
+use crate::ca_store::Authority;
+use crate::manager::{Event, Inbox};
+use crate::store::{Enrolled, JoinToken, Store, StoreError};
+use api::{
+    Invitation, InvitationRequest, OperatorToken, PeerRow, Revoked, TokenMade, TokenRequest,
+    TokenRow,
+};
+
+/// Longest life of a token or an invitation. Guess: who needs longer makes another one.
+const LONGEST_S: u64 = 366 * 86_400;
+/// Digits of a fingerprint that a person must type at least. Guess: few enough to type, enough to be no slip.
+const SHORTEST_PREFIX: usize = 4;
+
+/// Why an operator's wish is not fulfilled. The variants are what the caller does next.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OperatorError {
+    /// It has to be asked otherwise.
+    #[error("{0}")]
+    Wrong(String),
+    /// What it names is not there.
+    #[error("{0}")]
+    Unknown(String),
+    /// It names more than one.
+    #[error("{0}")]
+    Ambiguous(String),
+    /// It needs a supervisor that runs.
+    #[error("no supervisor is running here: an invitation is for a stream that is on the air")]
+    NotRunning,
+    /// Nothing the operator did.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Where wishes are fulfilled. Clones are the same one.
+#[derive(Clone)]
+pub(crate) struct Office {
+    store: Store,
+    authority: Authority,
+    running: Option<Running>,
+}
+
+/// A supervisor that runs.
+#[derive(Clone)]
+pub(crate) struct Running {
+    pub(crate) inbox: Inbox,
+    /// Scheme and host that viewers use.
+    pub(crate) pages: String,
+}
+
+impl Office {
+    pub(crate) fn new(store: Store, running: Option<Running>) -> Result<Self, StoreError> {
+        let authority = Authority::open(&store)?;
+        Ok(Self {
+            store,
+            authority,
+            running,
+        })
+    }
+
+    pub(crate) async fn create_token(
+        &self,
+        wish: TokenRequest,
+    ) -> Result<TokenMade, OperatorError> {
+        let (made_s, expires_s) = life(wish.expires_in_s)?;
+        let secret = TokenSecret::from_bytes(rand::random());
+        let digest = secret.digest();
+        let kept = JoinToken {
+            role: wish.role,
+            made_s,
+            expires_s,
+            used_by: None,
+        };
+        self.with_store(move |store| store.save_token(&digest, &kept))
+            .await?;
+        info!(role:% = wish.role; "a join token was made");
+        Ok(TokenMade {
+            token: self.authority.join_token(secret, wish.role),
+            role: wish.role,
+            expires_s,
+        })
+    }
+
+    pub(crate) async fn tokens(&self) -> Result<Vec<TokenRow>, OperatorError> {
+        let kept = self.with_store(Store::tokens).await?;
+        let mut rows: Vec<TokenRow> = kept.into_iter().map(TokenRow::from).collect();
+        rows.sort_by_key(|row| row.made_s);
+        Ok(rows)
+    }
+
+    pub(crate) async fn peers(&self) -> Result<Vec<PeerRow>, OperatorError> {
+        let kept = self.with_store(Store::peers).await?;
+        let mut rows: Vec<PeerRow> = kept.into_iter().map(PeerRow::from).collect();
+        rows.sort_by_key(|row| row.enrolled_s);
+        Ok(rows)
+    }
+
+    /// Revokes the one peer whose fingerprint begins so, and has it told to go.
+    pub(crate) async fn revoke(&self, prefix: &str) -> Result<Revoked, OperatorError> {
+        let prefix = prefix.to_owned();
+        let (key, peer) = self.with_store(move |store| revoke(store, &prefix)).await?;
+        info!(key:% = key, name = peer.name.as_str(); "a peer was revoked");
+        let connected = match &self.running {
+            Some(running) => running.ask(|answer| Event::Revoke(key, answer)).await,
+            None => None,
+        };
+        Ok(Revoked {
+            fingerprint: key,
+            role: peer.role,
+            name: peer.name,
+            connected,
+        })
+    }
+
+    pub(crate) async fn invite(
+        &self,
+        wish: InvitationRequest,
+    ) -> Result<Invitation, OperatorError> {
+        let (_, not_after_s) = life(wish.expires_in_s)?;
+        let running = self.running.as_ref().ok_or(OperatorError::NotRunning)?;
+        let unknown = || OperatorError::Unknown(format!("no stream is called {:?}", wish.stream));
+        let stream = running.stream(&wish.stream).await.ok_or_else(unknown)?;
+        let invitation = self.authority.invitation(stream, not_after_s);
+        let name = percent_encoded(&wish.stream);
+        Ok(Invitation {
+            // Behind the #: browsers send that part nowhere, and it is in nobody's log.
+            link: format!("{}/watch/{name}#invitation={invitation}", running.pages),
+            invitation,
+            not_after_s,
+        })
+    }
+
+    /// A new token for the operator's endpoints, in place of the last.
+    pub(crate) async fn new_operator_token(&self) -> Result<OperatorToken, OperatorError> {
+        let secret: [u8; 32] = rand::random();
+        let token = BASE64_URL_SAFE_NO_PAD.encode(secret);
+        let hash = Sha256::digest(&token).into();
+        self.with_store(move |store| store.set_operator_token(hash))
+            .await?;
+        info!("the operator has a new token");
+        Ok(OperatorToken { token })
+    }
+
+    /// SHA-256 of the token that the operator's endpoints take.
+    async fn operator_hash(&self) -> Result<Option<[u8; 32]>, OperatorError> {
+        self.with_store(Store::operator_token).await
+    }
+
+    /// The disk is waited for elsewhere.
+    async fn with_store<T, E>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, OperatorError>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+        OperatorError: From<E>,
+    {
+        let store = self.store.clone();
+        let done = tokio::task::spawn_blocking(move || work(&store)).await;
+        let failed = |error: tokio::task::JoinError| StoreError::Failed(error.to_string());
+        Ok(done.map_err(failed)??)
+    }
+}
+
+impl Running {
+    async fn stream(&self, name: &str) -> Option<StreamId> {
+        let name = name.to_owned();
+        self.ask(|answer| Event::StreamNamed(name, answer)).await?
+    }
+
+    /// None when the supervisor is ending.
+    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Event) -> Option<T> {
+        let (ask, answer) = oneshot::channel();
+        self.inbox.send(question(ask)).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+fn revoke(store: &Store, prefix: &str) -> Result<(KeyFingerprint, Enrolled), OperatorError> {
+    let prefix = prefix.to_ascii_lowercase();
+    if prefix.len() < SHORTEST_PREFIX || !prefix.bytes().all(|c| c.is_ascii_hexdigit()) {
+        let words = format!(
+            "{prefix:?} is not the beginning of a fingerprint: at least {SHORTEST_PREFIX} of its hexadecimal digits"
+        );
+        return Err(OperatorError::Wrong(words));
+    }
+    let mut peers = store.peers()?;
+    peers.retain(|(key, _)| key.to_string().starts_with(&prefix));
+    let nobody = || OperatorError::Unknown(format!("no peer's fingerprint begins with {prefix}"));
+    match peers.as_slice() {
+        [] => Err(nobody()),
+        [(key, _)] => {
+            let revoked = store.revoke(*key, now_s())?.ok_or_else(nobody)?;
+            Ok((*key, revoked))
+        }
+        several => Err(OperatorError::Ambiguous(format!(
+            "{} peers' fingerprints begin with {prefix}: say more digits",
+            several.len()
+        ))),
+    }
+}
+
+/// Now, and the end of a life of so many seconds.
+fn life(seconds: u64) -> Result<(u64, u64), OperatorError> {
+    if !(1..=LONGEST_S).contains(&seconds) {
+        return Err(OperatorError::Wrong(format!(
+            "it must expire after between 1 second and {} days",
+            LONGEST_S / 86_400
+        )));
+    }
+    let now_s = now_s();
+    Ok((now_s, now_s + seconds))
+}
+
+/// Seconds since 1970.
+pub(crate) fn now_s() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
+/// As it stands in an address.
+fn percent_encoded(text: &str) -> String {
+    let encoded = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+            char::from(byte).to_string()
+        }
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encoded).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Role;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(dir.path()).expect("it opens");
+        for (first, second) in [(0xab, 0xc1), (0xab, 0xc2), (0x12, 0x34)] {
+            let mut key = [0; 32];
+            (key[0], key[1]) = (first, second);
+            let key = KeyFingerprint::from_bytes(key);
+            store.enrol(key, Role::Relay, "attic", 1).expect("enrolled");
+        }
+        (dir, store)
+    }
+
+    #[test]
+    fn a_peer_is_revoked_by_digits_that_are_its_own() {
+        let (_dir, store) = store();
+        let (key, peer) = revoke(&store, "1234").expect("one");
+        assert!(key.to_string().starts_with("1234") && peer.revoked_s.is_some());
+        let (key, _) = revoke(&store, "ABC2").expect("one");
+        assert!(key.to_string().starts_with("abc2"));
+    }
+
+    #[test]
+    fn digits_of_nobody_or_too_few_revoke_nobody() {
+        let (_dir, store) = store();
+        assert!(matches!(
+            revoke(&store, "ffff"),
+            Err(OperatorError::Unknown(_))
+        ));
+        assert!(matches!(
+            revoke(&store, "123"),
+            Err(OperatorError::Wrong(_))
+        ));
+        assert!(matches!(
+            revoke(&store, "attic"),
+            Err(OperatorError::Wrong(_))
+        ));
+        let peers = store.peers().expect("read");
+        assert!(peers.iter().all(|(_, peer)| peer.revoked_s.is_none()));
+    }
+
+    #[test]
+    fn digits_of_two_revoke_neither() {
+        let (_dir, store) = store();
+        let mut key = [0; 32];
+        (key[0], key[1], key[2]) = (0xab, 0xc1, 0x01);
+        store
+            .enrol(KeyFingerprint::from_bytes(key), Role::Relay, "cellar", 1)
+            .expect("enrolled");
+        assert!(matches!(
+            revoke(&store, "abc1"),
+            Err(OperatorError::Ambiguous(_))
+        ));
+        assert!(revoke(&store, "abc101").is_ok());
+    }
+
+    #[test]
+    fn a_name_stands_in_an_address() {
+        assert_eq!(
+            percent_encoded("Garten & Küche"),
+            "Garten%20%26%20K%C3%BCche"
+        );
+    }
+
+    #[test]
+    fn nothing_lives_for_ever_or_not_at_all() {
+        assert!(life(0).is_err() && life(u64::MAX).is_err() && life(60).is_ok());
+    }
+}

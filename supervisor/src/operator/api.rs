@@ -1,0 +1,108 @@
+//! What operators and supervisor say to each other, in JSON. Times are seconds since 1970.
+
+use protocol::id::{KeyFingerprint, TokenDigest};
+use serde::{Deserialize, Serialize};
+
+use crate::store::{Enrolled, JoinToken, Role};
+
+/// Below this, over TCP and over the control socket.
+pub(crate) const ROOT: &str = "/api/operator";
+
+/// `POST tokens`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TokenRequest {
+    pub(crate) role: Role,
+    pub(crate) expires_in_s: u64,
+}
+
+/// Its answer: the only time that the token is seen.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct TokenMade {
+    pub(crate) token: String,
+    pub(crate) role: Role,
+    pub(crate) expires_s: u64,
+}
+
+/// One of `GET tokens`
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct TokenRow {
+    /// The beginning of the hash of its secret: to tell tokens apart, and to use none.
+    pub(crate) id: String,
+    pub(crate) role: Role,
+    pub(crate) made_s: u64,
+    pub(crate) expires_s: u64,
+    pub(crate) used_by: Option<KeyFingerprint>,
+}
+
+impl From<(TokenDigest, JoinToken)> for TokenRow {
+    fn from((hash, token): (TokenDigest, JoinToken)) -> Self {
+        Self {
+            id: hex::encode(&hash.as_bytes()[..4]),
+            role: token.role,
+            made_s: token.made_s,
+            expires_s: token.expires_s,
+            used_by: token.used_by,
+        }
+    }
+}
+
+/// One of `GET peers`
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct PeerRow {
+    pub(crate) fingerprint: KeyFingerprint,
+    pub(crate) role: Role,
+    pub(crate) name: String,
+    pub(crate) enrolled_s: u64,
+    pub(crate) revoked_s: Option<u64>,
+}
+
+impl From<(KeyFingerprint, Enrolled)> for PeerRow {
+    fn from((fingerprint, peer): (KeyFingerprint, Enrolled)) -> Self {
+        Self {
+            fingerprint,
+            role: peer.role,
+            name: peer.name,
+            enrolled_s: peer.enrolled_s,
+            revoked_s: peer.revoked_s,
+        }
+    }
+}
+
+/// Answer to `POST peers/{beginning of a fingerprint}/revoke`
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Revoked {
+    pub(crate) fingerprint: KeyFingerprint,
+    pub(crate) role: Role,
+    pub(crate) name: String,
+    /// How many peers with that key were connected; none when nobody could be asked.
+    pub(crate) connected: Option<usize>,
+}
+
+/// `POST invitations`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct InvitationRequest {
+    pub(crate) stream: String,
+    pub(crate) expires_in_s: u64,
+}
+
+/// Its answer.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Invitation {
+    pub(crate) link: String,
+    pub(crate) invitation: String,
+    pub(crate) not_after_s: u64,
+}
+
+/// Answer to `POST operator-token`, over the control socket alone.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct OperatorToken {
+    pub(crate) token: String,
+}
+
+/// Every answer that is no success.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Complaint {
+    pub(crate) error: String,
+}

@@ -1,0 +1,178 @@
+//! Who may use the operator's endpoints over TCP: whoever has the token. Guessing is slow.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use log::warn;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use super::Office;
+use super::routes::complaint;
+use crate::door::{Caller, network};
+
+/// Wrong tokens of one address in [`WINDOW`]. Guess: more than a person's slips.
+const FAILURES: u32 = 10;
+const WINDOW: Duration = Duration::from_secs(60);
+/// Addresses remembered. Guess: 100 KB. When there are more, strangers wait until a window has passed.
+const ADDRESSES: usize = 1024;
+
+/// What the check needs.
+#[derive(Clone)]
+pub(super) struct Guard {
+    office: Office,
+    failures: Arc<Mutex<Failures>>,
+}
+
+impl Guard {
+    pub(super) fn new(office: Office) -> Self {
+        Self {
+            office,
+            failures: Arc::default(),
+        }
+    }
+
+    /// That the request carries the token, or the answer that it does not.
+    async fn admit(&self, address: IpAddr, request: &HeaderMap) -> Result<(), Response> {
+        let patience = |failures: &mut Failures| failures.is_too_many(address, Instant::now());
+        if self.with_failures(patience) {
+            return Err(too_many());
+        }
+        let ours = self.office.operator_hash().await;
+        let ours =
+            ours.map_err(|error| complaint(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+        let words = match (ours, bearer(request)) {
+            (None, _) => "no operator token was made yet: run `supervisor operator-token`",
+            (_, None) => "this needs the operator's token: Authorization: Bearer …",
+            (Some(ours), Some(theirs)) if is_same(&ours, theirs) => return Ok(()),
+            (Some(_), Some(_)) => {
+                warn!(address:%; "an operator's token that is not ours");
+                self.with_failures(|failures| failures.note(address, Instant::now()));
+                "that is not the operator's token"
+            }
+        };
+        Err(unauthorized(words))
+    }
+
+    fn with_failures<T>(&self, work: impl FnOnce(&mut Failures) -> T) -> T {
+        // Numbers are whole whatever panicked between.
+        work(&mut self.failures.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Lets a request on to its endpoint, or answers it.
+pub(super) async fn check(
+    State(guard): State<Guard>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match guard.admit(caller.address, request.headers()).await {
+        Ok(()) => next.run(request).await,
+        Err(refused) => refused,
+    }
+}
+
+fn bearer(request: &HeaderMap) -> Option<&str> {
+    let text = request.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = text.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Takes as long for every token of the same length.
+fn is_same(ours: &[u8; 32], theirs: &str) -> bool {
+    let theirs: [u8; 32] = Sha256::digest(theirs).into();
+    ours.ct_eq(&theirs).into()
+}
+
+fn unauthorized(words: &str) -> Response {
+    let mut response = complaint(StatusCode::UNAUTHORIZED, words.into());
+    let headers = response.headers_mut();
+    headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
+}
+
+fn too_many() -> Response {
+    let words = "too many wrong tokens from this address: wait a minute";
+    let after = [(header::RETRY_AFTER, "60")];
+    (
+        after,
+        complaint(StatusCode::TOO_MANY_REQUESTS, words.into()),
+    )
+        .into_response()
+}
+
+/// Wrong tokens, by address.
+#[derive(Default)]
+struct Failures {
+    of: HashMap<IpAddr, (u32, Instant)>,
+}
+
+impl Failures {
+    fn is_too_many(&mut self, address: IpAddr, now: Instant) -> bool {
+        self.of
+            .retain(|_, (_, since)| now.duration_since(*since) < WINDOW);
+        match self.of.get(&network(address)) {
+            Some((count, _)) => *count >= FAILURES,
+            None => self.of.len() >= ADDRESSES,
+        }
+    }
+
+    fn note(&mut self, address: IpAddr, now: Instant) {
+        let (count, _) = self.of.entry(network(address)).or_insert((0, now));
+        *count += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    const THERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
+
+    #[test]
+    fn an_address_that_guesses_has_to_wait_and_others_do_not() {
+        let (mut failures, now) = (Failures::default(), Instant::now());
+        for _ in 0..FAILURES {
+            assert!(!failures.is_too_many(HERE, now));
+            failures.note(HERE, now);
+        }
+        assert!(failures.is_too_many(HERE, now));
+        assert!(!failures.is_too_many(THERE, now));
+        assert!(!failures.is_too_many(HERE, now + WINDOW));
+    }
+
+    #[test]
+    fn only_so_many_addresses_are_remembered() {
+        let (mut failures, now) = (Failures::default(), Instant::now());
+        for n in 0..ADDRESSES {
+            let address = IpAddr::V4(std::net::Ipv4Addr::from_bits(n as u32));
+            assert!(!failures.is_too_many(address, now));
+            failures.note(address, now);
+        }
+        assert!(failures.is_too_many(HERE, now));
+        assert!(!failures.is_too_many(HERE, now + WINDOW));
+        assert!(failures.of.is_empty());
+    }
+
+    #[test]
+    fn the_token_is_what_stands_behind_bearer() {
+        let of = |text: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, HeaderValue::from_static(text));
+            bearer(&headers).map(str::to_owned)
+        };
+        assert_eq!(of("Bearer abc").as_deref(), Some("abc"));
+        assert_eq!(of("bearer  abc").as_deref(), Some("abc"));
+        assert_eq!(of("Basic abc"), None);
+        assert_eq!(of("abc"), None);
+    }
+}

@@ -1,0 +1,109 @@
+//! The operator's endpoints.
+
+use axum::Json;
+use axum::Router;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use log::error;
+use serde::Serialize;
+
+use super::api::{Complaint, InvitationRequest, ROOT, TokenRequest};
+use super::guard::{Guard, check};
+use super::{Office, OperatorError};
+
+/// Bytes of a request. Guess: ours are below 200.
+const BODY_LIMIT: usize = 4096;
+
+/// Over TCP: for those who have the operator's token.
+pub(crate) fn guarded(office: Office) -> Router {
+    let guard = Guard::new(office.clone());
+    common(office).layer(from_fn_with_state(guard, check))
+}
+
+/// Over the control socket: for those whom the system lets at it.
+pub(crate) fn unguarded(office: Office) -> Router {
+    // Not over TCP: whoever finds a token must not be able to lock its owner out.
+    let more = Router::new()
+        .route(&at("operator-token"), post(operator_token))
+        .with_state(office.clone());
+    common(office).merge(more)
+}
+
+fn common(office: Office) -> Router {
+    Router::new()
+        .route(&at("tokens"), get(tokens).post(create_token))
+        .route(&at("peers"), get(peers))
+        .route(&at("peers/{fingerprint}/revoke"), post(revoke))
+        .route(&at("invitations"), post(invite))
+        .route(&at("{*nothing}"), axum::routing::any(nothing))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .with_state(office)
+}
+
+fn at(path: &str) -> String {
+    format!("{ROOT}/{path}")
+}
+
+type Asked<T> = Result<Json<T>, JsonRejection>;
+
+async fn tokens(State(office): State<Office>) -> Response {
+    answer(office.tokens().await)
+}
+
+async fn create_token(State(office): State<Office>, asked: Asked<TokenRequest>) -> Response {
+    match asked {
+        Ok(Json(wish)) => answer(office.create_token(wish).await),
+        Err(wrong) => complaint(wrong.status(), wrong.body_text()),
+    }
+}
+
+async fn peers(State(office): State<Office>) -> Response {
+    answer(office.peers().await)
+}
+
+async fn revoke(State(office): State<Office>, Path(prefix): Path<String>) -> Response {
+    answer(office.revoke(&prefix).await)
+}
+
+async fn invite(State(office): State<Office>, asked: Asked<InvitationRequest>) -> Response {
+    match asked {
+        Ok(Json(wish)) => answer(office.invite(wish).await),
+        Err(wrong) => complaint(wrong.status(), wrong.body_text()),
+    }
+}
+
+async fn operator_token(State(office): State<Office>) -> Response {
+    answer(office.new_operator_token().await)
+}
+
+async fn nothing() -> Response {
+    complaint(StatusCode::NOT_FOUND, "there is no such endpoint".into())
+}
+
+fn answer<T: Serialize>(result: Result<T, OperatorError>) -> Response {
+    match result {
+        Ok(content) => Json(content).into_response(),
+        Err(error) => complaint(status(&error), error.to_string()),
+    }
+}
+
+pub(super) fn complaint(status: StatusCode, error: String) -> Response {
+    (status, Json(Complaint { error })).into_response()
+}
+
+fn status(error: &OperatorError) -> StatusCode {
+    match error {
+        OperatorError::Wrong(_) => StatusCode::BAD_REQUEST,
+        OperatorError::Unknown(_) => StatusCode::NOT_FOUND,
+        OperatorError::Ambiguous(_) => StatusCode::CONFLICT,
+        OperatorError::NotRunning => StatusCode::SERVICE_UNAVAILABLE,
+        OperatorError::Store(error) => {
+            error!("{error}");
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The seed that everything this supervisor signs goes back to, and what the operator proves itself with.
+
+use protocol::security::secret::Seed;
+use redb::{ReadableTable as _, TableDefinition, WriteTransaction};
+
+use super::{Store, StoreError};
+
+const SECRETS: TableDefinition<'static, &str, &[u8; 32]> = TableDefinition::new("secrets");
+const ABOUT: TableDefinition<'static, &str, u32> = TableDefinition::new("about");
+
+const SEED: &str = "authority seed";
+const OPERATOR: &str = "operator token, SHA-256";
+const FORMAT_KEY: &str = "format";
+
+impl Store {
+    /// The certification authority's seed. The first time it is `fresh`, from then on always the same.
+    pub(crate) fn authority_seed(&self, fresh: Seed) -> Result<Seed, StoreError> {
+        self.write(|transaction| {
+            let mut table = transaction
+                .open_table(SECRETS)
+                .map_err(StoreError::failed)?;
+            let kept = table
+                .get(SEED)
+                .map_err(StoreError::failed)?
+                .map(|seed| Seed::from_bytes(*seed.value()));
+            if let Some(kept) = kept {
+                return Ok(kept);
+            }
+            table
+                .insert(SEED, fresh.as_bytes())
+                .map_err(StoreError::failed)?;
+            Ok(fresh)
+        })
+    }
+
+    /// SHA-256 of the operator's token, if one was made.
+    pub(crate) fn operator_token(&self) -> Result<Option<[u8; 32]>, StoreError> {
+        let transaction = self.read()?;
+        let table = transaction
+            .open_table(SECRETS)
+            .map_err(StoreError::failed)?;
+        let hash = table.get(OPERATOR).map_err(StoreError::failed)?;
+        Ok(hash.map(|hash| *hash.value()))
+    }
+
+    /// Replaces the operator's token.
+    pub(crate) fn set_operator_token(&self, hash: [u8; 32]) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            let mut table = transaction
+                .open_table(SECRETS)
+                .map_err(StoreError::failed)?;
+            table.insert(OPERATOR, &hash).map_err(StoreError::failed)?;
+            Ok(())
+        })
+    }
+}
+
+pub(super) fn create(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    transaction
+        .open_table(SECRETS)
+        .map(drop)
+        .map_err(StoreError::failed)
+}
+
+/// The format of the tables; `ours` when there was none yet.
+pub(super) fn format(transaction: &WriteTransaction, ours: u32) -> Result<u32, StoreError> {
+    let mut table = transaction.open_table(ABOUT).map_err(StoreError::failed)?;
+    let found = table
+        .get(FORMAT_KEY)
+        .map_err(StoreError::failed)?
+        .map(|found| found.value());
+    if found.is_none() {
+        table.insert(FORMAT_KEY, ours).map_err(StoreError::failed)?;
+    }
+    Ok(found.unwrap_or(ours))
+}

@@ -1,0 +1,93 @@
+//! Join tokens: each lets one key in, once, as one role. Only the hash of a token's secret is kept.
+
+use protocol::id::{KeyFingerprint, TokenDigest};
+use serde::{Deserialize, Serialize};
+
+use super::records::Records;
+use super::{EnrolError, Role, Store, StoreError, enrolled};
+
+pub(super) const TOKENS: Records<32, JoinToken> = Records::new("join tokens");
+
+/// A token that ran out is listed for this long, to be seen by who wonders. Guess: a week.
+const KEPT_S: u64 = 7 * 86_400;
+
+/// What is kept of a join token. Times are seconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct JoinToken {
+    pub(crate) role: Role,
+    pub(crate) made_s: u64,
+    pub(crate) expires_s: u64,
+    pub(crate) used_by: Option<KeyFingerprint>,
+}
+
+/// Why a join token lets nobody in.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TokenError {
+    #[error("this supervisor did not make that join token")]
+    Unknown,
+    #[error("the join token has expired")]
+    Expired,
+    #[error("the join token was used by another peer already")]
+    Used,
+    #[error("this peer's key was revoked: it takes a join token made since then")]
+    Revoked,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Store {
+    /// Keeps a token that was made.
+    pub(crate) fn save_token(
+        &self,
+        digest: &TokenDigest,
+        token: &JoinToken,
+    ) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            let old = |kept: &JoinToken| kept.expires_s + KEPT_S < token.made_s;
+            TOKENS.remove_if(transaction, old)?;
+            TOKENS.put(transaction, digest.as_bytes(), token)
+        })
+    }
+
+    /// All tokens, those used and those expired of late among them.
+    pub(crate) fn tokens(&self) -> Result<Vec<(TokenDigest, JoinToken)>, StoreError> {
+        let rows = TOKENS.all(&self.read()?)?;
+        let named = |(digest, token)| (TokenDigest::from_bytes(digest), token);
+        Ok(rows.into_iter().map(named).collect())
+    }
+
+    /// Uses a token up for that key, and enrols the key: both or neither.
+    ///
+    /// The same key may come with it again: it has lost the answer, and is enrolled already.
+    pub(crate) fn consume_token(
+        &self,
+        digest: &TokenDigest,
+        key: KeyFingerprint,
+        name: &str,
+        now_s: u64,
+    ) -> Result<Role, TokenError> {
+        self.write(|transaction| {
+            let mut token = TOKENS
+                .get(transaction, digest.as_bytes())?
+                .ok_or(TokenError::Unknown)?;
+            match token.used_by {
+                Some(user) if user != key => return Err(TokenError::Used),
+                None if token.expires_s <= now_s => return Err(TokenError::Expired),
+                _ => {}
+            }
+            let entry = enrolled::Entry {
+                role: token.role,
+                name,
+                now_s,
+                invited_s: token.made_s,
+            };
+            entry.write(transaction, key).map_err(|error| match error {
+                EnrolError::Revoked => TokenError::Revoked,
+                EnrolError::Store(error) => TokenError::Store(error),
+            })?;
+            token.used_by = Some(key);
+            TOKENS.put(transaction, digest.as_bytes(), &token)?;
+            Ok(token.role)
+        })
+    }
+}
