@@ -16,6 +16,16 @@ RUSTC_BOOTSTRAP=1 RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Ccodegen-unit
   tools/with-rust cargo build --quiet --release --bins --manifest-path $fuzz/Cargo.toml \
   --target "$host" --target-dir target/fuzz
 
+# What broke it, and the input itself: a build machine's files are gone before anybody can look.
+broken() {
+  grep --after-context=1 'panicked at' "$2" || tail -n 40 "$2"
+  local input
+  input=$(sed -n 's/.*Test unit written to //p' "$2")
+  echo "fuzz: $1 is broken by this input, which is in $input:"
+  base64 --wrap=0 "$input"
+  echo
+}
+
 targets=("$@")
 [ $# -gt 0 ] || mapfile -t targets < <(cd $fuzz/fuzz_targets && basename -s .rs -- *.rs)
 for target in "${targets[@]}"; do
@@ -26,6 +36,6 @@ for target in "${targets[@]}"; do
   [ ! -d "$fuzz/seeds/$target" ] || seeds=("$fuzz/seeds/$target")
   "target/fuzz/$host/release/$target" -max_total_time="$seconds" -max_len=20000 -rss_limit_mb=1024 -timeout=5 \
     -artifact_prefix="$fuzz/artifacts/$target-" -print_final_stats=1 "$corpus" "${seeds[@]}" 2>"$log" ||
-    { tail -n 40 "$log" >&2; echo "fuzz: $target is broken by the input named above" >&2; exit 1; }
+    { broken "$target" "$log" >&2; exit 1; }
   echo "fuzz: $target took $(sed -n 's/^stat::number_of_executed_units: //p' "$log") inputs in $seconds s"
 done

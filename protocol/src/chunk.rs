@@ -29,6 +29,10 @@ pub const MAX_PAYLOAD: usize = MAX_MESSAGE - HEADER_LEN - DIGEST_LEN - SIGNATURE
 /// Most parts of one frame: 8 MiB. Guess: a 4K key frame at the highest quality is below 2 MiB.
 pub const MAX_PARTS: u16 = 512;
 
+/// Latest media time of a frame, microseconds: 2^53, some 285 years. What a browser's numbers hold exactly, and so
+/// far below the end of a `u64` that no player's sum overflows.
+pub const MAX_MEDIA_US: u64 = 1 << 53;
+
 const FLAG_RANDOM_ACCESS: u8 = 1;
 const FLAG_SIGNED: u8 = 1 << 1;
 const KNOWN_FLAGS: u8 = FLAG_RANDOM_ACCESS | FLAG_SIGNED;
@@ -148,6 +152,9 @@ pub enum DecodeError {
         /// The number of parts.
         parts: u16,
     },
+    /// Later than [`MAX_MEDIA_US`].
+    #[error("media time {0} us, but a stream ends at {MAX_MEDIA_US} us at the latest")]
+    MediaTime(u64),
 }
 
 impl Chunk {
@@ -259,6 +266,9 @@ impl Header {
             sequence: from.get_u64(),
         };
         let (capture, media_us) = (Time::from_micros(from.get_u64()), from.get_u64());
+        if media_us > MAX_MEDIA_US {
+            return Err(DecodeError::MediaTime(media_us));
+        }
         let random_access = flags & FLAG_RANDOM_ACCESS != 0;
         let signed = flags & FLAG_SIGNED != 0;
         Ok((
@@ -462,6 +472,23 @@ mod tests {
                 "cut at {end}"
             );
         }
+    }
+
+    #[test]
+    fn a_time_no_stream_can_reach_is_refused() {
+        let at = |media_us| {
+            let header = Header {
+                media_us,
+                ..header()
+            };
+            let message = cut(header, b"x").pop().expect("one part").message().clone();
+            Chunk::decode(message).map(|chunk| chunk.header().media_us)
+        };
+        assert_eq!(at(MAX_MEDIA_US), Ok(MAX_MEDIA_US));
+        assert_eq!(
+            at(MAX_MEDIA_US + 1),
+            Err(DecodeError::MediaTime(MAX_MEDIA_US + 1))
+        );
     }
 
     #[test]

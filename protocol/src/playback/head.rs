@@ -7,6 +7,7 @@ use super::lane::{Lane, micros};
 use super::{
     BEHIND, BURST, Element, Event, HOLE_NEAR, Output, Phase, Playback, SOUND_LATE, SOUND_LOW,
 };
+use crate::chunk::MAX_MEDIA_US;
 use crate::media::Track;
 use crate::time::Time;
 
@@ -101,7 +102,7 @@ impl Playback {
         if self.starting && element.position_us > self.position_us {
             self.has_started(now, out);
         }
-        self.position_us = element.position_us;
+        self.position_us = element.position_us.min(MAX_MEDIA_US);
         self.meter_looks(now, out);
         self.hold.time_passes(now);
         if now >= self.remove_at {
