@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use log::{debug, warn};
-use protocol::forwarder::{HIGH_WATER, LOW_WATER};
 use protocol::id::{AuthorityFingerprint, LinkId, StreamId};
 use protocol::node::{Config, Event, Input, Node, Output, StreamStats};
 use protocol::security::boxes::KeyTask;
@@ -237,8 +236,8 @@ impl Driver {
         match output {
             Output::Media(link, bytes) => return self.send(link, Channel::Media, &bytes).await,
             Output::Control(link, bytes) => return self.send(link, Channel::Control, &bytes).await,
-            Output::AskBacklog(link) => {
-                return Some(Input::Backlog(link, self.backlog(link).await));
+            Output::AskBacklog(link, water) => {
+                return Some(self.look(link, water).await);
             }
             Output::Event(event) => self.tell(event),
             Output::Signal(text) => return self.signal(text),
@@ -304,11 +303,18 @@ impl Driver {
         let Some(Slot::Open(connection)) = self.links.get(&link) else {
             return 0;
         };
-        let left = connection.media_buffered().await;
-        if left > HIGH_WATER {
-            connection.set_low_water(LOW_WATER).await;
+        connection.media_buffered().await
+    }
+
+    /// Says what a connection has not delivered, and has it say so again below half of `water`.
+    async fn look(&self, link: LinkId, water: usize) -> Input {
+        let left = self.backlog(link).await;
+        if left > water
+            && let Some(Slot::Open(connection)) = self.links.get(&link)
+        {
+            connection.set_low_water(water / 2).await;
         }
-        left
+        Input::Backlog(link, left)
     }
 
     fn tell(&mut self, event: Event) {

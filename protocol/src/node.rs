@@ -133,9 +133,9 @@ pub enum Output {
     Control(LinkId, Bytes),
     /// Send over the media channel.
     Media(LinkId, Bytes),
-    /// Say what the media channel has not delivered yet, and, if that is above
-    /// [`crate::forwarder::HIGH_WATER`], again when it falls below [`crate::forwarder::LOW_WATER`].
-    AskBacklog(LinkId),
+    /// Say what the media channel has not delivered yet, and, if that is above this many bytes, again when it falls
+    /// below half of them.
+    AskBacklog(LinkId, usize),
     /// Close the connection, once what was given to it before is on its way.
     Close(LinkId),
     /// STUN and TURN servers, and this host's address as seen from outside, for connections made from now on.

@@ -83,8 +83,9 @@ pub struct Config {
     pub ice: IceServers,
     /// How long the credentials in it are good; none if they are for good, or there are none.
     pub ice_lifetime: Option<Duration>,
-    /// The address under which peers on this host are seen from outside.
-    pub external_address: Option<String>,
+    /// The address under which peers beside the supervisor are seen from outside. Told to those who come from a
+    /// private address, or from this one.
+    pub external_address: Option<IpAddr>,
     /// For streams that do not ask for one.
     pub topology: Topology,
     /// What is too much.

@@ -164,7 +164,7 @@ fn machine_config(
             .turn
             .as_ref()
             .map(|turn| Duration::from_secs(turn.lifetime_s.into())),
-        external_address: config.external_address.map(|address| address.to_string()),
+        external_address: config.external_address,
         topology: config.default_topology.0,
         limits: config.limits.resolve(),
         security: Some(security),

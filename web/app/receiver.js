@@ -108,7 +108,9 @@ function watchIfListed() {
   watched = stream.stream;
   situation.ended = false;
   situation.problem = whyUnplayable(stream.tracks) || null;
-  if (!situation.problem) peer.watch(stream.stream);
+  if (situation.problem) return;
+  performance.mark("join"); // for whoever measures how long the first picture takes
+  peer.watch(stream.stream);
 }
 
 /** @param {News} news */

@@ -149,9 +149,9 @@ impl Orders {
                 of_link("sendControl", link).with("bytes", self.cross(&bytes))
             }
             O::Media(link, bytes) => of_link("sendMedia", link).with("bytes", self.cross(&bytes)),
-            O::AskBacklog(link) => of_link("askBacklog", link)
-                .with("high", protocol::forwarder::HIGH_WATER as u32)
-                .with("low", protocol::forwarder::LOW_WATER as u32),
+            O::AskBacklog(link, water) => of_link("askBacklog", link)
+                .with("high", water as u32)
+                .with("low", (water / 2) as u32),
             O::Close(link) => of_link("close", link),
             O::IceServers(servers, _) => order("iceServers").with("servers", ice_servers(&servers)),
             O::Event(event) => return self.of_event(&event),

@@ -18,6 +18,7 @@ use ::webrtc::peer_connection::{
 };
 use async_trait::async_trait;
 use protocol::id::{Fingerprint, LinkId};
+use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
 use rtc::peer_connection::transport::RTCDtlsRole;
 
 use self::connection::{Channels, Handler, Parts};
@@ -28,8 +29,8 @@ use self::session::CandidateWriter;
 use self::shared_port::{Membership, SharedPort};
 use self::table::Member;
 use super::{
-    Channel, Connection, Events, IceServer, Role, SEND_BUFFER, Transport, TransportError,
-    TransportEvent,
+    Channel, Connection, Events, IceServer, MAX_MESSAGE, Role, SEND_BUFFER, Transport,
+    TransportError, TransportEvent,
 };
 
 mod addresses;
@@ -180,6 +181,8 @@ impl WebRtc {
             .with_srflx_acceptance_min_wait(Some(WAIT_REFLEXIVE))
             .with_relay_acceptance_min_wait(Some(WAIT_RELAYED))
             .with_ice_credentials(member.ufrag.clone(), member.password.clone())
+            // Each connection keeps a buffer of this size. Twice what is spoken, so that whoever speaks more is told.
+            .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(2 * MAX_MESSAGE as u32))
             .with_include_loopback_candidate(self.loopback || self.binds_loopback());
         if has_aes_instructions() {
             return settings.build();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::BytesMut;
-use peer::transport::{Role, Transport, TransportEvent};
+use peer::transport::{MAX_MESSAGE, Role, Transport, TransportEvent};
 use protocol::id::LinkId;
 use tokio::sync::mpsc;
 use webrtc::data_channel::{DataChannel, DataChannelEvent};
@@ -85,7 +85,11 @@ impl Stranger {
                 }
                 event = end.next() => match event {
                     TransportEvent::LocalDescription(sdp) => {
-                        let answer = RTCSessionDescription::answer(sdp).expect("an answer");
+                        // It does not care how long a message may be at most.
+                        let limit = format!("a=max-message-size:{}", 2 * MAX_MESSAGE);
+                        let limitless = sdp.replace(&limit, "a=max-message-size:262144");
+                        assert_ne!(limitless, sdp, "it says no limit: {sdp}");
+                        let answer = RTCSessionDescription::answer(limitless).expect("an answer");
                         let set = self.connection.set_remote_description(answer).await;
                         set.expect("a good answer");
                     }

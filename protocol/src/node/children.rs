@@ -178,12 +178,14 @@ impl Node {
         link: LinkId,
         out: &mut Vec<Output>,
     ) {
-        while self.links.get(&link).is_some_and(|l| l.flow.is_open()) {
+        while let Some(flow) = self.links.get_mut(&link).map(|l| &mut l.flow)
+            && flow.is_open()
+        {
             let Some(stream) = self.streams.get_mut(&id) else {
                 return;
             };
             let Some(chunk) = stream.children.get_mut(&link).and_then(|c| c.mailbox.pop()) else {
-                return;
+                return flow.caught_up();
             };
             stream.bytes_up += chunk.message().len() as u64;
             self.send_media(now, link, &chunk, out);

@@ -150,8 +150,8 @@ impl Node {
         };
         link.said(now);
         out.push(Output::Media(id, chunk.message().clone()));
-        if link.flow.sent(chunk.message().len()) == AfterSend::Look {
-            out.push(Output::AskBacklog(id));
+        if let AfterSend::Look(water) = link.flow.sent(now, chunk.message().len()) {
+            out.push(Output::AskBacklog(id, water));
         }
     }
 

@@ -176,7 +176,7 @@ impl Desk {
             Output::Media(link, bytes) => {
                 self.put(self.other_end(n, link), Input::Media(link, bytes))
             }
-            Output::AskBacklog(link) => self.put(n, Input::Backlog(link, 0)),
+            Output::AskBacklog(link, _) => self.put(n, Input::Backlog(link, 0)),
             Output::Close(link) => {
                 self.closed.push((n, link));
                 self.put(

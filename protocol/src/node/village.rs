@@ -273,7 +273,7 @@ impl Village {
                 let bytes = self.cheats.get_mut(&n).map_or(bytes, |cheat| cheat(&chunk));
                 self.put(other, Input::Media(link, bytes));
             }
-            Output::AskBacklog(link) => self.put(n, Input::Backlog(link, 0)),
+            Output::AskBacklog(link, _) => self.put(n, Input::Backlog(link, 0)),
             Output::Close(link) => {
                 if let Some(other) = other(&self.links, link) {
                     self.put(other, Input::LinkClosed(link, "closed".into()));

@@ -215,11 +215,19 @@ impl StreamManager {
         let message = ToPeer::PeerAccepted {
             version,
             ice_servers: (self.config.ice)(peer, supervisor_us),
-            external_address: self.config.external_address.clone(),
+            external_address: self.external_address(peer),
             supervisor_us,
             certificate,
         };
         self.send(peer, message);
+    }
+
+    /// The address outside, for those who can be reached by it: peers on this side of the router.
+    fn external_address(&self, peer: PeerId) -> Option<String> {
+        let socket = self.peers.get(&peer)?.socket?;
+        let address = self.sockets.get(&socket)?.address?.to_canonical();
+        let external = self.config.external_address?;
+        (is_private(address) || address == external).then(|| external.to_string())
     }
 
     /// Whoever stays longer than the TURN servers' credentials last gets others in time.
@@ -228,7 +236,7 @@ impl StreamManager {
         for peer in self.peers.keys().copied().collect::<Vec<_>>() {
             let message = ToPeer::IceServers {
                 ice_servers: (self.config.ice)(peer, now_us),
-                external_address: self.config.external_address.clone(),
+                external_address: self.external_address(peer),
             };
             self.send(peer, message);
         }
@@ -354,5 +362,13 @@ impl StreamManager {
             component: info.component,
             fingerprint: info.fingerprint,
         })
+    }
+}
+
+/// Whether no router outside forwards to this address: RFC 1918, RFC 4193, link-local and loopback.
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_private() || v4.is_loopback() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
     }
 }

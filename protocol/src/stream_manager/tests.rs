@@ -1,5 +1,7 @@
 //! A town of peers on one supervisor: what each is told, sentence by sentence.
 
+use std::net::IpAddr;
+
 use super::*;
 use crate::id::{Fingerprint, LinkId};
 use crate::media::{Codec, Track};
@@ -272,6 +274,37 @@ fn a_socket_is_asked_who_it_is_and_then_let_in() {
     let told = town.told(30);
     assert!(matches!(told[0], ToPeer::CollectPeerInfoRequest { .. }));
     assert!(matches!(told[1], ToPeer::PeerAccepted { version: 1, .. }));
+}
+
+#[test]
+fn the_address_outside_is_told_to_peers_on_this_side_of_the_router_alone() {
+    let router = IpAddr::from([203, 0, 113, 7]);
+    let mut config = config(1, Limits::default());
+    config.external_address = Some(router);
+    let mut town = Town::new();
+    town.manager = StreamManager::new(config, Time::ZERO);
+    let mut told_from = |n: u8, address: IpAddr| {
+        town.input(Input::Connected(SocketId(n.into()), Some(address)));
+        town.says(n, FromPeer::CollectPeerInfoResponse(info(n)));
+        town.told(n).into_iter().find_map(|message| match message {
+            ToPeer::PeerAccepted {
+                external_address, ..
+            } => external_address.clone(),
+            _ => None,
+        })
+    };
+    let here = [
+        "192.168.1.5",
+        "127.0.0.1",
+        "::ffff:10.0.0.3",
+        "fd00::1",
+        "203.0.113.7",
+    ];
+    for (n, here) in (30..).zip(here) {
+        let told = told_from(n, here.parse().expect("an address"));
+        assert_eq!(told.as_deref(), Some("203.0.113.7"), "{here}");
+    }
+    assert_eq!(told_from(40, IpAddr::from([198, 51, 100, 9])), None);
 }
 
 #[test]

@@ -302,7 +302,7 @@ impl World {
             Output::Media(link, bytes) => {
                 self.send(name, link, |link| node::Input::Media(link, bytes))
             }
-            Output::AskBacklog(link) => return Some(node::Input::Backlog(link, 0)),
+            Output::AskBacklog(link, _) => return Some(node::Input::Backlog(link, 0)),
             Output::Close(link) => {
                 self.send(name, link, |link| {
                     node::Input::LinkClosed(link, "closed".into())

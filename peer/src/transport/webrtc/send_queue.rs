@@ -28,10 +28,11 @@ const MAX_RUN: usize = 65_000;
 /// Runs searched, from the newest, for one to add a datagram to: as many connections as can be
 /// handing over at the same moment, one for each worker thread. Guess.
 const OPEN_RUNS: usize = 4;
-/// Emptied run buffers kept for the next datagrams. Guess: 64 children, one run each.
-const SPARE_RUNS: usize = 64;
-/// A spare buffer keeps at most this much: a 12.5 kB chunk with its overhead, doubled.
-const SPARE_CAPACITY: usize = 32 << 10;
+/// Emptied run buffers kept for the next datagrams. Guess: a picture to 64 children, of which as many have left
+/// already as two processors send meanwhile.
+const SPARE_RUNS: usize = 32;
+/// A spare buffer keeps at most this much: a 12.5 kB chunk with its overhead.
+const SPARE_CAPACITY: usize = 20 << 10;
 
 /// What leaves at once is what the uplink carries in this time: so much a home router can buffer. Guess.
 const BURST: Duration = Duration::from_millis(5);
