@@ -6,6 +6,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use protocol::id::Fingerprint;
+use protocol::security::suite::Suite;
 use protocol::security::token::JoinToken;
 use serde::Deserialize;
 
@@ -21,6 +23,14 @@ pub struct Config {
     /// The supervisor's address for peers, `ws://` or `wss://`.
     #[serde(default = "default_supervisor", deserialize_with = "limits::websocket")]
     pub supervisor: String,
+    /// The one certificate the supervisor may show on `wss://`: its SHA-256 fingerprint, as the supervisor prints it.
+    pub supervisor_certificate: Option<Fingerprint>,
+    /// The suites it can do.
+    #[serde(default = "default_suites")]
+    pub suites: Vec<Suite>,
+    /// Length of its RSA key, where it needs one and has none yet.
+    #[serde(default = "default_rsa_bits")]
+    pub rsa_bits: u32,
     /// Lets it in the first time: what `supervisor token create --role broadcaster` prints.
     #[serde(default, deserialize_with = "limits::join_token")]
     pub join_token: Option<JoinToken>,
@@ -128,6 +138,16 @@ fn default_supervisor() -> String {
 }
 
 /// systemd's StateDirectory of the unit.
+/// What every browser can do, and costs a twentieth of RSA.
+fn default_suites() -> Vec<Suite> {
+    vec![Suite::Elliptic]
+}
+
+/// The paper's (§III.B.2).
+const fn default_rsa_bits() -> u32 {
+    2048
+}
+
 fn default_state_dir() -> PathBuf {
     "/var/lib/edge-broadcaster".into()
 }

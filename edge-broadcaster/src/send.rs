@@ -8,6 +8,7 @@ use daemon::Service;
 use log::{error, info, warn};
 use peer::identity::{self, Identity};
 use peer::keystore;
+use peer::signalling::Supervisor;
 use protocol::id::StreamId;
 use protocol::node::Event;
 use protocol::security::secret::Seed;
@@ -34,7 +35,10 @@ pub async fn send(mut service: Service, config: Config) -> anyhow::Result<()> {
     .context("reading the key that signs the streams")?;
     let (node, news) = identity::start(
         who(&config, signing.clone()),
-        config.supervisor.clone(),
+        Supervisor {
+            url: config.supervisor.clone(),
+            certificate: config.supervisor_certificate,
+        },
         peer::Clock::new(),
     )
     .context("starting the broadcaster")?;
@@ -76,6 +80,8 @@ fn who(config: &Config, signing: Seed) -> Identity {
         relays: true,
         signing: Some(signing),
         join_token: config.join_token.clone(),
+        suites: config.suites.clone(),
+        rsa_bits: config.rsa_bits,
         threshold: 1.0,
         state_dir: config.state_dir.clone(),
         udp_port: config.udp_port,

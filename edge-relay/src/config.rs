@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use protocol::id::Fingerprint;
+use protocol::security::suite::Suite;
 use protocol::security::token::{JoinToken, TokenError};
 use serde::Deserialize;
 
@@ -9,9 +11,17 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// The supervisor's address for peers, `ws://host:port/peer`.
+    /// The supervisor's address for peers, `ws://host:port/peer` or `wss://`.
     #[serde(default = "default_supervisor")]
     pub supervisor: Url,
+    /// The one certificate the supervisor may show on `wss://`: its SHA-256 fingerprint, as the supervisor prints it.
+    pub supervisor_certificate: Option<Fingerprint>,
+    /// The suites it can do.
+    #[serde(default = "default_suites")]
+    pub suites: Vec<Suite>,
+    /// Length of its RSA key, where it needs one and has none yet.
+    #[serde(default = "default_rsa_bits")]
+    pub rsa_bits: u32,
     /// What its owner calls it; the monitor shows it.
     #[serde(default = "default_name")]
     pub name: String,
@@ -42,10 +52,13 @@ pub(crate) struct Url(pub(crate) String);
 impl TryFrom<String> for Url {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
-        match text.strip_prefix("ws://") {
-            Some(rest) if !rest.is_empty() => Ok(Self(text)),
+        let rest = text
+            .strip_prefix("ws://")
+            .or_else(|| text.strip_prefix("wss://"));
+        match rest {
+            Some(rest) if !rest.is_empty() && !rest.starts_with('/') => Ok(Self(text)),
             _ => Err(format!(
-                "supervisor is {text:?}, but must begin with ws:// and name a host"
+                "supervisor is {text:?}, but must begin with ws:// or wss:// and name a host"
             )),
         }
     }
@@ -85,6 +98,16 @@ fn default_supervisor() -> Url {
     Url("ws://127.0.0.1:8080/peer".into())
 }
 
+/// What every browser can do, and costs a twentieth of RSA.
+fn default_suites() -> Vec<Suite> {
+    vec![Suite::Elliptic]
+}
+
+/// The paper's (§III.B.2).
+const fn default_rsa_bits() -> u32 {
+    2048
+}
+
 fn default_name() -> String {
     "relay".into()
 }
@@ -116,6 +139,6 @@ mod tests {
     #[test]
     fn an_address_of_another_kind_is_refused_with_what_it_must_be() {
         let error = Url::try_from("http://host".to_owned()).expect_err("not a WebSocket");
-        assert!(error.contains("must begin with ws://"), "{error}");
+        assert!(error.contains("must begin with ws:// or wss://"), "{error}");
     }
 }

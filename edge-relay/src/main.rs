@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use config::Config;
 use log::{info, warn};
 use peer::identity::{self, Identity};
+use peer::signalling::Supervisor;
 use protocol::node::Event;
 use protocol::signal::Component;
 use tokio::sync::mpsc;
@@ -27,14 +28,20 @@ async fn relay(mut service: daemon::Service) -> anyhow::Result<()> {
         relays: true,
         signing: None,
         join_token: config.join_token.clone().map(|token| token.0),
+        suites: config.suites.clone(),
+        rsa_bits: config.rsa_bits,
         threshold: config.threshold,
         state_dir: config.state_dir.clone(),
         udp_port: config.udp_port,
         loopback: config.loopback,
         software: concat!("edge-relay ", env!("CARGO_PKG_VERSION")).into(),
     };
-    let (handle, news) = identity::start(identity, config.supervisor.0.clone(), peer::Clock::new())
-        .context("starting the relay")?;
+    let supervisor = Supervisor {
+        url: config.supervisor.0.clone(),
+        certificate: config.supervisor_certificate,
+    };
+    let (handle, news) =
+        identity::start(identity, supervisor, peer::Clock::new()).context("starting the relay")?;
     let (mut shutdown, watchdog) = (service.shutdown(), service.watchdog());
     service.spawn("relay", async move {
         tokio::select! {

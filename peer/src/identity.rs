@@ -7,17 +7,20 @@ use std::sync::Arc;
 use log::warn;
 use protocol::id::PeerId;
 use protocol::node::{Config, Event, Security};
-use protocol::security::local::{EllipticKey, LocalKey};
+use protocol::security::local::{EllipticKey, LocalKey, RsaKey, RsaKeyError};
 use protocol::security::otdp::signer;
 use protocol::security::secret::Seed;
+use protocol::security::suite::Suite;
 use protocol::security::token::JoinToken;
 use protocol::signal::Component;
 use tokio::sync::mpsc;
+use zeroize::Zeroizing;
 
 use crate::keystore::{self, KeystoreError};
 use crate::node::Keys;
+use crate::signalling::Supervisor;
 use crate::transport::webrtc::{WebRtc, WebRtcConfig};
-use crate::transport::{Transport as _, TransportError};
+use crate::transport::{Transport, TransportError};
 use crate::{Clock, Handle, node};
 
 /// What a service says of itself.
@@ -35,6 +38,10 @@ pub struct Identity {
     pub signing: Option<Seed>,
     /// Lets it in the first time, and says which supervisor is the right one.
     pub join_token: Option<JoinToken>,
+    /// The suites it can do, at least one (paper §III.B.2). The supervisor's order decides among them.
+    pub suites: Vec<Suite>,
+    /// Length of its RSA key, where it has none yet: 2048 to 4096 bits.
+    pub rsa_bits: u32,
     /// The share of groups of chunks that it checks (the paper's threshold, §III.C.2).
     pub threshold: f64,
     /// Where its DTLS certificate, its key and its authority's name are kept.
@@ -57,13 +64,34 @@ pub enum StartError {
     /// The network is of no use.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// It can do none of the suites.
+    #[error("suites must name \"elliptic\", \"rsa\" or both")]
+    NoSuite,
+    /// There is no RSA key to be had.
+    #[error("{}: {source}; remove it to get a new one, which has to be enrolled anew", path.display())]
+    Rsa {
+        /// Where it is kept.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: RsaKeyError,
+    },
 }
 
 /// Starts the peer: its DTLS identity is the one of its last run, its PeerID is new.
 pub fn start(
     identity: Identity,
-    supervisor: String,
+    supervisor: Supervisor,
     clock: Clock,
+) -> Result<(Handle, mpsc::Receiver<Event>), StartError> {
+    start_over(identity, supervisor, clock, |transport| transport)
+}
+
+/// As [`start`], over what `wrap` makes of the transport: for experiments that disturb it.
+pub fn start_over(
+    identity: Identity,
+    supervisor: Supervisor,
+    clock: Clock,
+    wrap: impl FnOnce(Arc<dyn Transport>) -> Arc<dyn Transport>,
 ) -> Result<(Handle, mpsc::Receiver<Event>), StartError> {
     let path = identity.state_dir.join("dtls.pem");
     let kept = keystore::load(&path)?;
@@ -72,15 +100,18 @@ pub fn start(
     if kept.as_deref() != Some(certificate.as_str()) {
         keystore::save(&path, &certificate)?;
     }
-    let key = Seed::from_bytes(rand::random());
-    let key = EllipticKey::new(keystore::seed(
-        &identity.state_dir.join("identity.key"),
-        key,
-    )?);
+    if identity.suites.is_empty() {
+        return Err(StartError::NoSuite);
+    }
+    let own: Vec<LocalKey> = identity
+        .suites
+        .iter()
+        .map(|suite| key(*suite, &identity))
+        .collect::<Result<_, _>>()?;
     let authority_file = identity.state_dir.join("authority");
     let kept = keystore::load(&authority_file)?.and_then(|text| text.trim().parse().ok());
     let security = Security {
-        keys: vec![key.public_key()],
+        keys: own.iter().map(LocalKey::public_key).collect(),
         signing_key: identity.signing.as_ref().map(signer),
         // A new token may lead to a new supervisor.
         pin: identity
@@ -92,7 +123,7 @@ pub fn start(
         threshold: identity.threshold,
     };
     let keys = Keys {
-        own: LocalKey::Elliptic(key),
+        own,
         authority_file,
     };
     let config = Config {
@@ -106,7 +137,36 @@ pub fn start(
         seed: rand::random(),
         security: Some(security),
     };
+    let transport = wrap(transport);
     Ok(node::start(config, supervisor, transport, clock, keys))
+}
+
+/// The key that is kept for a suite; a new one if there is none yet.
+fn key(suite: Suite, identity: &Identity) -> Result<LocalKey, StartError> {
+    if suite == Suite::Elliptic {
+        let path = identity.state_dir.join("identity.key");
+        let seed = keystore::seed(&path, Seed::from_bytes(rand::random()))?;
+        return Ok(LocalKey::Elliptic(EllipticKey::new(seed)));
+    }
+    let path = identity.state_dir.join("identity.rsa.key");
+    let bad = |source| StartError::Rsa {
+        path: path.clone(),
+        source,
+    };
+    if let Some(text) = keystore::load(&path)?.map(Zeroizing::new) {
+        let der = hex::decode(text.trim()).map(Zeroizing::new);
+        let der = der.map_err(|_| bad(RsaKeyError::Malformed))?;
+        let kept = RsaKey::from_pkcs8(&der).map_err(bad)?;
+        return Ok(LocalKey::Rsa(Box::new(kept)));
+    }
+    log::info!(
+        "making an RSA key of {} bits; on a small board that takes a while",
+        identity.rsa_bits
+    );
+    let made = RsaKey::generate(&mut rand::rng(), identity.rsa_bits).map_err(bad)?;
+    let text = Zeroizing::new(hex::encode(made.to_pkcs8().map_err(bad)?.as_slice()));
+    keystore::save(&path, &text)?;
+    Ok(LocalKey::Rsa(Box::new(made)))
 }
 
 fn open(

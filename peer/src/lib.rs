@@ -9,6 +9,7 @@ pub mod identity;
 pub mod keystore;
 pub mod node;
 pub mod signalling;
+mod tls;
 pub mod transport;
 
 pub use clock::Clock;

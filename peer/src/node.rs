@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::clock::Clock;
 use crate::keystore;
-use crate::signalling::{self, FromSupervisor, Signalling, ToSupervisor};
+use crate::signalling::{self, FromSupervisor, Signalling, Supervisor, ToSupervisor};
 use crate::transport::{
     Channel, Connection, IceServer, Role, SendError, Transport, TransportEvent,
 };
@@ -79,17 +79,17 @@ impl Handle {
 /// What a peer proves itself with, and where it keeps whom it trusts.
 #[derive(Debug)]
 pub struct Keys {
-    /// Its private key.
-    pub own: LocalKey,
+    /// Its private keys, one for each suite it can do.
+    pub own: Vec<LocalKey>,
     /// Where the name of the authority is kept that it was let in by.
     pub authority_file: PathBuf,
 }
 
-/// Starts a peer: it connects to the supervisor at `url` and does what it is told. Gives its end for the
+/// Starts a peer: it connects to the supervisor and does what it is told. Gives its end for the
 /// application, and the news.
 pub fn start(
     config: Config,
-    url: String,
+    supervisor: Supervisor,
     transport: Arc<dyn Transport>,
     clock: Clock,
     keys: Keys,
@@ -101,7 +101,7 @@ pub fn start(
         node: Node::new(config, clock.now()),
         clock,
         transport,
-        signalling: signalling::connect(url),
+        signalling: signalling::connect(supervisor),
         links: BTreeMap::new(),
         events,
         news,
@@ -282,7 +282,10 @@ impl Driver {
         let keys = self.keys.clone();
         let work = move || match &task {
             KeyTask::RsaSeal { .. } => rsa_seal(&task, &mut rand::rng()).map(Zeroizing::new),
-            _ => keys.own.answer(&task, &mut rand::rng()),
+            _ => keys
+                .own
+                .iter()
+                .find_map(|key| key.answer(&task, &mut rand::rng())),
         };
         let answer = tokio::task::spawn_blocking(work).await;
         Input::TaskDone(number, answer.unwrap_or_default())

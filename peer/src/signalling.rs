@@ -5,13 +5,18 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use log::{info, warn};
+use protocol::id::Fingerprint;
 use protocol::signal::MAX_TEXT;
 use rand::RngExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::{
+    Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
+};
+
+use crate::tls;
 
 /// First pause before another attempt. Guess.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -53,13 +58,33 @@ pub struct Signalling {
     pub outgoing: mpsc::Sender<ToSupervisor>,
 }
 
-/// Connects to `url` (`ws://host:port/peer`) and stays connected until the returned end is dropped.
-pub fn connect(url: String) -> Signalling {
+/// Where the supervisor is.
+#[derive(Debug, Clone)]
+pub struct Supervisor {
+    /// Its address for peers, `ws://host:port/peer` or `wss://…`.
+    pub url: String,
+    /// The one certificate that it may show on `wss://`, by its SHA-256 fingerprint. None: any that this machine's
+    /// authorities vouch for.
+    pub certificate: Option<Fingerprint>,
+}
+
+impl Supervisor {
+    /// A supervisor whose certificate, if it has one, everybody can check.
+    pub fn at(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            certificate: None,
+        }
+    }
+}
+
+/// Connects to the supervisor and stays connected until the returned end is dropped.
+pub fn connect(supervisor: Supervisor) -> Signalling {
     let (to_node, incoming) = mpsc::channel(QUEUE);
     let (outgoing, from_node) = mpsc::channel(QUEUE);
     tokio::spawn(
         Task {
-            url,
+            supervisor,
             to_node,
             from_node,
             pause: FIRST_PAUSE,
@@ -73,7 +98,7 @@ pub fn connect(url: String) -> Signalling {
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 struct Task {
-    url: String,
+    supervisor: Supervisor,
     to_node: mpsc::Sender<FromSupervisor>,
     from_node: mpsc::Receiver<ToSupervisor>,
     pause: Duration,
@@ -116,7 +141,16 @@ impl Task {
         let config = WebSocketConfig::default()
             .max_message_size(Some(MAX_TEXT))
             .max_frame_size(Some(MAX_TEXT));
-        let attempt = connect_async_with_config(self.url.as_str(), Some(config), true);
+        let url = self.supervisor.url.as_str();
+        let connector = if url.starts_with("wss:") {
+            // Anew each time: the machine's authorities may have changed.
+            let tls = tls::client(self.supervisor.certificate)
+                .map_err(|error| Error::Io(std::io::Error::other(error)))?;
+            Connector::Rustls(tls)
+        } else {
+            Connector::Plain
+        };
+        let attempt = connect_async_tls_with_config(url, Some(config), true, Some(connector));
         let late = || Error::Io(std::io::Error::from(std::io::ErrorKind::TimedOut));
         let (socket, _response) = tokio::time::timeout(CONNECT_LIMIT, attempt)
             .await
@@ -129,7 +163,7 @@ impl Task {
         if self.failures.is_multiple_of(10) {
             warn!(
                 "the supervisor at {} is not there ({error}); trying again",
-                self.url
+                self.supervisor.url
             );
         }
         self.failures += 1;
@@ -144,7 +178,7 @@ impl Task {
     async fn converse(&mut self, mut socket: Socket) -> End {
         // Only one that takes us in counts: one that refuses us is asked less and less often, and quietly.
         if self.failures == 0 {
-            info!("connected to the supervisor at {}", self.url);
+            info!("connected to the supervisor at {}", self.supervisor.url);
         }
         // What was meant for the socket before is stale.
         while self.from_node.try_recv().is_ok() {}
@@ -195,7 +229,7 @@ mod tests {
         let (to_node, _incoming) = mpsc::channel(1);
         let (_outgoing, from_node) = mpsc::channel(1);
         let mut task = Task {
-            url: String::new(),
+            supervisor: Supervisor::at(""),
             to_node,
             from_node,
             pause: FIRST_PAUSE,

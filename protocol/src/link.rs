@@ -4,10 +4,11 @@
 //! least every so often, and whoever hears nothing for too long takes the link for dead. Knows nothing of
 //! WebRTC, nor of why the edge exists.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::forwarder::Flow;
-use crate::id::{Fingerprint, PeerId};
+use crate::id::{Fingerprint, PeerId, StreamHandle};
 use crate::signal::{Component, Neighbour};
 use crate::time::Time;
 
@@ -62,6 +63,8 @@ pub struct Link {
     pub phase: Phase,
     /// What its transport still has.
     pub flow: Flow,
+    /// The streams that we asked the other end for lately, whether they still come or not.
+    asked: VecDeque<StreamHandle>,
     since: Time,
     heard: Time,
     said: Time,
@@ -80,7 +83,24 @@ pub enum Due {
     Close(&'static str),
 }
 
+/// Streams remembered as asked for over one link. Guess: all that one peer watches, and as many again.
+const MOST_ASKED: usize = 128;
+
 impl Link {
+    /// We ask the other end for this stream.
+    pub fn ask_for(&mut self, stream: StreamHandle) {
+        self.asked.retain(|&known| known != stream);
+        self.asked.push_back(stream);
+        if self.asked.len() > MOST_ASKED {
+            self.asked.pop_front();
+        }
+    }
+
+    /// Whether chunks of this stream may come: we asked for it, or did a moment ago.
+    pub fn may_bring(&self, stream: StreamHandle) -> bool {
+        self.asked.contains(&stream)
+    }
+
     /// A link to `peer` whose set-up begins now.
     pub fn new(now: Time, neighbour: &Neighbour, ours: bool) -> Self {
         let phase = Phase::Connecting;
@@ -93,6 +113,7 @@ impl Link {
             ours,
             phase,
             flow,
+            asked: VecDeque::new(),
             since: now,
             heard: now,
             said: now,

@@ -8,6 +8,7 @@
 //! [`ClockMap`] from the machine's own.
 
 mod admission;
+mod attempts;
 mod bucket;
 mod deadlines;
 mod keys;
@@ -34,6 +35,7 @@ use crate::time::{ClockMap, Time};
 use crate::topology::{Change, Forest};
 use admission::Admissions;
 pub use admission::{Petition, RandomSource, Security};
+use attempts::Attempts;
 use deadlines::{Deadline, Deadlines};
 use peers::{Peer, Socket};
 use relearn::HeldJoin;
@@ -120,6 +122,11 @@ pub struct Limits {
     pub messages_per_s: u32,
     /// Messages from a receiver at once.
     pub message_burst: u32,
+    /// Handshakes a second from one address (an IPv6 /64 is one), in the long run: each costs the supervisor work
+    /// with a private key.
+    pub handshakes_per_s: u32,
+    /// Handshakes from one address at once.
+    pub handshake_burst: u32,
 }
 
 impl Default for Limits {
@@ -132,6 +139,8 @@ impl Default for Limits {
             places_per_peer: 64,
             messages_per_s: 200,
             message_burst: 400,
+            handshakes_per_s: 10,
+            handshake_burst: 256,
         }
     }
 }
@@ -215,6 +224,7 @@ pub struct StreamManager {
     held: BTreeMap<StreamId, BTreeMap<PeerId, HeldJoin>>,
     forest: Forest,
     admissions: Admissions,
+    attempts: Attempts,
     outbox: Vec<Output>,
 }
 
@@ -238,6 +248,7 @@ impl StreamManager {
             names: BTreeMap::new(),
             held: BTreeMap::new(),
             forest: Forest::default(),
+            attempts: Attempts::default(),
             admissions: Admissions::default(),
             outbox: Vec::new(),
         }

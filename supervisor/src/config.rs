@@ -324,6 +324,7 @@ pub(crate) struct Limits {
     messages_per_s: Option<u32>,
     message_burst: Option<u32>,
     connections_per_address: Option<usize>,
+    handshakes_per_s: Option<u32>,
 }
 
 /// Connections from one address. Guess: a company behind one address, each viewer with a page and a socket.
@@ -356,6 +357,17 @@ impl Limits {
                 .unwrap_or(standard.messages_per_s)
                 .max(1),
             message_burst: self.message_burst.unwrap_or(standard.message_burst).max(1),
+            handshakes_per_s: self
+                .handshakes_per_s
+                .unwrap_or(standard.handshakes_per_s)
+                .max(1),
+            // All who may be connected may come back at once, after a restart.
+            handshake_burst: u32::try_from(
+                self.connections_per_address
+                    .unwrap_or(CONNECTIONS_PER_ADDRESS),
+            )
+            .unwrap_or(u32::MAX)
+            .max(1),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Sees all parts and is seen by none: the headless receiver, the simulator, and what the end-to-end tests and
 //! experiments share.
 
+pub mod liar;
 pub mod measure;
 pub mod sim;
 pub mod stage;

@@ -3,4 +3,5 @@
 
 pub mod churn;
 pub mod relay_cost;
+pub mod security;
 pub mod setup;

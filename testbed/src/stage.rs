@@ -9,7 +9,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -251,6 +251,18 @@ pub struct Stage {
     folder: PathBuf,
     programs: PathBuf,
     port: u16,
+    guard: Guard,
+    /// The supervisor's certificate on a guarded stage, once it runs: its fingerprint.
+    certificate: OnceLock<String>,
+}
+
+/// How the supervisor is approached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Guard {
+    /// Plain sockets, elliptic keys: what costs least.
+    Light,
+    /// TLS with a certificate that the supervisor made itself, and RSA alone.
+    TlsAndRsa,
 }
 
 static STAGES: AtomicU32 = AtomicU32::new(0);
@@ -258,6 +270,15 @@ static STAGES: AtomicU32 = AtomicU32::new(0);
 impl Stage {
     /// An empty stage.
     pub fn new() -> anyhow::Result<Self> {
+        Self::with(Guard::Light)
+    }
+
+    /// An empty stage whose supervisor speaks TLS, with a certificate that it made itself, and takes RSA keys alone.
+    pub fn guarded() -> anyhow::Result<Self> {
+        Self::with(Guard::TlsAndRsa)
+    }
+
+    fn with(guard: Guard) -> anyhow::Result<Self> {
         let number = STAGES.fetch_add(1, Ordering::Relaxed);
         let folder =
             std::env::temp_dir().join(format!("ownstream-stage-{}-{number}", std::process::id()));
@@ -270,12 +291,18 @@ impl Stage {
             folder,
             programs: programs()?,
             port,
+            guard,
+            certificate: OnceLock::new(),
         })
     }
 
     /// Where peers find the supervisor.
     pub fn url(&self) -> String {
-        format!("ws://127.0.0.1:{}/peer", self.port)
+        let scheme = match self.guard {
+            Guard::Light => "ws",
+            Guard::TlsAndRsa => "wss",
+        };
+        format!("{scheme}://127.0.0.1:{}/peer", self.port)
     }
 
     /// The port of pages and peers.
@@ -312,10 +339,27 @@ impl Stage {
 
     fn supervisor_config(&self) -> String {
         let state = self.folder.join("supervisor");
+        let guard = match self.guard {
+            Guard::Light => "",
+            Guard::TlsAndRsa => "[tls]\nmode = \"made\"\n[security]\nsuites = [\"rsa\"]\n",
+        };
         format!(
-            "listen = \"127.0.0.1:{}\"\nstate_dir = {state:?}\n[limits]\nconnections_per_address = 2000\n",
+            "listen = \"127.0.0.1:{}\"\nstate_dir = {state:?}\n[limits]\nconnections_per_address = 2000\n{guard}",
             self.port
         )
+    }
+
+    /// What a service's configuration says of the supervisor.
+    fn approach(&self, role: &str) -> anyhow::Result<String> {
+        let mut lines = format!(
+            "supervisor = {:?}\njoin_token = {:?}\n",
+            self.url(),
+            self.token(role)?
+        );
+        if let Some(certificate) = self.certificate.get() {
+            lines += &format!("supervisor_certificate = {certificate:?}\nsuites = [\"rsa\"]\n");
+        }
+        Ok(lines)
     }
 
     /// A join token, as an operator makes one: whether the supervisor runs or not.
@@ -346,6 +390,11 @@ impl Stage {
             }
             thread::sleep(LOOK_EVERY);
         }
+        let log = process.log();
+        if let Some((_, after)) = log.split_once("SHA-256 fingerprint is ") {
+            let fingerprint = after.split_whitespace().next().unwrap_or_default();
+            let _ = self.certificate.set(fingerprint.to_owned()); // the same at its next start
+        }
         Ok(process)
     }
 
@@ -370,11 +419,29 @@ impl Stage {
     pub fn relay_alone(&self, name: &str, more: &str) -> anyhow::Result<Process> {
         let state = self.folder.join(name);
         let config = format!(
-            "supervisor = {:?}\njoin_token = {:?}\nname = {name:?}\nstate_dir = {state:?}\nloopback = true\n{more}",
+            "{}name = {name:?}\nstate_dir = {state:?}\nloopback = true\n{more}",
+            self.approach("relay")?
+        );
+        self.start("edge-relay", name, &config)
+    }
+
+    /// Starts a relay that has a token, and of this approach only what `lines` say; waits for nothing.
+    pub fn relay_that_says(&self, name: &str, lines: &str) -> anyhow::Result<Process> {
+        let state = self.folder.join(name);
+        let config = format!(
+            "supervisor = {:?}\njoin_token = {:?}\nname = {name:?}\nstate_dir = {state:?}\n{lines}",
             self.url(),
             self.token("relay")?
         );
         self.start("edge-relay", name, &config)
+    }
+
+    /// The line by which a service knows the supervisor's certificate.
+    pub fn certificate_line(&self) -> String {
+        let known = self.certificate.get();
+        known.map_or_else(String::new, |fingerprint| {
+            format!("supervisor_certificate = {fingerprint:?}\n")
+        })
     }
 
     /// Starts a broadcaster with streams as TOML (`[[stream]]` tables).
@@ -391,12 +458,7 @@ impl Stage {
         streams: &str,
     ) -> anyhow::Result<Process> {
         let state = self.folder.join("broadcaster");
-        let mut config = String::new();
-        config += &format!(
-            "supervisor = {:?}\njoin_token = {:?}\nstate_dir = {state:?}\n",
-            self.url(),
-            self.token("broadcaster")?
-        );
+        let mut config = format!("{}state_dir = {state:?}\n", self.approach("broadcaster")?);
         config += &format!("uplink_kbps = 20000\nloopback = true\n{streams}\n");
         self.start_in(environment, "edge-broadcaster", "broadcaster", &config)
     }
@@ -424,11 +486,34 @@ impl Stage {
         Ok(process)
     }
 
+    /// Starts a relay that lies to its children (`bin/liar.rs`), and waits until it was let in.
+    pub fn liar(&self, trick: &str) -> anyhow::Result<Process> {
+        let (url, token) = (self.url(), self.token("relay")?);
+        let state = self.folder.join("liar").to_string_lossy().into_owned();
+        let arguments = [
+            "--supervisor",
+            &url,
+            "--join-token",
+            &token,
+            "--state-dir",
+            &state,
+            "--trick",
+            trick,
+        ];
+        let program = self.programs.join("liar");
+        let process = Process::start(&program, "liar", &arguments, &[], &self.folder)?;
+        process.wait_for_log("Accepted")?;
+        Ok(process)
+    }
+
     /// Starts headless receivers.
     pub fn receiver(&self, name: &str, arguments: &[&str]) -> anyhow::Result<Process> {
         let url = self.url();
+        let guarded = self.certificate.get();
+        let approach = guarded.map(|fingerprint| ["--rsa", "--certificate", fingerprint]);
         let arguments: Vec<&str> = ["--supervisor", &url, "--interval-ms", "200"]
             .into_iter()
+            .chain(approach.into_iter().flatten())
             .chain(arguments.iter().copied())
             .collect();
         Process::start(

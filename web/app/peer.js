@@ -2,6 +2,7 @@
 
 import init, { Peer as Machines } from "../pkg/web.js";
 import { dtlsCertificate } from "./certificate.js";
+import { Keys } from "./keys.js";
 import { Links } from "./links.js";
 import { Player } from "./player.js";
 import { Signalling, supervisorUrl } from "./signalling.js";
@@ -30,6 +31,9 @@ export class Peer {
   #links;
   /** @type {Signalling} */
   #signalling;
+  /** @type {Keys} */
+  #keys;
+  #hasRsa = false;
   #stopTicker = () => {};
   #listener;
   player;
@@ -41,8 +45,12 @@ export class Peer {
    * @param {{ relays: boolean, uplinkKbps?: number }} options
    */
   static async begin(video, listener, options) {
-    const [{ certificate, fingerprint }] = await Promise.all([dtlsCertificate(), init({ module_or_path: WASM })]);
-    return new Peer(video, listener, options, certificate, fingerprint);
+    const [{ certificate, fingerprint }, keys] = await Promise.all([
+      dtlsCertificate(),
+      Keys.load(),
+      init({ module_or_path: WASM }),
+    ]);
+    return new Peer(video, listener, options, certificate, fingerprint, keys);
   }
 
   /**
@@ -51,12 +59,14 @@ export class Peer {
    * @param {{ relays: boolean, uplinkKbps?: number }} options
    * @param {RTCCertificate} certificate
    * @param {string} fingerprint
+   * @param {Keys} keys
    */
-  constructor(video, listener, options, certificate, fingerprint) {
+  constructor(video, listener, options, certificate, fingerprint, keys) {
     const random = crypto.getRandomValues(new Uint8Array(56));
     const uplink = options.uplinkKbps ?? UPLINK_KBPS;
-    const m = new Machines(performance.now(), random, fingerprint, uplink, options.relays, software());
+    const m = new Machines(performance.now(), random, fingerprint, keys.publicKey, uplink, options.relays, software());
     this.#machines = m;
+    this.#keys = keys;
     this.#listener = listener;
     const run = (/** @type {Order[]} */ orders) => this.#run(orders);
     this.player = new Player(video, {
@@ -155,6 +165,8 @@ export class Peer {
         return this.#signalling.send(order.text);
       case "hangUp":
         return this.#signalling.hangUp(order.reason);
+      case "useKey":
+        return void this.#useKey(order);
       case "iceServers":
         return this.#links.setIceServers(order.servers);
       case "askBacklog":
@@ -172,8 +184,24 @@ export class Peer {
     }
   }
 
+  /** @param {Extract<Order, { do: "useKey" }>} task */
+  async #useKey(task) {
+    const answer = await this.#keys.answer(task);
+    this.#run(this.#machines.taskDone(performance.now(), task.task, answer));
+  }
+
+  /** The supervisor wants a key of another suite: it gets one at the next attempt, which follows by itself. */
+  async #addRsaKey() {
+    this.#hasRsa = true;
+    this.#machines.addRsaKey(await this.#keys.rsa());
+  }
+
   /** @param {News} news */
   #tell(news) {
+    if (news.of === "refused" && news.why === "Suite" && Keys.areHeld && !this.#hasRsa) {
+      this.#addRsaKey().catch((error) => this.#listener.news({ ...news, words: `${news.words} (${error})` }));
+      return;
+    }
     if (news.of === "accepted") {
       this.#signalling.settle();
       this.#listener.supervisor(true);
@@ -183,7 +211,7 @@ export class Peer {
 }
 
 /** What the link brought along that lets its bearer watch; never sent in a request for the page. */
-function invitation() {
+export function invitation() {
   return new URLSearchParams(location.hash.slice(1)).get("invitation") ?? undefined;
 }
 

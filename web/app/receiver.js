@@ -2,7 +2,7 @@
 // the viewer does.
 
 import { Overlay } from "./overlay.js";
-import { Peer } from "./peer.js";
+import { Peer, invitation } from "./peer.js";
 import * as streams from "./streams.js";
 import { whyUnplayable } from "./player.js";
 import * as words from "./words.js";
@@ -122,13 +122,13 @@ function tell(news) {
       streams.show(page.list, listed);
       break;
     case "refused":
-      situation.refused = words.refusal(news.why, news.words);
+      situation.refused = words.refusal(news.why, news.words, Boolean(invitation()));
       break;
     case "accepted":
       situation.refused = null;
       break;
     case "streamRefused":
-      if (news.stream === watched) situation.refused = words.refusal(news.why, news.words);
+      if (news.stream === watched) situation.refused = words.refusal(news.why, news.words, Boolean(invitation()));
       break;
     case "parent":
       if (news.stream === watched) {

@@ -65,9 +65,18 @@ export function supervisor(s) {
 /**
  * @param {string} why a word for programs
  * @param {string} words
+ * @param {boolean} invited whether the address came with an invitation
  */
-export function refusal(why, words) {
-  return why === "NoSuchStream" ? "There is no such stream." : `The supervisor refuses: ${words || why}`;
+export function refusal(why, words, invited) {
+  switch (why) {
+    case "NoSuchStream":
+      return "There is no such stream.";
+    case "NotInvited":
+      if (!invited) return "This stream is for those who are invited: open the link you were given.";
+      return `Your link does not let you in: ${words}. Ask for a new one.`;
+    default:
+      return `The supervisor refuses: ${words || why}`;
+  }
 }
 
 /** @param {number} viewers */

@@ -13,12 +13,15 @@ use protocol::id::{LinkId, PeerId, StreamId};
 use protocol::media::Track;
 use protocol::node::{self, Config, Event, Node, Security};
 use protocol::playback::{self, Element};
+use protocol::security::boxes::KeyTask;
 use protocol::security::local::EllipticKey;
 use protocol::security::secret::Seed;
+use protocol::security::suite::PublicKey;
 use protocol::signal::Component;
 use protocol::time::{ClockMap, Time};
 use protocol::viewer::Viewer;
 use wasm_bindgen::prelude::*;
+use zeroize::Zeroizing;
 
 use orders::Orders;
 
@@ -30,7 +33,8 @@ const REPORT_EVERY_MS: u64 = 1_000;
 #[derive(Debug)]
 pub struct Peer {
     node: Node,
-    key: EllipticKey,
+    /// Our elliptic key, if the browser holds none for us.
+    key: Option<EllipticKey>,
     viewer: Option<Viewer>,
     own_clock: Option<ClockMap>,
     report_at: Time,
@@ -58,13 +62,15 @@ fn stream(text: &str) -> Result<StreamId, JsError> {
 
 #[wasm_bindgen]
 impl Peer {
-    /// A peer named by 16 random bytes, which makes link names out of 8 more, and its private key out of 32; shows the DTLS certificate with this
-    /// SHA-256 `fingerprint`; can send `uplink_kbps`, and does so if `relays`.
+    /// A peer named by 16 random bytes, which makes link names out of 8 more; shows the DTLS certificate with this
+    /// SHA-256 `fingerprint`; can send `uplink_kbps`, and does so if `relays`. `public_key`: of the elliptic key that
+    /// the browser holds, 32 bytes; if there is none, a key of our own is made out of 32 random bytes more.
     #[wasm_bindgen(constructor)]
     pub fn new(
         now_ms: f64,
         random: &[u8],
         fingerprint: &str,
+        public_key: &[u8],
         uplink_kbps: u32,
         relays: bool,
         software: String,
@@ -78,7 +84,14 @@ impl Peer {
         let secret = rest
             .first_chunk::<32>()
             .ok_or_else(|| JsError::new("56 random bytes, please"))?;
-        let key = EllipticKey::new(Seed::from_bytes(*secret));
+        let (key, public) = match <[u8; 32]>::try_from(public_key) {
+            Ok(held) => (None, PublicKey::Elliptic(held)),
+            Err(_) => {
+                let key = EllipticKey::new(Seed::from_bytes(*secret));
+                let public = key.public_key();
+                (Some(key), public)
+            }
+        };
         let config = Config {
             peer: PeerId::from_bytes(*name),
             component: Component::Receiver,
@@ -89,7 +102,7 @@ impl Peer {
             name: None,
             seed: u64::from_be_bytes(*seed),
             security: Some(Security {
-                keys: vec![key.public_key()],
+                keys: vec![public],
                 signing_key: None,
                 token: None,
                 // The page's own origin is what it trusts: over https that is proven, over http nothing is.
@@ -114,6 +127,21 @@ impl Peer {
             .try_into()
             .map_err(|_| JsError::new("32 random bytes, please"))?;
         Ok(self.peer(now_ms, node::Input::SupervisorUp(random)))
+    }
+
+    /// The browser holds an RSA key as well, with this public half (DER): it is shown from the next handshake on.
+    #[wasm_bindgen(js_name = addRsaKey)]
+    pub fn add_rsa_key(&mut self, der: Vec<u8>) {
+        self.node.add_key(PublicKey::Rsa(der));
+    }
+
+    /// The answer to an order to use a key; none if it cannot be done.
+    #[wasm_bindgen(js_name = taskDone, unchecked_return_type = "Order[]")]
+    pub fn task_done(&mut self, now_ms: f64, task: f64, answer: Option<Vec<u8>>) -> Array {
+        // A share that agrees on zero with everybody's key (RFC 7748 §6.1); not every browser refuses it.
+        let answer = answer.filter(|bytes| bytes.iter().any(|&byte| byte != 0));
+        let input = node::Input::TaskDone(task as u64, answer.map(Zeroizing::new));
+        self.peer(now_ms, input)
     }
 
     /// It is closed.
@@ -296,8 +324,10 @@ impl Peer {
         for output in out {
             match output {
                 node::Output::Event(event) => news.push(event),
-                node::Output::KeyTask(number, task) => {
-                    let answer = self.key.answer(&task);
+                node::Output::KeyTask(number, task @ KeyTask::Agree { .. })
+                    if self.key.is_some() =>
+                {
+                    let answer = self.key.as_ref().and_then(|key| key.answer(&task));
                     self.step(now, node::Input::TaskDone(number, answer), orders);
                 }
                 other => orders.of_node(other),

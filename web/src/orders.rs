@@ -6,6 +6,7 @@ use protocol::id::LinkId;
 use protocol::media::{Codec, Track};
 use protocol::node::{self, Event};
 use protocol::playback;
+use protocol::security::boxes::KeyTask;
 use protocol::signal::{IceServer, StreamInfo};
 use wasm_bindgen::prelude::*;
 
@@ -27,6 +28,10 @@ export type Order =
   | { do: "sendMedia"; link: string; bytes: Uint8Array<ArrayBuffer> }
   | { do: "askBacklog"; link: string; high: number; low: number }
   | { do: "close"; link: string }
+  | {
+      do: "useKey"; task: number; how: "agree" | "open" | "seal";
+      bytes: Uint8Array<ArrayBuffer>; label: string; to: Uint8Array<ArrayBuffer>;
+    }
   | { do: "iceServers"; servers: RTCIceServer[] }
   | { do: "open"; tracks: StreamTrack[] }
   | { do: "append"; track: Track; bytes: Uint8Array<ArrayBuffer> }
@@ -155,7 +160,7 @@ impl Orders {
             O::Close(link) => of_link("close", link),
             O::IceServers(servers, _) => order("iceServers").with("servers", ice_servers(&servers)),
             O::Event(event) => return self.of_event(&event),
-            O::KeyTask(..) => return, // private keys are used before this
+            O::KeyTask(number, task) => key_task(number, &task),
         };
         self.push(plain);
     }
@@ -185,6 +190,25 @@ impl Orders {
             self.push(order("tell").with("news", news));
         }
     }
+}
+
+/// What takes a key that the browser holds.
+fn key_task(number: u64, task: &KeyTask) -> Plain {
+    let (how, bytes, label, to): (_, &[u8], _, &[u8]) = match task {
+        KeyTask::Agree { theirs } => ("agree", theirs, "", &[]),
+        KeyTask::RsaOpen { ciphertext, label } => ("open", ciphertext, *label, &[]),
+        KeyTask::RsaSeal {
+            to,
+            plaintext,
+            label,
+        } => ("seal", plaintext, *label, to),
+    };
+    order("useKey")
+        .with("task", number as f64)
+        .with("how", how)
+        .with("bytes", Uint8Array::from(bytes))
+        .with("label", label)
+        .with("to", Uint8Array::from(to))
 }
 
 fn news(of: &str) -> Plain {

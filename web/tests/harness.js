@@ -109,6 +109,8 @@ export function film(name, path) {
 export class World {
   port = 0;
   dir = "";
+  /** How services prove who they are. @type {"elliptic" | "rsa"} */
+  suite = "elliptic";
   /** @type {Map<string, import("node:child_process").ChildProcess>} */
   #programs = new Map();
   /** @type {string[]} */
@@ -163,7 +165,19 @@ export class World {
     const arguments_ = ["token", "create", "--role", role, "--config", join(this.dir, "supervisor.toml")];
     const made = await promisify(execFile)(program("supervisor"), arguments_);
     const lines = [`supervisor = "ws://127.0.0.1:${this.port}/peer"`, `state_dir = "${this.dir}/${role}"`];
-    return [...lines, `join_token = "${made.stdout.trim()}"`, ""].join("\n");
+    return [...lines, `suites = ["${this.suite}"]`, `join_token = "${made.stdout.trim()}"`, ""].join("\n");
+  }
+
+  /**
+   * A link that lets its bearer watch: what follows the host in it.
+   * @param {string} stream that is on the air, or soon will be
+   * @param {string} expires such as 2h
+   */
+  async invite(stream, expires) {
+    const arguments_ = ["invite", stream, "--expires", expires, "--config", join(this.dir, "supervisor.toml")];
+    const made = await promisify(execFile)(program("supervisor"), arguments_);
+    const link = made.stdout.trim();
+    return link.slice(link.indexOf("/watch/"));
   }
 
   /**

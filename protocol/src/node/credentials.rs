@@ -99,6 +99,14 @@ impl Papers {
 }
 
 impl Node {
+    /// One more key that the peer can prove itself with, from the next handshake on.
+    pub fn add_key(&mut self, key: PublicKey) {
+        if let Some(security) = &mut self.config.security {
+            security.keys.retain(|known| known.suite() != key.suite());
+            security.keys.push(key);
+        }
+    }
+
     /// The socket is open: the handshake begins, where there is one. Says whether there is.
     pub(super) fn begin_handshake(&mut self, now: Time, random: &[u8; 32]) -> bool {
         let Some(security) = &self.config.security else {

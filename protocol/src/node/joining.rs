@@ -156,6 +156,9 @@ impl Node {
             .map(|s| (s.id, s.window.first_lacking()))
             .collect();
         for (stream, from) in waiting {
+            if let Some(link) = self.links.get_mut(&link) {
+                link.ask_for(stream.handle());
+            }
             self.say(now, link, &Control::Subscribe { stream, from }, out);
         }
     }

@@ -116,7 +116,11 @@ impl Node {
             stream.keys.remove(0);
         }
         if stream.is_ours() {
-            return out.push(Output::Event(Event::StreamKey(id, key_id, key)));
+            out.push(Output::Event(Event::StreamKey(id, key_id, key)));
+            if let Some((epoch, grant)) = stream.registered.take() {
+                out.push(Output::Event(Event::Registered(id, epoch, grant)));
+            }
+            return;
         }
         if let Some(verifier) = &mut stream.verifier {
             verifier.add_key(key_id, key);
@@ -136,8 +140,15 @@ impl Node {
             .streams
             .values()
             .find(|s| s.handle() == handle && s.is_fed_by(link));
-        // What is still under way from a parent we have just left, or of a stream, is nobody's fault.
-        let Some(id) = fed.map(|s| s.id) else { return };
+        let Some(id) = fed.map(|s| s.id) else {
+            // What is still under way from a parent we have just left, or of a stream, is nobody's fault.
+            let asked = self.links.get(&link).is_none_or(|l| l.may_bring(handle));
+            if !asked {
+                let reason = "chunks of a stream that it was never asked for";
+                self.expel(now, link, reason, out);
+            }
+            return;
+        };
         self.came_from(now, id, link, out);
         self.take_chunk(now, id, link, chunk, out);
     }

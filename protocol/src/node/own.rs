@@ -46,11 +46,16 @@ impl Node {
         grant: Bytes,
         out: &mut Vec<Output>,
     ) {
-        let Some(stream) = self.streams.get(&id).filter(|s| s.is_ours()) else {
+        let is_sealed = self.config.security.is_some();
+        let Some(stream) = self.streams.get_mut(&id).filter(|s| s.is_ours()) else {
             return;
         };
         if stream.epoch().is_none_or(|running| running < epoch) {
-            out.push(Output::Event(Event::Registered(id, epoch, grant)));
+            if is_sealed && stream.keys.is_empty() {
+                stream.registered = Some((epoch, grant)); // RSA takes its time: nothing can be sent before
+            } else {
+                out.push(Output::Event(Event::Registered(id, epoch, grant)));
+            }
         }
         self.tell_own_clock(out);
     }

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::StreamStats;
 use crate::chunk::Chunk;
 use crate::forwarder::Mailbox;
@@ -63,6 +65,8 @@ pub(super) struct Stream {
     pub(super) verifier: Option<Verifier>,
     /// The last keys given, by number.
     pub(super) keys: Vec<(u8, StreamKey)>,
+    /// The supervisor took our stream, and its key is yet to come or to be opened: the epoch, and the grant.
+    pub(super) registered: Option<(u32, Bytes)>,
     pub(super) invitation: Option<String>,
     pub(super) clock: Option<ClockMap>,
     pub(super) window: Window,
@@ -92,6 +96,7 @@ impl Stream {
             descriptor: None,
             verifier: None,
             keys: Vec::new(),
+            registered: None,
             invitation: None,
             clock: None,
             window: Window::default(),

@@ -522,6 +522,21 @@ fn garbage_costs_the_sender_its_link_and_its_siblings_nothing() {
 }
 
 #[test]
+fn a_parent_that_sends_what_nobody_asked_for_loses_its_child() {
+    let mut desk = Desk::with_peers(3);
+    desk.watch_below(3, 1);
+    let (&link, _) = desk.links.iter().next().expect("linked");
+    let header = Header {
+        handle: StreamId::from_bytes([9; 16]).handle(),
+        ..*frame(1, 0)[0].header()
+    };
+    let spliced = cut(header, b"of another stream").pop().expect("one part");
+    desk.put(3, Input::Media(link, spliced.message().clone()));
+    assert!(desk.closed.contains(&(3, link)));
+    assert_eq!(desk.nodes[&3].link_count(), 0);
+}
+
+#[test]
 fn a_message_before_its_hello_closes_the_link() {
     let mut desk = Desk::with_peers(3);
     desk.tell(

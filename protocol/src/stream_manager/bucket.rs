@@ -32,8 +32,21 @@ impl Bucket {
         self.filled = u64::from(self.burst) * TOKEN;
     }
 
+    /// Whether nothing has been taken for so long that it is as good as new.
+    pub(super) fn is_full(&mut self, now: Time) -> bool {
+        self.fill(now);
+        self.filled == u64::from(self.burst) * TOKEN
+    }
+
     /// Takes a token, if there is one.
     pub(super) fn take(&mut self, now: Time) -> bool {
+        self.fill(now);
+        let enough = self.filled >= TOKEN;
+        self.filled -= if enough { TOKEN } else { 0 };
+        enough
+    }
+
+    fn fill(&mut self, now: Time) {
         let elapsed_us = u64::try_from(now.since(self.at).as_micros()).unwrap_or(u64::MAX);
         self.at = now;
         let more = elapsed_us.saturating_mul(u64::from(self.per_s));
@@ -41,9 +54,6 @@ impl Bucket {
             .filled
             .saturating_add(more)
             .min(u64::from(self.burst) * TOKEN);
-        let enough = self.filled >= TOKEN;
-        self.filled -= if enough { TOKEN } else { 0 };
-        enough
     }
 }
 

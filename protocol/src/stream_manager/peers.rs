@@ -65,6 +65,15 @@ impl StreamManager {
                 .push(Output::Close(socket, Refusal::TooMany, words));
         }
         let limits = &self.config.limits;
+        if self.config.security.is_some()
+            && let Some(address) = address
+            && !self.attempts.may_begin(self.now, address, limits)
+        {
+            let words = "too many handshakes from this address; try again in a while".to_owned();
+            return self
+                .outbox
+                .push(Output::Close(socket, Refusal::TooMany, words));
+        }
         let bucket = Bucket::new(self.now, limits.messages_per_s, limits.message_burst);
         let examiner = self.new_examiner(socket);
         let examined = examiner.is_some();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use testbed::measure::churn::{Held, churn};
 use testbed::measure::relay_cost::{Cost, Plan, compare};
+use testbed::measure::security::{Line, authentication, key_pairs, operations};
 use testbed::measure::setup::set_up;
 
 /// Measures the programs built beside this one. Over loopback only; ends by itself.
@@ -42,6 +43,15 @@ enum What {
         #[arg(long, default_value_t = 50)]
         viewers: u32,
     },
+    /// What the security layer costs, beside the paper's Fig. 12 and 13.
+    Security {
+        /// Key pairs of each length.
+        #[arg(long, default_value_t = 9)]
+        keys: usize,
+        /// Peers that are let in at once.
+        #[arg(long, default_value_t = 200)]
+        peers: u32,
+    },
     /// How long two native peers take to set up a link.
     Setup {
         /// Links, one after another.
@@ -71,6 +81,7 @@ fn main() -> ExitCode {
                 held(look.relay)
             );
         }),
+        What::Security { keys, peers } => security(keys, peers),
         What::Setup { links } => setup(links),
     };
     match result {
@@ -90,6 +101,25 @@ fn setup(links: u64) -> anyhow::Result<()> {
         "native to native set-up, {links} links: p50 {:.1} ms, p99 {:.1} ms",
         at(50),
         at(99)
+    );
+    Ok(())
+}
+
+fn security(keys: usize, peers: u32) -> anyhow::Result<()> {
+    anyhow::ensure!(keys > 0 && peers > 0, "at least one key and one peer");
+    let tell = |lines: Vec<Line>| {
+        for Line { what, took, paper } in lines {
+            let paper = paper.map_or_else(String::new, |paper| format!("   (the paper: {paper})"));
+            println!("{:10.3} ms  {what}{paper}", took.as_secs_f64() * 1000.0);
+        }
+    };
+    tell(key_pairs(keys)?);
+    tell(operations()?);
+    let each = authentication(peers)?;
+    println!(
+        "{:10.3} ms  of the supervisor's processor for one authentication, elliptic: {:.0} a second on one core",
+        each.as_secs_f64() * 1000.0,
+        1.0 / each.as_secs_f64()
     );
     Ok(())
 }

@@ -8,6 +8,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 use peer::identity::{self, Identity};
+use peer::signalling::Supervisor;
+use protocol::id::Fingerprint;
+use protocol::security::suite::Suite;
 use protocol::signal::Component;
 use serde_json::json;
 use testbed::viewer::{Figures, Receiver};
@@ -20,6 +23,12 @@ struct Arguments {
     /// The supervisor's address for peers.
     #[arg(long, default_value = "ws://127.0.0.1:8080/peer")]
     supervisor: String,
+    /// The one certificate the supervisor may show on wss://, by its SHA-256 fingerprint.
+    #[arg(long)]
+    certificate: Option<Fingerprint>,
+    /// Prove with RSA.
+    #[arg(long)]
+    rsa: bool,
     /// The stream's name; the first there is if left out.
     #[arg(long, default_value = "")]
     stream: String,
@@ -98,14 +107,23 @@ fn start(arguments: &Arguments, state_dir: PathBuf) -> anyhow::Result<Peer> {
         relays: !arguments.leaf,
         signing: None,
         join_token: None,
+        suites: vec![if arguments.rsa {
+            Suite::Rsa
+        } else {
+            Suite::Elliptic
+        }],
+        rsa_bits: 2048,
         threshold: 1.0,
         state_dir,
         udp_port: 0,
         loopback: true,
         software: concat!("headless receiver ", env!("CARGO_PKG_VERSION")).into(),
     };
-    identity::start(identity, arguments.supervisor.clone(), peer::Clock::new())
-        .context("starting a viewer")
+    let supervisor = Supervisor {
+        url: arguments.supervisor.clone(),
+        certificate: arguments.certificate,
+    };
+    identity::start(identity, supervisor, peer::Clock::new()).context("starting a viewer")
 }
 
 async fn view(number: u32, arguments: Arguments, (node, news): Peer) {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use clap::Parser;
 use peer::Clock;
 use peer::identity::{self, Identity};
+use peer::signalling::Supervisor;
 use protocol::chunk::{Header, Position};
 use protocol::id::StreamId;
 use protocol::media::{Codec, Descriptor, Track, TrackInfo};
@@ -16,6 +17,7 @@ use protocol::node::{Event, Input};
 use protocol::security::grant::SignedDescriptor;
 use protocol::security::otdp::Sealer;
 use protocol::security::secret::Seed;
+use protocol::security::suite::Suite;
 use protocol::security::token::JoinToken;
 use protocol::signal::{Access, Component, Registration, StreamTrack};
 
@@ -56,7 +58,7 @@ async fn send(arguments: Arguments) -> anyhow::Result<()> {
     let clock = Clock::new();
     let signing = Seed::from_bytes(rand::random());
     let who = who(&state_dir, signing.clone(), arguments.join_token.clone());
-    let (node, mut news) = identity::start(who, arguments.supervisor.clone(), clock)?;
+    let (node, mut news) = identity::start(who, Supervisor::at(&arguments.supervisor), clock)?;
     let stream = StreamId::from_bytes(rand::random());
     node.put(Input::Publish(registration(stream, &arguments)))
         .await;
@@ -110,6 +112,8 @@ fn who(state_dir: &std::path::Path, signing: Seed, join_token: Option<JoinToken>
         relays: true,
         signing: Some(signing),
         join_token,
+        suites: vec![Suite::Elliptic],
+        rsa_bits: 2048,
         threshold: 1.0,
         state_dir: state_dir.into(),
         udp_port: 0,

@@ -441,9 +441,13 @@ fn bad_key(suite: Suite) -> &'static str {
 fn no_common_suite(offered: &[Suite]) -> String {
     match offered {
         [Suite::Rsa] => {
-            "this supervisor takes RSA keys alone; a page has them only over https".into()
+            "this supervisor takes RSA keys alone: a page has them only over https, a service only \
+             with suites = [\"rsa\"] in its configuration"
+                .into()
         }
-        [Suite::Elliptic] => "this supervisor takes elliptic keys alone".into(),
+        [Suite::Elliptic] => "this supervisor takes elliptic keys alone: a service needs suites = \
+             [\"elliptic\"] in its configuration"
+            .into(),
         _ => "the peer has no key of a suite that this supervisor takes".into(),
     }
 }

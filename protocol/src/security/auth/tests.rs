@@ -392,7 +392,7 @@ fn a_supervisor_that_takes_rsa_alone_says_what_a_page_needs() {
         room.refused(),
         (
             Refusal::Suite,
-            "this supervisor takes RSA keys alone; a page has them only over https"
+            "this supervisor takes RSA keys alone: a page has them only over https, a service only with suites = [\"rsa\"] in its configuration"
         )
     );
 }

@@ -1,0 +1,72 @@
+//! A relay that lies to its children; see `testbed::liar`.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use clap::Parser;
+use peer::identity::{self, Identity};
+use peer::signalling::Supervisor;
+use protocol::security::suite::Suite;
+use protocol::security::token::JoinToken;
+use protocol::signal::Component;
+use testbed::liar::{HONEST_AT_FIRST, Lying, Trick};
+
+/// A relay that is honest for some seconds, and then plays a trick on its children. Prints "lying" when it begins.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// The supervisor's address for peers.
+    #[arg(long, default_value = "ws://127.0.0.1:8080/peer")]
+    supervisor: String,
+    /// What `supervisor token create --role relay` prints.
+    #[arg(long)]
+    join_token: JoinToken,
+    /// Where its identity is kept.
+    #[arg(long)]
+    state_dir: std::path::PathBuf,
+    /// What it does.
+    #[arg(long)]
+    trick: Trick,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match lie(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("liar: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn lie(arguments: Arguments) -> anyhow::Result<()> {
+    let identity = Identity {
+        component: Component::Relay,
+        name: Some("liar".into()),
+        uplink_kbps: 50_000,
+        relays: true,
+        signing: None,
+        join_token: Some(arguments.join_token),
+        suites: vec![Suite::Elliptic],
+        rsa_bits: 2048,
+        threshold: 1.0,
+        state_dir: arguments.state_dir,
+        udp_port: 0,
+        loopback: true,
+        software: "liar".into(),
+    };
+    let (from, trick) = (Instant::now() + HONEST_AT_FIRST, arguments.trick);
+    let supervisor = Supervisor::at(arguments.supervisor);
+    let (_handle, mut news) =
+        identity::start_over(identity, supervisor, peer::Clock::new(), |inner| {
+            Arc::new(Lying { inner, trick, from })
+        })
+        .context("starting the liar")?;
+    while let Some(event) = news.recv().await {
+        eprintln!("liar: {event:?}");
+    }
+    Ok(())
+}

@@ -1,0 +1,239 @@
+//! What the security layer costs: the paper's Fig. 12 and 13, and what they did not measure.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use protocol::chunk::{Chunk, Header, MAX_PAYLOAD, Position};
+use protocol::id::{LinkId, StreamHandle};
+use protocol::media::Track;
+use protocol::security::boxes::{self, KeyTask, Sealing, purpose};
+use protocol::security::local::{EllipticKey, RsaKey, rsa_seal};
+use protocol::security::otdp::verifier::Verifier;
+use protocol::security::otdp::{Sealer, signer};
+use protocol::security::secret::{Seed, StreamKey};
+use protocol::time::Time;
+use serde_json::Value;
+
+use crate::stage::{PATIENCE, Stage};
+
+/// One line of the report.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    /// What was done.
+    pub what: String,
+    /// How long it takes once, the median.
+    pub took: Duration,
+    /// What the paper says of the same, where its text does.
+    pub paper: Option<&'static str>,
+}
+
+fn line(what: impl Into<String>, took: Duration) -> Line {
+    Line {
+        what: what.into(),
+        took,
+        paper: None,
+    }
+}
+
+/// Median of `times` goes, each of `each` repetitions.
+fn median(times: usize, each: u32, mut go: impl FnMut()) -> Duration {
+    let mut took: Vec<Duration> = (0..times)
+        .map(|_| {
+            let begin = Instant::now();
+            (0..each).for_each(|_| go());
+            begin.elapsed() / each
+        })
+        .collect();
+    took.sort_unstable();
+    took[times / 2]
+}
+
+/// Fig. 12: the time to make an RSA key pair, by its length. `goes` for each.
+pub fn key_pairs(goes: usize) -> anyhow::Result<Vec<Line>> {
+    let mut lines = Vec::new();
+    for bits in [512, 1024, 2048, 3072, 4096] {
+        let mut failed = None;
+        let took = median(goes, 1, || {
+            if let Err(error) = RsaKey::generate_for_measurement(&mut rand::rng(), bits) {
+                failed = Some(error);
+            }
+        });
+        if let Some(error) = failed {
+            return Err(error).context("making an RSA key");
+        }
+        lines.push(line(format!("RSA key pair, {bits} bits"), took));
+    }
+    let took = median(goes, 100, || {
+        black_box(EllipticKey::new(Seed::from_bytes(rand::random())));
+    });
+    lines.push(line("X25519 key pair", took));
+    Ok(lines)
+}
+
+/// Fig. 13: nonce, challenge and its answer, digest and its check.
+pub fn operations() -> anyhow::Result<Vec<Line>> {
+    let mut lines = vec![Line {
+        paper: Some("20 us or less"),
+        ..line(
+            "nonce, 32 random bytes",
+            median(9, 1_000, || {
+                black_box(rand::random::<[u8; 32]>());
+            }),
+        )
+    }];
+    lines.extend(challenges()?);
+    lines.extend(chunks());
+    Ok(lines)
+}
+
+fn challenges() -> anyhow::Result<Vec<Line>> {
+    let numbers = [7; 32];
+    let rsa = RsaKey::generate(&mut rand::rng(), 2048)?;
+    let sealing = boxes::seal(&rsa.public_key(), purpose::NONCE, &numbers, &[0; 32])?;
+    let Sealing::Task(task) = sealing else {
+        anyhow::bail!("RSA seals outside");
+    };
+    let ciphertext = rsa_seal(&task, &mut rand::rng()).context("sealing by RSA")?;
+    let open = KeyTask::RsaOpen {
+        ciphertext,
+        label: purpose::NONCE,
+    };
+    let elliptic = EllipticKey::new(Seed::from_bytes(rand::random()));
+    let public = elliptic.public_key();
+    let seal = || boxes::seal(&public, purpose::NONCE, &numbers, &rand::random());
+    let Sealing::Done(sealed) = seal()? else {
+        anyhow::bail!("the elliptic suite seals here");
+    };
+    let unseal = || -> Option<()> {
+        let task = boxes::open(&public, purpose::NONCE, &sealed).ok()?;
+        let answer = elliptic.answer(&task)?;
+        boxes::finish_open(&public, purpose::NONCE, &sealed, &answer).ok()?;
+        Some(())
+    };
+    unseal().context("opening what was sealed")?;
+    Ok(vec![
+        line(
+            "challenge sealed, RSA 2048",
+            median(9, 50, || drop(black_box(rsa_seal(&task, &mut rand::rng())))),
+        ),
+        line(
+            "challenge opened, RSA 2048",
+            median(9, 10, || {
+                drop(black_box(rsa.answer(&open, &mut rand::rng())))
+            }),
+        ),
+        line(
+            "challenge sealed, elliptic",
+            median(9, 100, || drop(black_box(seal()))),
+        ),
+        line(
+            "challenge opened, elliptic",
+            median(9, 100, || {
+                black_box(unseal());
+            }),
+        ),
+    ])
+}
+
+/// Seconds of a camera at 3 Mbit/s and its sound, as frames: header and length.
+fn camera(seconds: u64) -> Vec<(Header, usize)> {
+    let frame = |track, sequence: u64, every_us: u64| Header {
+        random_access: track == Track::Audio || sequence.is_multiple_of(30),
+        track,
+        rendition: 0,
+        key_id: 1,
+        handle: StreamHandle(1),
+        position: Position { epoch: 1, sequence },
+        part: 0,
+        parts: 1,
+        capture: Time::from_micros(sequence * every_us),
+        media_us: sequence * every_us,
+    };
+    let pictures = (0..30 * seconds).map(|n| (frame(Track::Video, n, 33_333), 12_500));
+    let sound = (0..50 * seconds).map(|n| (frame(Track::Audio, n, 20_000), 160));
+    let mut all: Vec<_> = pictures.chain(sound).collect();
+    all.sort_by_key(|(header, _)| header.capture);
+    all
+}
+
+fn chunks() -> Vec<Line> {
+    let (seed, key) = (Seed::from_bytes([1; 32]), || StreamKey::from_bytes([2; 32]));
+    let frames = camera(2);
+    let container = vec![9; MAX_PAYLOAD];
+    let seal = || -> Vec<Chunk> {
+        let mut sealer = Sealer::new(&seed, 1, key());
+        frames
+            .iter()
+            .flat_map(|(header, length)| sealer.seal(*header, &container[..*length]))
+            .collect()
+    };
+    let sealed = seal();
+    let count = u32::try_from(sealed.len()).expect("two seconds of chunks");
+    let check = || {
+        let mut verifier = Verifier::new(signer(&seed), 1.0, 1);
+        verifier.add_key(1, key());
+        let mut out = Vec::new();
+        for chunk in &sealed {
+            let now = chunk.header().capture;
+            verifier.take(now, LinkId(1), chunk.clone(), &mut out);
+            black_box(out.len());
+            out.clear();
+        }
+    };
+    let whole = sealed.iter().max_by_key(|chunk| chunk.message().len());
+    let message = whole.map_or_else(Bytes::new, |chunk| chunk.message().clone());
+    let paper = Some("9.436 ms a side, digest and check of a whole video chunk");
+    vec![
+        line(
+            format!("SHA-256 of a chunk of {} bytes", message.len()),
+            median(9, 200, || {
+                use sha2::Digest as _;
+                black_box(sha2::Sha256::digest(&message));
+            }),
+        ),
+        Line {
+            paper,
+            ..line(
+                "a chunk sealed: HMAC, and its share of a signature",
+                median(9, 1, || drop(black_box(seal()))) / count,
+            )
+        },
+        Line {
+            paper,
+            ..line(
+                "a chunk checked: HMAC, and its share of a signature",
+                median(9, 1, check) / count,
+            )
+        },
+    ]
+}
+
+/// What one authentication costs the real supervisor, by the elliptic suite: processor time, from the socket to the
+/// certificate, `peers` times.
+pub fn authentication(peers: u32) -> anyhow::Result<Duration> {
+    let stage = Stage::new()?;
+    let supervisor = stage.supervisor()?;
+    let before = supervisor.cpu_seconds();
+    let words = [
+        "--stream",
+        "nothing",
+        "--leaf",
+        "--viewers",
+        &peers.to_string(),
+    ];
+    let _viewers = stage.receiver("viewers", &words)?;
+    let until = Instant::now() + PATIENCE;
+    let here = |health: &Value| health["peers"].as_u64().unwrap_or(0);
+    loop {
+        let count = here(&stage.health()?);
+        if count >= u64::from(peers) {
+            break;
+        }
+        anyhow::ensure!(Instant::now() < until, "only {count} of {peers} came in");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let used = supervisor.cpu_seconds() - before;
+    Ok(Duration::from_secs_f64(used / f64::from(peers)))
+}
