@@ -65,6 +65,7 @@ bench: ## what it costs and how well it plays, beside a bare WebRTC program (qui
 	target/release/measure setup
 	target/release/measure churn
 	target/release/measure security
+	target/release/measure siege
 	[ -f target/film.webm ] || testbed/make-film.sh target/film.webm 70
 	PROFILE=release node web/bench/figures.js 60 target/film.webm
 

@@ -5,3 +5,4 @@ pub mod churn;
 pub mod relay_cost;
 pub mod security;
 pub mod setup;
+pub mod siege;

@@ -1,6 +1,8 @@
-//! A relay that lies to its children: they find out, leave it, and their picture goes on. Real programs, real sockets.
+//! A relay that lies to its children: they find out, leave it, and their picture goes on. Strangers who open the door
+//! and stand in it: others come and go. Real programs, real sockets.
 
 use serde_json::Value;
+use testbed::measure::siege::siege;
 use testbed::stage::{Process, Stage};
 
 const TEST_PICTURE: &str = r#"
@@ -91,5 +93,13 @@ fn a_relay_that_changes_the_order_keeps_its_child_which_plays_on() -> anyhow::Re
         (&later["parent"], &later["playing"]),
         (&scene.liar, &Value::from(true))
     );
+    Ok(())
+}
+
+#[test]
+fn handshakes_left_hanging_by_the_thousand_bother_no_viewer_and_no_newcomer() -> anyhow::Result<()>
+{
+    let seen = siege(1_000, 5)?;
+    assert_eq!((seen.hanging, seen.playing), (1_000, 5));
     Ok(())
 }

@@ -8,6 +8,7 @@ use testbed::measure::churn::{Held, churn};
 use testbed::measure::relay_cost::{Cost, Plan, compare};
 use testbed::measure::security::{Line, authentication, key_pairs, operations};
 use testbed::measure::setup::set_up;
+use testbed::measure::siege::siege;
 
 /// Measures the programs built beside this one. Over loopback only; ends by itself.
 #[derive(Debug, Parser)]
@@ -52,6 +53,15 @@ enum What {
         #[arg(long, default_value_t = 200)]
         peers: u32,
     },
+    /// How viewers fare while handshakes hang by the thousand.
+    Siege {
+        /// Handshakes that are opened and left hanging.
+        #[arg(long, default_value_t = 10_000)]
+        handshakes: u32,
+        /// Viewers.
+        #[arg(long, default_value_t = 50)]
+        viewers: u32,
+    },
     /// How long two native peers take to set up a link.
     Setup {
         /// Links, one after another.
@@ -82,6 +92,15 @@ fn main() -> ExitCode {
             );
         }),
         What::Security { keys, peers } => security(keys, peers),
+        What::Siege {
+            handshakes,
+            viewers,
+        } => siege(handshakes, viewers).map(|seen| {
+            println!(
+                "{} handshakes hung: {} of {} viewers play, {} stalls before and {} after",
+                seen.hanging, seen.playing, seen.viewers, seen.stalls.0, seen.stalls.1
+            );
+        }),
         What::Setup { links } => setup(links),
     };
     match result {

@@ -1,0 +1,129 @@
+//! Handshakes that are opened and left hanging, by the thousand, while others watch.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use serde_json::Value;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::stage::{PATIENCE, Process, Stage};
+
+/// Connections of one address: what a supervisor allows it, roughly.
+const PER_ADDRESS: u32 = 250;
+const TEST_PICTURE: &str = r#"
+[[stream]]
+name = "test"
+source = { kind = "test" }
+video = { width = 320, height = 240, fps = 25, bitrate_kbps = 400 }
+"#;
+
+/// How the viewers fared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Siege {
+    /// Handshakes that hung at the same time.
+    pub hanging: usize,
+    /// Viewers that played before, and how many of them still did at the end.
+    pub viewers: u32,
+    /// See `viewers`.
+    pub playing: usize,
+    /// Stalls of all viewers before the siege, and after it.
+    pub stalls: (u64, u64),
+}
+
+/// Opens `handshakes` from many loopback addresses, says no word in any, and waits until the supervisor has closed
+/// them all; `viewers` watch meanwhile, and one more comes in at the end.
+pub fn siege(handshakes: u32, viewers: u32) -> anyhow::Result<Siege> {
+    let stage = Stage::new()?;
+    let _supervisor = stage.supervisor()?;
+    let _relay = stage.relay("relay", 1_000_000)?;
+    let _broadcaster = stage.broadcaster(TEST_PICTURE)?;
+    let words = [
+        "--stream",
+        "test",
+        "--leaf",
+        "--viewers",
+        &viewers.to_string(),
+    ];
+    let watching = stage.receiver("viewers", &words)?;
+    let until = Instant::now() + PATIENCE;
+    while count(&watching, viewers, |line| line["playing"] == true) < viewers as usize {
+        anyhow::ensure!(Instant::now() < until, "not all viewers play");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let before = stalls(&watching, viewers);
+    let hanging = tokio::runtime::Runtime::new()?.block_on(hang(&stage, handshakes))?;
+    let newcomer = stage.receiver("newcomer", &["--stream", "test", "--leaf"])?;
+    newcomer.wait_for_line("it plays", |line| line["playing"] == true)?;
+    Ok(Siege {
+        hanging,
+        viewers,
+        playing: count(&watching, viewers, |line| line["playing"] == true),
+        stalls: (before, stalls(&watching, viewers)),
+    })
+}
+
+fn last_lines(viewers: &Process, count: u32) -> Vec<Value> {
+    let lines = viewers.lines();
+    let last = |n: u32| lines.iter().rev().find(|l| l["viewer"] == n).cloned();
+    (0..count).filter_map(last).collect()
+}
+
+fn count(viewers: &Process, all: u32, wanted: impl Fn(&Value) -> bool) -> usize {
+    let lines = last_lines(viewers, all);
+    lines.iter().filter(|line| wanted(line)).count()
+}
+
+fn stalls(viewers: &Process, all: u32) -> u64 {
+    let lines = last_lines(viewers, all);
+    lines
+        .iter()
+        .filter_map(|line| line["stalls"].as_u64())
+        .sum()
+}
+
+/// Opens them, and gives how many there were once the last is closed by the other side.
+async fn hang(stage: &Stage, handshakes: u32) -> anyhow::Result<usize> {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
+    let mut open = Vec::new();
+    for number in 0..handshakes {
+        // 127.1.0.1 and on: loopback is all of 127.0.0.0/8.
+        let address = Ipv4Addr::from_bits(0x7f01_0001 + number / PER_ADDRESS);
+        match knock(address.into(), stage.port()).await {
+            Ok(stream) => open.push(stream),
+            Err(_) => break, // there are as many as there can be
+        }
+    }
+    let hanging = open.len();
+    for stream in open {
+        let closed = async {
+            let mut rest = [0; 4096];
+            loop {
+                stream.readable().await?;
+                match stream.try_read(&mut rest) {
+                    Ok(0) => return Ok(()),
+                    Ok(_) => {}
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                    Err(_) => return Ok::<_, std::io::Error>(()),
+                }
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, closed).await;
+        in_time.context("a handshake hangs for ever")??;
+    }
+    Ok(hanging)
+}
+
+/// A WebSocket that is asked who it is, and does not say.
+async fn knock(from: std::net::IpAddr, port: u16) -> anyhow::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::new(from, 0))?;
+    let mut stream = socket.connect(([127, 0, 0, 1], port).into()).await?;
+    let request = "GET /peer HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+    stream.write_all(request.as_bytes()).await?;
+    Ok(stream)
+}
