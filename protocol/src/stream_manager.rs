@@ -36,6 +36,7 @@ use crate::topology::{Change, Forest};
 use admission::Admissions;
 pub use admission::{Petition, RandomSource, Security};
 use attempts::Attempts;
+pub use attempts::network;
 use deadlines::{Deadline, Deadlines};
 use peers::{Peer, Socket};
 use relearn::HeldJoin;

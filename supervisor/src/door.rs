@@ -29,7 +29,7 @@ use tower_service::Service as _;
 
 use crate::tls::Current;
 use crowd::Full;
-pub(crate) use crowd::{Crowd, Seat, network};
+pub(crate) use crowd::{Crowd, Seat};
 use refusals::Refusals;
 
 /// What a client may take to agree on keys, and to say what it wants; an idle connection is closed after it as

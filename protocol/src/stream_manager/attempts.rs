@@ -34,7 +34,7 @@ impl Attempts {
 }
 
 /// What one subscriber is given: an IPv4 address, or the 64 bits of an IPv6 one that are not its own to choose.
-fn network(address: IpAddr) -> IpAddr {
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
         v4 => v4,

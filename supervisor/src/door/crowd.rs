@@ -1,8 +1,10 @@
 //! Who is here, by address: a seat each, given back when it is dropped.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use protocol::stream_manager::network;
 
 /// Why there is no seat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -116,14 +118,6 @@ impl Drop for Taken {
         if left == 0 {
             count.by_address.remove(&address);
         }
-    }
-}
-
-/// What one subscriber is given: an IPv4 address, or the 64 bits of an IPv6 one that are not its own to choose.
-pub(crate) fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
     }
 }
 

@@ -11,12 +11,13 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use log::warn;
+use protocol::stream_manager::network;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::Office;
 use super::routes::complaint;
-use crate::door::{Caller, network};
+use crate::door::Caller;
 
 /// Wrong tokens of one address in [`WINDOW`]. Guess: more than a person's slips.
 const FAILURES: u32 = 10;
