@@ -111,7 +111,8 @@ impl Playback {
         if !self.wants_to_play {
             return;
         }
-        if self.ended && self.ahead() < micros(HOLE_NEAR) {
+        let is_stuck = self.meter.is_stalled() && now >= self.push_at;
+        if self.ended && (self.ahead() < micros(HOLE_NEAR) || is_stuck) {
             self.finish(out);
             return;
         }
@@ -185,9 +186,12 @@ impl Playback {
     }
 
     pub(super) fn jump_hole(&mut self, now: Time, out: &mut Vec<Output>) {
-        let Some(target) = self.beyond_holes(micros(HOLE_NEAR)) else {
-            return;
-        };
+        if let Some(target) = self.beyond_holes(micros(HOLE_NEAR)) {
+            self.jump_to(now, target, out);
+        }
+    }
+
+    fn jump_to(&mut self, now: Time, target: u64, out: &mut Vec<Output>) {
         self.jumps += 1;
         out.push(Output::Event(Event::Jumped(target - self.position_us)));
         if self.meter.jump(now, target) {
@@ -209,11 +213,17 @@ impl Playback {
 
     pub(super) fn keep_hold(&mut self, now: Time, out: &mut Vec<Output>) {
         let ahead = Duration::from_micros(self.ahead());
-        if self.meter.is_stalled() && ahead < self.hold.low() {
+        if self.meter.is_stalled() && ahead < self.hold.low() && !self.ended {
             // Without this it would play each frame as it comes, and stall after each.
             self.phase = Phase::Dry;
             self.set_rate(0.0, out);
             return;
+        }
+        if self.phase == Phase::Dry {
+            // What is left before a hole would be seen for a moment, between two stops.
+            if let Some(target) = self.beyond_holes(micros(self.hold.low())) {
+                self.jump_to(now, target, out);
+            }
         }
         self.phase = Phase::Playing;
         self.push_if_stuck(now, out);

@@ -53,6 +53,8 @@ pub(super) struct Moment {
     pub(super) position_us: u64,
     /// A gap younger than this is no loss: chunks overtake each other.
     pub(super) grace: Duration,
+    /// The play head stands still until there is more: what is left before a gap will not run out.
+    pub(super) dry: bool,
 }
 
 /// See the module's own words.
@@ -226,7 +228,7 @@ impl Lane {
             return None;
         }
         let since = *self.gap_since.get_or_insert(moment.now);
-        let running_dry = self.ranges.left(moment.position_us) < micros(PATIENCE);
+        let running_dry = moment.dry || self.ranges.left(moment.position_us) < micros(PATIENCE);
         let given_up = running_dry && moment.now.since(since) >= moment.grace;
         if !given_up && !self.arrivals.next_is_skipped() {
             return None;

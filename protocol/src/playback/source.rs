@@ -187,6 +187,7 @@ impl Playback {
                 now,
                 position_us: self.position_us,
                 grace,
+                dry: self.phase == Phase::Dry,
             };
             for lane in self.lanes.values_mut().filter(|lane| lane.has_started()) {
                 lane.advance(moment, epochs, out);
@@ -249,7 +250,8 @@ impl Playback {
             .lanes
             .get(&main)
             .is_none_or(|lane| lane.can_start_epoch(coming.epoch));
-        if self.coming_fits() || !has_start || self.ahead() > micros(HOLE_NEAR) {
+        let played_out = self.ahead() <= micros(HOLE_NEAR) || self.phase == Phase::Dry;
+        if self.coming_fits() || !has_start || !played_out {
             return;
         }
         if let Some(coming) = self.coming.take() {
@@ -287,8 +289,16 @@ impl Playback {
             _ => false,
         };
         let left = sound.ranges().left(self.position_us);
-        if is_late && left < micros(SOUND_LOW) && picture > left + micros(SOUND_LATE) {
-            let until = self.position_us + picture.min(micros(SOUND_LATE) + micros(SOUND_LOW));
+        // A play head that stands still for want of sound does not come nearer to where it ends.
+        let dry = self.phase == Phase::Dry;
+        let low = dry || left < micros(SOUND_LOW);
+        if is_late && low && picture > left + micros(SOUND_LATE) {
+            let enough = if dry {
+                self.hold.get()
+            } else {
+                SOUND_LATE + SOUND_LOW
+            };
+            let until = self.position_us + picture.min(micros(enough));
             sound.stand_in(self.position_us, until, out);
         }
     }

@@ -158,6 +158,20 @@ impl Viewer {
         }
     }
 
+    /// The element stops short of the end of what it has, as Chromium's does now and then (measured: by 200 ms).
+    fn stop_short(&mut self, until_ms: u64) {
+        let from_ms = self.player.looked.as_micros() / 1000;
+        self.screen.pause(Time::from_millis(from_ms), true);
+        for now in (from_ms..until_ms).step_by(50).map(Time::from_millis) {
+            let element = Element {
+                wants_to_play: true,
+                ..self.screen.look(now)
+            };
+            self.tell(now, Input::Element(element));
+        }
+        self.screen.pause(Time::from_millis(until_ms), false);
+    }
+
     fn stats(&self) -> Stats {
         self.player.stats(self.player.looked)
     }
@@ -363,6 +377,62 @@ fn a_new_epoch_with_the_same_codecs_goes_on_in_the_same_source() {
         "{:?}",
         viewer.stats()
     );
+}
+
+/// Plays the start of a stream; then nothing comes, and the play head stands with more left than a gap is given up for.
+fn stopped_short() -> Viewer {
+    let mut viewer = Viewer::new(descriptor(1, 0, &CAMERA));
+    viewer.watch(stream(1, 0, 4_000, &CAMERA), 4_000);
+    let left = viewer.stats().ahead.as_millis() as u64;
+    viewer.watch(Vec::new(), 4_000 + left - 200);
+    viewer.stop_short(5_000);
+    let stats = viewer.stats();
+    assert!(stats.is_stalled && stats.rate == 0.0, "{stats:?}");
+    assert!((ms(150)..ms(240)).contains(&stats.ahead), "{stats:?}");
+    viewer
+}
+
+#[test]
+fn a_play_head_that_stopped_short_of_the_old_epochs_end_goes_on_with_the_new_one() {
+    for codecs in [&CAMERA[..], &[Codec::Vp9]] {
+        let mut viewer = stopped_short();
+        let epoch = Input::Epoch(descriptor(2, 6_000, codecs));
+        viewer.tell(Time::from_millis(6_000), epoch);
+        viewer.watch(stream(2, 6_000, 4_000, codecs), 10_000);
+        let stats = viewer.stats();
+        assert!(stats.position_us > 9_000_000, "{stats:?}");
+        assert!(!stats.is_stalled && stats.stalls == 1, "{stats:?}");
+    }
+}
+
+#[test]
+fn a_play_head_that_stopped_short_of_a_loss_goes_on_after_it() {
+    let mut viewer = stopped_short();
+    let mut chunks = stream(1, 0, 10_000, &CAMERA);
+    chunks.retain(|(at, _)| *at >= 6_000);
+    viewer.watch(chunks, 10_000);
+    let stats = viewer.stats();
+    assert!(stats.position_us > 9_000_000, "{stats:?}");
+}
+
+#[test]
+fn a_play_head_that_stopped_short_of_the_sounds_end_goes_on_in_silence() {
+    let mut viewer = stopped_short();
+    let mut chunks = stream(1, 0, 10_000, &CAMERA);
+    chunks.retain(|(at, chunk)| *at >= 4_000 && is_video(chunk));
+    chunks.iter_mut().for_each(|(at, _)| *at = 5_000.max(*at));
+    viewer.watch(chunks, 10_000);
+    let stats = viewer.stats();
+    assert!(stats.position_us > 8_000_000, "{stats:?}");
+    assert!(stats.silent_packets > 0, "{stats:?}");
+}
+
+#[test]
+fn a_play_head_that_stopped_short_of_the_streams_end_is_finished() {
+    let mut viewer = stopped_short();
+    viewer.tell(Time::from_millis(5_000), Input::Ended);
+    viewer.stop_short(8_000);
+    assert_eq!(viewer.count(|o| *o == Output::End), 1);
 }
 
 #[test]
