@@ -17,7 +17,7 @@ use protocol::stream_manager::{Petition, Security};
 use zeroize::Zeroizing;
 
 use crate::config::SecurityConfig;
-use crate::store::{self, Enrolled, Store, StoreError, TokenError};
+use crate::store::{self, Enrolled, Role, Store, StoreError, TokenError};
 
 /// The handshake keys, and the store.
 pub(crate) struct Clerk {
@@ -109,8 +109,8 @@ impl Clerk {
     /// A service that is not known yet: its token decides.
     fn enrol(&self, petition: &Petition) -> Result<Result<(), (Refusal, String)>, StoreError> {
         let role = match petition.role {
-            Component::Broadcaster => "broadcaster",
-            Component::Relay => "relay",
+            Component::Broadcaster => Role::Broadcaster,
+            Component::Relay => Role::Relay,
             Component::Receiver => return Ok(Ok(())),
         };
         let Some(token) = &petition.token else {
@@ -122,15 +122,16 @@ impl Clerk {
         };
         let name = petition.name.as_deref().unwrap_or("");
         let refused = |words: String| Ok(Err((Refusal::NotEnrolled, words)));
-        match self.store.consume_token(token, petition.key, name, now_s()) {
-            Ok(enrolled) if Component::from(enrolled) == petition.role => {
+        let enrolled = self
+            .store
+            .consume_token(token, petition.key, role, name, now_s());
+        match enrolled {
+            Ok(()) => {
                 info!(key:% = petition.key; "enrolled as a {role}");
                 Ok(Ok(()))
             }
-            Ok(enrolled) => refused(format!(
-                "the join token is for a {enrolled}, not for a {role}"
-            )),
             Err(TokenError::Store(error)) => Err(error),
+            Err(error @ TokenError::Revoked) => Ok(Err((Refusal::Revoked, error.to_string()))),
             Err(error) => refused(error.to_string()),
         }
     }

@@ -1,8 +1,12 @@
 //! Sees all parts and is seen by none: the headless receiver, the simulator, and what the end-to-end tests and
 //! experiments share.
 
+pub mod attacks;
+pub mod audience;
+pub mod intruder;
 pub mod liar;
 pub mod measure;
 pub mod sim;
 pub mod stage;
+pub mod tap;
 pub mod viewer;

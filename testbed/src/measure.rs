@@ -2,7 +2,10 @@
 //! differ, ratios less so.
 
 pub mod churn;
+pub mod lies;
+pub mod picture;
 pub mod relay_cost;
 pub mod security;
 pub mod setup;
 pub mod siege;
+pub mod timing;

@@ -252,6 +252,8 @@ pub struct Stage {
     programs: PathBuf,
     port: u16,
     guard: Guard,
+    /// How long a peer's certificate is good, seconds, if not as long as by default.
+    certificate_lifetime_s: Option<u32>,
     /// The supervisor's certificate on a guarded stage, once it runs: its fingerprint.
     certificate: OnceLock<String>,
 }
@@ -261,6 +263,8 @@ pub struct Stage {
 enum Guard {
     /// Plain sockets, elliptic keys: what costs least.
     Light,
+    /// Plain sockets, and RSA alone.
+    Rsa,
     /// TLS with a certificate that the supervisor made itself, and RSA alone.
     TlsAndRsa,
 }
@@ -278,6 +282,18 @@ impl Stage {
         Self::with(Guard::TlsAndRsa)
     }
 
+    /// An empty stage whose supervisor takes RSA keys alone.
+    pub fn with_rsa() -> anyhow::Result<Self> {
+        Self::with(Guard::Rsa)
+    }
+
+    /// An empty stage whose supervisor certifies peers for so many seconds only.
+    pub fn with_certificates_of(seconds: u32) -> anyhow::Result<Self> {
+        let mut stage = Self::with(Guard::Light)?;
+        stage.certificate_lifetime_s = Some(seconds);
+        Ok(stage)
+    }
+
     fn with(guard: Guard) -> anyhow::Result<Self> {
         let number = STAGES.fetch_add(1, Ordering::Relaxed);
         let folder =
@@ -292,6 +308,7 @@ impl Stage {
             programs: programs()?,
             port,
             guard,
+            certificate_lifetime_s: None,
             certificate: OnceLock::new(),
         })
     }
@@ -299,7 +316,7 @@ impl Stage {
     /// Where peers find the supervisor.
     pub fn url(&self) -> String {
         let scheme = match self.guard {
-            Guard::Light => "ws",
+            Guard::Light | Guard::Rsa => "ws",
             Guard::TlsAndRsa => "wss",
         };
         format!("{scheme}://127.0.0.1:{}/peer", self.port)
@@ -339,10 +356,16 @@ impl Stage {
 
     fn supervisor_config(&self) -> String {
         let state = self.folder.join("supervisor");
-        let guard = match self.guard {
-            Guard::Light => "",
-            Guard::TlsAndRsa => "[tls]\nmode = \"made\"\n[security]\nsuites = [\"rsa\"]\n",
+        let mut guard = match self.guard {
+            Guard::Light => String::new(),
+            Guard::Rsa => "[security]\nsuites = [\"rsa\"]\n".to_owned(),
+            Guard::TlsAndRsa => {
+                "[tls]\nmode = \"made\"\n[security]\nsuites = [\"rsa\"]\n".to_owned()
+            }
         };
+        if let Some(seconds) = self.certificate_lifetime_s {
+            guard += &format!("[security]\ncertificate_lifetime_s = {seconds}\n");
+        }
         format!(
             "listen = \"127.0.0.1:{}\"\nstate_dir = {state:?}\n[limits]\nconnections_per_address = 2000\n{guard}",
             self.port
@@ -364,16 +387,24 @@ impl Stage {
 
     /// A join token, as an operator makes one: whether the supervisor runs or not.
     pub fn token(&self, role: &str) -> anyhow::Result<String> {
+        self.command(&["token", "create", "--role", role])
+    }
+
+    /// One of the supervisor's commands; gives what it prints.
+    pub fn command(&self, words: &[&str]) -> anyhow::Result<String> {
         let config = self.write("supervisor", &self.supervisor_config())?;
-        let made = Command::new(self.programs.join("supervisor"))
-            .args(["token", "create", "--role", role, "--config", &config])
+        let ended = Command::new(self.programs.join("supervisor"))
+            .args(words)
+            .args(["--config", &config])
             .output()
-            .context("making a join token")?;
-        let token = String::from_utf8_lossy(&made.stdout).trim().to_owned();
-        if !made.status.success() || token.is_empty() {
-            bail!("no join token: {}", String::from_utf8_lossy(&made.stderr));
+            .with_context(|| format!("supervisor {words:?}"))?;
+        if !ended.status.success() {
+            bail!(
+                "supervisor {words:?}: {}",
+                String::from_utf8_lossy(&ended.stderr)
+            );
         }
-        Ok(token)
+        Ok(String::from_utf8_lossy(&ended.stdout).trim().to_owned())
     }
 
     /// Starts the supervisor (again), and waits until it listens.
@@ -427,11 +458,19 @@ impl Stage {
 
     /// Starts a relay that has a token, and of this approach only what `lines` say; waits for nothing.
     pub fn relay_that_says(&self, name: &str, lines: &str) -> anyhow::Result<Process> {
+        self.relay_with(name, &self.token("relay")?, lines)
+    }
+
+    /// Starts a relay with a token that may be another supervisor's; waits for nothing.
+    pub fn relay_with_token(&self, name: &str, token: &str) -> anyhow::Result<Process> {
+        self.relay_with(name, token, "")
+    }
+
+    fn relay_with(&self, name: &str, token: &str, lines: &str) -> anyhow::Result<Process> {
         let state = self.folder.join(name);
         let config = format!(
-            "supervisor = {:?}\njoin_token = {:?}\nname = {name:?}\nstate_dir = {state:?}\n{lines}",
+            "supervisor = {:?}\njoin_token = {token:?}\nname = {name:?}\nstate_dir = {state:?}\n{lines}",
             self.url(),
-            self.token("relay")?
         );
         self.start("edge-relay", name, &config)
     }
@@ -508,10 +547,19 @@ impl Stage {
 
     /// Starts headless receivers.
     pub fn receiver(&self, name: &str, arguments: &[&str]) -> anyhow::Result<Process> {
-        let url = self.url();
+        self.receiver_at(&self.url(), name, arguments)
+    }
+
+    /// Starts headless receivers that find the supervisor elsewhere: behind somebody in the middle.
+    pub fn receiver_at(
+        &self,
+        url: &str,
+        name: &str,
+        arguments: &[&str],
+    ) -> anyhow::Result<Process> {
         let guarded = self.certificate.get();
         let approach = guarded.map(|fingerprint| ["--rsa", "--certificate", fingerprint]);
-        let arguments: Vec<&str> = ["--supervisor", &url, "--interval-ms", "200"]
+        let arguments: Vec<&str> = ["--supervisor", url, "--interval-ms", "200"]
             .into_iter()
             .chain(approach.into_iter().flatten())
             .chain(arguments.iter().copied())

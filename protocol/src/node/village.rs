@@ -78,10 +78,16 @@ struct Village {
     said: Vec<(u8, FromPeer)>,
     cheats: BTreeMap<u8, Cheat>,
     sealer: Option<Sealer>,
+    /// Share of groups that relays check.
+    relays_check: f64,
 }
 
 impl Village {
     fn new(access: Access) -> Self {
+        Self::where_relays_check(1.0, access)
+    }
+
+    fn where_relays_check(relays_check: f64, access: Access) -> Self {
         let now = Time::from_millis(1_000);
         let security = manager::Security {
             examination: Arc::new(Examination {
@@ -121,6 +127,7 @@ impl Village {
             said: Vec::new(),
             cheats: BTreeMap::new(),
             sealer: None,
+            relays_check,
         };
         village.enter(BROADCASTER);
         village.enter(RELAY);
@@ -141,7 +148,10 @@ impl Village {
             signing_key: (n == BROADCASTER).then(|| signer(&signing())),
             token: None,
             pin: Some(authority().fingerprint()),
-            threshold: 1.0,
+            threshold: match component(n) {
+                Component::Relay => self.relays_check,
+                _ => 1.0,
+            },
         };
         let config = Config {
             peer,
@@ -452,6 +462,37 @@ fn a_relay_that_alters_a_byte_is_dropped_accused_and_nobody_plays_what_it_made_o
         assert!(payload.iter().all(|byte| *byte == payload[0]), "altered");
     }
     assert!(village.accusers_of(RELAY).contains(&30));
+}
+
+#[test]
+fn viewers_play_nothing_that_was_altered_whether_or_not_the_relay_above_them_checks() {
+    for relays_check in [0.0, 0.5, 1.0] {
+        let mut village = Village::where_relays_check(relays_check, Access::Public);
+        village.watch(30, None);
+        village.send(0..3);
+        // Somebody above the relay lies to it.
+        village.cheats.insert(
+            BROADCASTER,
+            Box::new(|chunk| {
+                let mut bytes = chunk.message().to_vec();
+                if let Some(last) = bytes.last_mut() {
+                    *last ^= 1;
+                }
+                bytes.into()
+            }),
+        );
+        village.send(3..20);
+        let played = village.events.iter().filter_map(|(at, event)| match event {
+            Event::Chunk(_, chunk) if *at == 30 => Some(chunk.payload()),
+            _ => None,
+        });
+        for payload in played {
+            assert!(payload.iter().all(|byte| *byte == payload[0]), "altered");
+        }
+        // Who checks blames whoever brought it; who does not is blamed in its place.
+        let relay_found_out = village.accusers_of(BROADCASTER).contains(&RELAY);
+        assert_eq!(relay_found_out, relays_check > 0.0, "{relays_check}");
+    }
 }
 
 #[test]

@@ -43,15 +43,15 @@ fn with_token(dir: &TempDir) -> Store {
     store
 }
 
-fn use_it(store: &Store, who: KeyFingerprint, now_s: u64) -> Result<Role, TokenError> {
-    store.consume_token(&SECRET, who, "attic", now_s)
+fn use_it(store: &Store, who: KeyFingerprint, now_s: u64) -> Result<(), TokenError> {
+    store.consume_token(&SECRET, who, Role::Relay, "attic", now_s)
 }
 
 #[test]
 fn a_token_lets_one_key_in_and_that_one_again() {
     let dir = dir();
     let store = with_token(&dir);
-    assert_eq!(use_it(&store, key(1), NOW_S).expect("in"), Role::Relay);
+    use_it(&store, key(1), NOW_S).expect("in");
     assert!(matches!(
         use_it(&store, key(2), NOW_S),
         Err(TokenError::Used)
@@ -64,10 +64,24 @@ fn a_token_lets_one_key_in_and_that_one_again() {
 }
 
 #[test]
+fn a_token_that_is_shown_for_another_role_is_still_good_for_its_own() {
+    let dir = dir();
+    let store = with_token(&dir);
+    let wrong = store.consume_token(&SECRET, key(1), Role::Broadcaster, "attic", NOW_S);
+    let words = wrong.expect_err("it is a relay's").to_string();
+    assert_eq!(
+        words,
+        "the join token is for a relay, not for a broadcaster"
+    );
+    assert_eq!(store.peers().expect("read"), []);
+    use_it(&store, key(2), NOW_S).expect("in");
+}
+
+#[test]
 fn a_token_of_nobody_and_an_expired_one_let_nobody_in() {
     let dir = dir();
     let store = with_token(&dir);
-    let unknown = store.consume_token(&digest(9), key(1), "attic", NOW_S);
+    let unknown = store.consume_token(&digest(9), key(1), Role::Relay, "attic", NOW_S);
     assert!(matches!(unknown, Err(TokenError::Unknown)));
     let late = use_it(&store, key(1), NOW_S + 100);
     assert!(matches!(late, Err(TokenError::Expired)));
@@ -92,8 +106,8 @@ fn a_revoked_key_needs_a_token_made_since() {
         ..token()
     };
     store.save_token(&digest(2), &newer).expect("kept");
-    let again = store.consume_token(&digest(2), key(1), "attic", NOW_S + 21);
-    assert_eq!(again.expect("in"), Role::Relay);
+    let again = store.consume_token(&digest(2), key(1), Role::Relay, "attic", NOW_S + 21);
+    again.expect("in");
     let peer = store.peer(key(1)).expect("read").expect("enrolled");
     assert_eq!((peer.enrolled_s, peer.revoked_s), (NOW_S + 21, None));
 }

@@ -29,6 +29,8 @@ pub(crate) enum TokenError {
     Expired,
     #[error("the join token was used by another peer already")]
     Used,
+    #[error("the join token is for a {made_for}, not for a {wanted}")]
+    Role { made_for: Role, wanted: Role },
     #[error("this peer's key was revoked: it takes a join token made since then")]
     Revoked,
     #[error(transparent)]
@@ -58,14 +60,16 @@ impl Store {
 
     /// Uses a token up for that key, and enrols the key: both or neither.
     ///
-    /// The same key may come with it again: it has lost the answer, and is enrolled already.
+    /// The same key may come with it again: it has lost the answer, and is enrolled already. Whoever wants another
+    /// role than the token's leaves it unused: a token pasted into the wrong file is still good for the right one.
     pub(crate) fn consume_token(
         &self,
         digest: &TokenDigest,
         key: KeyFingerprint,
+        wanted: Role,
         name: &str,
         now_s: u64,
-    ) -> Result<Role, TokenError> {
+    ) -> Result<(), TokenError> {
         self.write(|transaction| {
             let mut token = TOKENS
                 .get(transaction, digest.as_bytes())?
@@ -74,6 +78,10 @@ impl Store {
                 Some(user) if user != key => return Err(TokenError::Used),
                 None if token.expires_s <= now_s => return Err(TokenError::Expired),
                 _ => {}
+            }
+            if token.role != wanted {
+                let made_for = token.role;
+                return Err(TokenError::Role { made_for, wanted });
             }
             let entry = enrolled::Entry {
                 role: token.role,
@@ -87,7 +95,7 @@ impl Store {
             })?;
             token.used_by = Some(key);
             TOKENS.put(transaction, digest.as_bytes(), &token)?;
-            Ok(token.role)
+            Ok(())
         })
     }
 }

@@ -11,9 +11,10 @@ use peer::signalling::Supervisor;
 use protocol::security::suite::Suite;
 use protocol::security::token::JoinToken;
 use protocol::signal::Component;
-use testbed::liar::{HONEST_AT_FIRST, Lying, Trick};
+use testbed::intruder::{Intruder, Mask, new_key};
+use testbed::liar::{HONEST_AT_FIRST, Loot, Lying, Trick};
 
-/// A relay that is honest for some seconds, and then plays a trick on its children. Prints "lying" when it begins.
+/// A relay that is honest for some seconds, and then plays a trick on its children.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -59,10 +60,27 @@ async fn lie(arguments: Arguments) -> anyhow::Result<()> {
         software: "liar".into(),
     };
     let (from, trick) = (Instant::now() + HONEST_AT_FIRST, arguments.trick);
-    let supervisor = Supervisor::at(arguments.supervisor);
+    let loot = Arc::new(Loot::default());
+    if trick == Trick::Borrowed {
+        let mut receiver = Intruder::knock(&arguments.supervisor).await?;
+        let mask = Mask::new(Component::Receiver);
+        let verdict = receiver.proves(&mask, &new_key()).await?;
+        let acceptance = verdict.map_err(|(_, words)| anyhow::anyhow!(words))?;
+        let _ = loot.certificate.set(acceptance.signed.into()); // it is empty
+    }
+    // A runtime of its own is dropped where waiting is allowed.
+    let (state_dir, thief) = (identity.state_dir.clone(), Arc::clone(&loot));
+    let tap = tokio::task::spawn_blocking(move || thief.tap(&arguments.supervisor, &state_dir));
+    let tap = std::mem::ManuallyDrop::new(tap.await??);
+    let supervisor = Supervisor::at(tap.url());
     let (_handle, mut news) =
         identity::start_over(identity, supervisor, peer::Clock::new(), |inner| {
-            Arc::new(Lying { inner, trick, from })
+            Arc::new(Lying {
+                inner,
+                trick,
+                from,
+                loot,
+            })
         })
         .context("starting the liar")?;
     while let Some(event) = news.recv().await {

@@ -1,14 +1,22 @@
 //! Measures the real programs; see `testbed::measure`.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use anyhow::Context as _;
+use clap::{Parser, Subcommand, ValueEnum as _};
+use testbed::attacks::{ATTACKS, Scene};
+use testbed::audience::Mood;
+use testbed::liar::Trick;
 use testbed::measure::churn::{Held, churn};
+use testbed::measure::lies::lie;
+use testbed::measure::picture;
 use testbed::measure::relay_cost::{Cost, Plan, compare};
-use testbed::measure::security::{Line, authentication, key_pairs, operations};
+use testbed::measure::security::{Line, authentication, key_pairs, operations, share_of_a_relay};
 use testbed::measure::setup::set_up;
 use testbed::measure::siege::siege;
+use testbed::measure::timing::rsa_timing;
 
 /// Measures the programs built beside this one. Over loopback only; ends by itself.
 #[derive(Debug, Parser)]
@@ -52,6 +60,21 @@ enum What {
         /// Peers that are let in at once.
         #[arg(long, default_value_t = 200)]
         peers: u32,
+        /// Where to draw Fig. 12 and 13 (SVG).
+        #[arg(long)]
+        picture: Option<PathBuf>,
+    },
+    /// What somebody who times the supervisor's answers sees of its RSA key.
+    Timing {
+        /// Responses of each kind.
+        #[arg(long, default_value_t = 100)]
+        times: usize,
+    },
+    /// Attackers of every kind, each beside viewers who watch.
+    Attacks {
+        /// Viewers.
+        #[arg(long, default_value_t = 50)]
+        viewers: u32,
     },
     /// How viewers fare while handshakes hang by the thousand.
     Siege {
@@ -91,14 +114,20 @@ fn main() -> ExitCode {
                 held(look.relay)
             );
         }),
-        What::Security { keys, peers } => security(keys, peers),
+        What::Security {
+            keys,
+            peers,
+            picture,
+        } => security(keys, peers, picture.as_deref()),
+        What::Timing { times } => timing(times),
+        What::Attacks { viewers } => attacks(viewers),
         What::Siege {
             handshakes,
             viewers,
         } => siege(handshakes, viewers).map(|seen| {
             println!(
-                "{} handshakes hung: {} of {} viewers play, {} stalls before and {} after",
-                seen.hanging, seen.playing, seen.viewers, seen.stalls.0, seen.stalls.1
+                "{} handshakes hung: {} of {viewers} viewers play, {} stalls before and {} after",
+                seen.hanging, seen.after.playing, seen.before.stalls, seen.after.stalls
             );
         }),
         What::Setup { links } => setup(links),
@@ -124,22 +153,85 @@ fn setup(links: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn security(keys: usize, peers: u32) -> anyhow::Result<()> {
+fn security(keys: usize, peers: u32, drawn: Option<&Path>) -> anyhow::Result<()> {
     anyhow::ensure!(keys > 0 && peers > 0, "at least one key and one peer");
     let tell = |lines: Vec<Line>| {
-        for Line { what, took, paper } in lines {
-            let paper = paper.map_or_else(String::new, |paper| format!("   (the paper: {paper})"));
+        for Line { what, took, paper } in &lines {
+            let paper =
+                paper.map_or_else(String::new, |(_, words)| format!("   (the paper: {words})"));
             println!("{:10.3} ms  {what}{paper}", took.as_secs_f64() * 1000.0);
         }
+        lines
     };
-    tell(key_pairs(keys)?);
-    tell(operations()?);
+    let pairs = tell(key_pairs(keys)?);
+    let operations = tell(operations()?);
+    if let Some(path) = drawn {
+        let panels = [
+            ("Fig. 12: making a key pair", pairs),
+            ("Fig. 13: what the security layer does", operations),
+        ];
+        picture::draw(path, &panels)?;
+    }
+    let (share, children) = share_of_a_relay()?;
+    println!(
+        "{:10.1} %   of what a relay's processor does for {children} children is the check of what it gets",
+        share * 100.0
+    );
     let each = authentication(peers)?;
     println!(
         "{:10.3} ms  of the supervisor's processor for one authentication, elliptic: {:.0} a second on one core",
         each.as_secs_f64() * 1000.0,
         1.0 / each.as_secs_f64()
     );
+    Ok(())
+}
+
+fn timing(times: usize) -> anyhow::Result<()> {
+    anyhow::ensure!(times > 0, "at least one response");
+    let seen = rsa_timing(times)?;
+    println!("from the challenge response to the verdict, RSA 2048, {times} of each:");
+    for (what, took) in [
+        ("the right answer", seen.right),
+        ("a ciphertext that opens, wrong answer", seen.wrong),
+        ("a ciphertext that does not open", seen.unreadable),
+    ] {
+        let at = |share: usize| took[(took.len() - 1) * share / 100].as_secs_f64() * 1000.0;
+        println!(
+            "  p5 {:6.2}  p50 {:6.2}  p95 {:6.2} ms  {what}",
+            at(5),
+            at(50),
+            at(95)
+        );
+    }
+    Ok(())
+}
+
+fn attacks(viewers: u32) -> anyhow::Result<()> {
+    anyhow::ensure!(viewers > 0, "at least one viewer");
+    println!("stalls of {viewers} viewers:");
+    let tell = |name: &str, before: Mood, after: Mood| {
+        println!(
+            "  {:3} ({} ms), {} of them play  {name}",
+            after.stalls - before.stalls,
+            after.stalled_ms - before.stalled_ms,
+            after.playing
+        );
+    };
+    let scene = Scene::new(viewers)?;
+    for attack in &ATTACKS {
+        let (before, after) = scene.suffers(attack)?;
+        tell(attack.name, before, after);
+    }
+    drop(scene);
+    for trick in Trick::value_variants() {
+        let word = trick.to_possible_value().context("a trick has a name")?;
+        let seen = lie(word.get_name(), viewers)?;
+        tell(
+            &format!("a relay that lies: {}", word.get_name()),
+            seen.moods.0,
+            seen.moods.1,
+        );
+    }
     Ok(())
 }
 

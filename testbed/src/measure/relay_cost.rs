@@ -49,7 +49,8 @@ pub fn compare(
     Ok((relay, bare))
 }
 
-fn relay_run(plan: &Plan) -> anyhow::Result<Cost> {
+/// One run of the real relay.
+pub fn relay_run(plan: &Plan) -> anyhow::Result<Cost> {
     let stage = Stage::new()?;
     let _supervisor = stage.supervisor()?;
     let relay = stage.relay("relay", plan.kbps * (plan.children + 1))?;

@@ -16,6 +16,7 @@ use protocol::security::secret::{Seed, StreamKey};
 use protocol::time::Time;
 use serde_json::Value;
 
+use super::relay_cost::{Plan, relay_run};
 use crate::stage::{PATIENCE, Stage};
 
 /// One line of the report.
@@ -25,8 +26,8 @@ pub struct Line {
     pub what: String,
     /// How long it takes once, the median.
     pub took: Duration,
-    /// What the paper says of the same, where its text does.
-    pub paper: Option<&'static str>,
+    /// What the paper says of the same, milliseconds and in words, where its text does (§V).
+    pub paper: Option<(f64, &'static str)>,
 }
 
 fn line(what: impl Into<String>, took: Duration) -> Line {
@@ -75,7 +76,7 @@ pub fn key_pairs(goes: usize) -> anyhow::Result<Vec<Line>> {
 /// Fig. 13: nonce, challenge and its answer, digest and its check.
 pub fn operations() -> anyhow::Result<Vec<Line>> {
     let mut lines = vec![Line {
-        paper: Some("20 us or less"),
+        paper: Some((0.020, "20 us or less")),
         ..line(
             "nonce, 32 random bytes",
             median(9, 1_000, || {
@@ -184,7 +185,7 @@ fn chunks() -> Vec<Line> {
     };
     let whole = sealed.iter().max_by_key(|chunk| chunk.message().len());
     let message = whole.map_or_else(Bytes::new, |chunk| chunk.message().clone());
-    let paper = Some("9.436 ms a side, digest and check of a whole video chunk");
+    let paper = Some((9.436, "9.436 ms a side, for the integrity check of a chunk"));
     vec![
         line(
             format!("SHA-256 of a chunk of {} bytes", message.len()),
@@ -208,6 +209,22 @@ fn chunks() -> Vec<Line> {
             )
         },
     ]
+}
+
+/// The share that checking has in what a relay's processor does, and for how many children: the time of the check
+/// alone, and the processor time of the real relay at the same rate.
+pub fn share_of_a_relay() -> anyhow::Result<(f64, u32)> {
+    let plan = Plan {
+        children: 32,
+        kbps: 3_000,
+        length: Duration::from_secs(10),
+        rounds: 1,
+    };
+    let relay = relay_run(&plan)?.cpu_s / plan.length.as_secs_f64();
+    let chunks_a_second = camera(1).len();
+    let checked = chunks().last().map_or(Duration::ZERO, |line| line.took);
+    let checking = checked.as_secs_f64() * chunks_a_second as f64;
+    Ok((checking / relay, plan.children))
 }
 
 /// What one authentication costs the real supervisor, by the elliptic suite: processor time, from the socket to the

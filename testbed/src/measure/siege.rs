@@ -1,15 +1,14 @@
 //! Handshakes that are opened and left hanging, by the thousand, while others watch.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::stage::{PATIENCE, Process, Stage};
+use crate::audience::{Audience, Mood};
+use crate::stage::{PATIENCE, Stage};
 
 /// Connections of one address: what a supervisor allows it, roughly.
 const PER_ADDRESS: u32 = 250;
@@ -25,12 +24,10 @@ video = { width = 320, height = 240, fps = 25, bitrate_kbps = 400 }
 pub struct Siege {
     /// Handshakes that hung at the same time.
     pub hanging: usize,
-    /// Viewers that played before, and how many of them still did at the end.
-    pub viewers: u32,
-    /// See `viewers`.
-    pub playing: usize,
-    /// Stalls of all viewers before the siege, and after it.
-    pub stalls: (u64, u64),
+    /// How the viewers fared before.
+    pub before: Mood,
+    /// And after.
+    pub after: Mood,
 }
 
 /// Opens `handshakes` from many loopback addresses, says no word in any, and waits until the supervisor has closed
@@ -40,48 +37,16 @@ pub fn siege(handshakes: u32, viewers: u32) -> anyhow::Result<Siege> {
     let _supervisor = stage.supervisor()?;
     let _relay = stage.relay("relay", 1_000_000)?;
     let _broadcaster = stage.broadcaster(TEST_PICTURE)?;
-    let words = [
-        "--stream",
-        "test",
-        "--leaf",
-        "--viewers",
-        &viewers.to_string(),
-    ];
-    let watching = stage.receiver("viewers", &words)?;
-    let until = Instant::now() + PATIENCE;
-    while count(&watching, viewers, |line| line["playing"] == true) < viewers as usize {
-        anyhow::ensure!(Instant::now() < until, "not all viewers play");
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    let before = stalls(&watching, viewers);
+    let audience = Audience::new(&stage, viewers)?;
+    let before = audience.mood();
     let hanging = tokio::runtime::Runtime::new()?.block_on(hang(&stage, handshakes))?;
     let newcomer = stage.receiver("newcomer", &["--stream", "test", "--leaf"])?;
     newcomer.wait_for_line("it plays", |line| line["playing"] == true)?;
     Ok(Siege {
         hanging,
-        viewers,
-        playing: count(&watching, viewers, |line| line["playing"] == true),
-        stalls: (before, stalls(&watching, viewers)),
+        before,
+        after: audience.mood(),
     })
-}
-
-fn last_lines(viewers: &Process, count: u32) -> Vec<Value> {
-    let lines = viewers.lines();
-    let last = |n: u32| lines.iter().rev().find(|l| l["viewer"] == n).cloned();
-    (0..count).filter_map(last).collect()
-}
-
-fn count(viewers: &Process, all: u32, wanted: impl Fn(&Value) -> bool) -> usize {
-    let lines = last_lines(viewers, all);
-    lines.iter().filter(|line| wanted(line)).count()
-}
-
-fn stalls(viewers: &Process, all: u32) -> u64 {
-    let lines = last_lines(viewers, all);
-    lines
-        .iter()
-        .filter_map(|line| line["stalls"].as_u64())
-        .sum()
 }
 
 /// Opens them, and gives how many there were once the last is closed by the other side.
