@@ -56,7 +56,7 @@ web: ## the browser's half of the protocol, into web/pkg
 deps: ## install the Debian packages that are missing
 	@tools/deps.sh build rust wasm run node test
 
-bench: ## what it costs and how well it plays, beside a bare WebRTC program (quiet machine; 15 minutes)
+bench: ## what it costs, how well it plays, what attackers achieve (quiet machine; 25 minutes)
 	@tools/deps.sh build rust wasm run node test bench
 	@$(MAKE) build web/node_modules
 	$(CARGO) build --release --package testbed
@@ -64,7 +64,9 @@ bench: ## what it costs and how well it plays, beside a bare WebRTC program (qui
 	target/release/measure relay-cost
 	target/release/measure setup
 	target/release/measure churn
-	target/release/measure security
+	target/release/measure security --picture docs/security-cost.svg
+	target/release/measure timing
+	target/release/measure attacks
 	target/release/measure siege
 	[ -f target/film.webm ] || testbed/make-film.sh target/film.webm 70
 	PROFILE=release node web/bench/figures.js 60 target/film.webm

@@ -11,6 +11,7 @@ use config::Config;
 use log::{info, warn};
 use peer::identity::{self, Identity};
 use peer::signalling::Supervisor;
+use protocol::id::PeerId;
 use protocol::node::Event;
 use protocol::signal::Component;
 use tokio::sync::mpsc;
@@ -45,7 +46,7 @@ async fn relay(mut service: daemon::Service) -> anyhow::Result<()> {
     let (mut shutdown, watchdog) = (service.shutdown(), service.watchdog());
     service.spawn("relay", async move {
         tokio::select! {
-            () = tell(news) => anyhow::bail!("the peer's task has ended"),
+            () = tell(handle.peer(), news) => anyhow::bail!("the peer's task has ended"),
             () = feed(handle.clone(), watchdog) => anyhow::bail!("the peer's task does not answer"),
             () = shutdown.wait() => Ok(()),
         }
@@ -58,10 +59,10 @@ async fn relay(mut service: daemon::Service) -> anyhow::Result<()> {
 }
 
 /// Puts what happens into the log.
-async fn tell(mut news: mpsc::Receiver<Event>) {
+async fn tell(me: PeerId, mut news: mpsc::Receiver<Event>) {
     while let Some(event) = news.recv().await {
         match event {
-            Event::Accepted => info!("the supervisor took this relay in"),
+            Event::Accepted => info!(peer:% = me; "the supervisor took this relay in"),
             Event::Refused(_, words) => warn!("the supervisor refuses this relay: {words}"),
             Event::Epoch(d) => {
                 info!(stream:% = d.stream, epoch = d.epoch; "relaying a stream, {} kbit/s", d.kbps())

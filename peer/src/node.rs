@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use log::{debug, warn};
-use protocol::id::{AuthorityFingerprint, LinkId, StreamId};
+use protocol::id::{AuthorityFingerprint, LinkId, PeerId, StreamId};
 use protocol::node::{Config, Event, Input, Node, Output, StreamStats};
 use protocol::security::boxes::KeyTask;
 use protocol::security::local::{LocalKey, rsa_seal};
@@ -50,6 +50,7 @@ pub struct Snapshot {
 /// The application's end of a peer. The peer ends, links and all, when every clone is dropped.
 #[derive(Debug, Clone)]
 pub struct Handle {
+    peer: PeerId,
     commands: mpsc::Sender<Command>,
 }
 
@@ -63,6 +64,11 @@ impl std::fmt::Debug for Command {
 }
 
 impl Handle {
+    /// The name under which others know it, new at each start.
+    pub const fn peer(&self) -> PeerId {
+        self.peer
+    }
+
     /// Puts something in; waits while too much waits already. False if the peer has ended.
     pub async fn put(&self, input: Input) -> bool {
         self.commands.send(Command::Input(input)).await.is_ok()
@@ -97,6 +103,7 @@ pub fn start(
     let (commands, orders) = mpsc::channel(COMMANDS);
     let (news, told) = mpsc::channel(NEWS);
     let (events, happened) = mpsc::channel(EVENTS);
+    let peer = config.peer;
     let driver = Driver {
         node: Node::new(config, clock.now()),
         clock,
@@ -110,7 +117,7 @@ pub fn start(
         keys: Arc::new(keys),
     };
     tokio::spawn(driver.run(orders, happened));
-    (Handle { commands }, told)
+    (Handle { peer, commands }, told)
 }
 
 /// A link's connection, as far as it is.

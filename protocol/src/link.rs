@@ -19,6 +19,14 @@ pub const BEAT_DOWN: Duration = Duration::from_millis(50);
 pub const BEAT_UP: Duration = Duration::from_millis(500);
 /// A parent silent for this long is dead. Guess: ten beats; a busy two-core board pauses for 200 ms.
 pub const PARENT_SILENT: Duration = Duration::from_millis(500);
+/// A parent silent for this long is doubtful: whoever has a backup parent takes over there. Guess: four beats; what
+/// a false alarm costs is one subscription.
+pub const PARENT_DOUBTFUL: Duration = Duration::from_millis(200);
+/// Both ends of a link that stands by say so this often. Guess: a backup that died silently is known to have before
+/// the parent does, more often than not.
+pub const BEAT_STANDBY: Duration = Duration::from_millis(250);
+/// A neighbour heard within this is well: two such beats, and some.
+pub const WELL: Duration = Duration::from_millis(700);
 /// A child silent for this long is gone. Guess: six beats.
 pub const CHILD_SILENT: Duration = Duration::from_secs(3);
 /// A connection that takes longer to set up is given up. Guess: ICE over a bad mobile link takes five.
@@ -44,6 +52,8 @@ pub struct Use {
     pub parent: bool,
     /// We feed it.
     pub child: bool,
+    /// It may feed us, or we it, if a parent is lost.
+    pub standby: bool,
 }
 
 /// One link.
@@ -146,7 +156,7 @@ impl Link {
 
     /// What is due at `now`.
     pub fn due(&mut self, now: Time, used: Use) -> Due {
-        if used.parent || used.child {
+        if used.parent || used.child || used.standby {
             self.used = now;
         }
         if self.phase != Phase::Ready {
@@ -175,12 +185,27 @@ impl Link {
         if self.phase != Phase::Ready {
             return self.since + CONNECT_LIMIT;
         }
-        let idle = if used.parent || used.child {
+        let idle = if used.parent || used.child || used.standby {
             Time::NEVER
         } else {
             self.used + IDLE_LIMIT
         };
         self.silent_at(used).min(self.said + beat(used)).min(idle)
+    }
+
+    /// When a parent that goes on being silent is doubtful.
+    pub fn doubtful_at(&self) -> Time {
+        (self.heard + PARENT_DOUBTFUL).max(self.grace + PARENT_DOUBTFUL / 2)
+    }
+
+    /// Until when the neighbour is well if nothing more is heard of it.
+    pub fn well_until(&self) -> Time {
+        (self.heard + WELL).max(self.grace + WELL / 2)
+    }
+
+    /// Whether the neighbour was heard lately.
+    pub fn is_well(&self, now: Time) -> bool {
+        now < self.well_until()
     }
 
     fn silent_at(&self, used: Use) -> Time {
@@ -194,7 +219,11 @@ impl Link {
 }
 
 const fn beat(used: Use) -> Duration {
-    if used.child { BEAT_DOWN } else { BEAT_UP }
+    match used {
+        Use { child: true, .. } => BEAT_DOWN,
+        Use { standby: true, .. } => BEAT_STANDBY,
+        _ => BEAT_UP,
+    }
 }
 
 #[cfg(test)]
@@ -204,10 +233,12 @@ mod tests {
     const PARENT: Use = Use {
         parent: true,
         child: false,
+        standby: false,
     };
     const CHILD: Use = Use {
         parent: false,
         child: true,
+        standby: false,
     };
 
     fn ready() -> Link {

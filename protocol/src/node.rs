@@ -4,6 +4,7 @@
 //! they put in (a broadcaster its own chunks) and in what they take out (a receiver hands arriving chunks to
 //! its player). Never looks into a chunk beyond its header.
 
+mod backups;
 mod children;
 mod credentials;
 mod joining;
@@ -270,6 +271,7 @@ impl Node {
             .iter()
             .map(|(&id, link)| link.next_wakeup(self.use_of(id)));
         let streams = self.streams.values().map(Stream::next_wakeup);
+        let streams = streams.chain([self.next_doubt()]);
         let own = [
             self.session.next_wakeup(),
             self.papers.next_wakeup(),
@@ -329,6 +331,8 @@ impl Node {
     fn look_at_the_clock(&mut self, now: Time, out: &mut Vec<Output>) {
         self.tend_session(now, out);
         self.tend_links(now, out);
+        self.doubt_silent_parents(now, out);
+        self.give_up_silent_backups(now, out);
         self.tend_streams(now, out);
         if now >= self.report_at() {
             self.next_report = now + REPORT_EVERY;

@@ -218,6 +218,25 @@ pub enum FromPeer {
         /// What happened, in words.
         reason: String,
     },
+    /// Its parent was lost to it, and one of its backup parents feeds it already. Stale unless `order` is the newest
+    /// one.
+    TookOver {
+        /// The stream.
+        stream: StreamId,
+        /// Who feeds it from now on.
+        parent: PeerId,
+        /// Who did before.
+        lost: PeerId,
+        /// The order that named that parent.
+        order: Order,
+    },
+    /// A backup parent is silent, or cannot be reached; asks for another.
+    BackupLost {
+        /// The stream.
+        stream: StreamId,
+        /// Who.
+        backup: PeerId,
+    },
     /// A parent passed on something forged. An accusation, and no proof: anybody can make it.
     Accuse {
         /// The stream.
@@ -477,7 +496,17 @@ pub enum ToPeer {
         /// The parent.
         parent: Option<Neighbour>,
     },
-    /// This peer is about to subscribe: let it.
+    /// Who is to feed this peer if its parent is lost: it keeps connections to them, best first. Replaces what was
+    /// said before.
+    Backups {
+        /// The stream.
+        stream: StreamId,
+        /// The order's number.
+        order: Order,
+        /// The backup parents.
+        backups: Vec<Neighbour>,
+    },
+    /// This peer is about to subscribe, or may have to: let it.
     ExpectChild {
         /// The stream.
         stream: StreamId,

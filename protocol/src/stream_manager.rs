@@ -9,6 +9,7 @@
 
 mod admission;
 mod attempts;
+mod backups;
 mod bucket;
 mod deadlines;
 mod keys;
@@ -37,6 +38,7 @@ use admission::Admissions;
 pub use admission::{Petition, RandomSource, Security};
 use attempts::Attempts;
 pub use attempts::network;
+use backups::Backups;
 use deadlines::{Deadline, Deadlines};
 use peers::{Peer, Socket};
 use relearn::HeldJoin;
@@ -91,6 +93,8 @@ pub struct Config {
     pub external_address: Option<IpAddr>,
     /// For streams that do not ask for one.
     pub topology: Topology,
+    /// Whether members are given backup parents. False in experiments that show what they are good for.
+    pub backups: bool,
     /// What is too much.
     pub limits: Limits,
     /// What proves peers, certifies them, and seals streams. None: everybody is who he says he is, as in
@@ -204,6 +208,8 @@ pub struct Census {
     pub streams: usize,
     /// Places in streams, those of broadcasters included.
     pub places: usize,
+    /// Backup parents named.
+    pub backups: usize,
     /// Deadlines set.
     pub deadlines: usize,
 }
@@ -224,6 +230,7 @@ pub struct StreamManager {
     /// Joins of streams that are not back yet.
     held: BTreeMap<StreamId, BTreeMap<PeerId, HeldJoin>>,
     forest: Forest,
+    backups: Backups,
     admissions: Admissions,
     attempts: Attempts,
     outbox: Vec<Output>,
@@ -249,6 +256,7 @@ impl StreamManager {
             names: BTreeMap::new(),
             held: BTreeMap::new(),
             forest: Forest::default(),
+            backups: Backups::default(),
             attempts: Attempts::default(),
             admissions: Admissions::default(),
             outbox: Vec::new(),
@@ -289,6 +297,7 @@ impl StreamManager {
             peers: self.peers.len(),
             streams: self.streams.len(),
             places: self.forest.size().1,
+            backups: self.backups.len(),
             deadlines: self.deadlines.len(),
         }
     }
@@ -317,6 +326,7 @@ impl StreamManager {
             Deadline::Drop(stream, parent, child) => self.drop_moved(stream, parent, child),
             Deadline::Examiner(socket) => self.examine(socket, crate::security::auth::Input::Tick),
             Deadline::Certificate(peer) => self.renew_certificate(peer),
+            Deadline::Backup(stream, peer) => self.name_backup(stream, peer),
             Deadline::IceServers => self.renew_ice_servers(),
             Deadline::Retry => self.change_forest(Forest::retry),
         }
@@ -358,6 +368,13 @@ impl StreamManager {
                 order,
                 ..
             } => self.parent_lost(peer, stream, parent, order),
+            FromPeer::BackupLost { stream, backup } => self.backup_lost(peer, stream, backup),
+            FromPeer::TookOver {
+                stream,
+                parent,
+                lost,
+                order,
+            } => self.took_over(peer, stream, parent, lost, order),
             FromPeer::LinkOffer(description) => self.pass_on(peer, description, LinkOffer),
             FromPeer::LinkAnswer(description) => self.pass_on(peer, description, LinkAnswer),
             FromPeer::LinkCandidate(description) => self.pass_on(peer, description, LinkCandidate),

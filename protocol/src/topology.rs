@@ -9,6 +9,7 @@
 //! can send (but for links that existed before the supervisor did). A join moves at most one peer, a leave at
 //! most its children and one more.
 
+mod backup;
 mod choice;
 mod graph;
 mod indexes;

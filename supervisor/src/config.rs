@@ -43,6 +43,9 @@ pub(crate) struct Config {
     /// How a stream's peers are arranged when its broadcaster does not say.
     #[serde(default)]
     pub(crate) default_topology: TopologyChoice,
+    /// Whether members of streams are given backup parents.
+    #[serde(default = "yes")]
+    pub(crate) backups: bool,
     /// How peers prove who they are.
     #[serde(default)]
     pub(crate) security: SecurityConfig,
@@ -65,6 +68,7 @@ impl Default for Config {
             stun: Stun::default(),
             turn: None,
             default_topology: TopologyChoice::default(),
+            backups: true,
             security: SecurityConfig::default(),
             limits: Limits::default(),
         }
@@ -135,6 +139,10 @@ impl TryFrom<RawSecurity> for SecurityConfig {
             certificate_lifetime_s: raw.certificate_lifetime_s,
         })
     }
+}
+
+const fn yes() -> bool {
+    true
 }
 
 fn default_listen() -> SocketAddr {

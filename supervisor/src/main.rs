@@ -166,6 +166,7 @@ fn machine_config(
             .map(|turn| Duration::from_secs(turn.lifetime_s.into())),
         external_address: config.external_address,
         topology: config.default_topology.0,
+        backups: config.backups,
         limits: config.limits.resolve(),
         security: Some(security),
     }

@@ -21,6 +21,8 @@ pub struct Plan {
     pub relays: u32,
     /// How the peers are arranged.
     pub topology: Topology,
+    /// Whether they have backup parents.
+    pub backups: bool,
     /// What each relay may send, kbit/s.
     pub relay_kbps: u32,
     /// What each viewer may send, kbit/s.
@@ -52,6 +54,7 @@ impl Default for Plan {
             viewers: 80,
             relays: 1,
             topology: Topology::RelayFirst,
+            backups: true,
             relay_kbps: 50_000,
             viewer_kbps: 3_000,
             length: Duration::from_secs(60),
@@ -70,6 +73,10 @@ pub struct Outcome {
     pub lives: u64,
     /// Their stalls.
     pub stalls: u64,
+    /// Peers that lost a parent and took over at a backup.
+    pub takeovers: u64,
+    /// Peers that lost a parent and had to ask for another.
+    pub complaints: u64,
     /// The stalls' total length.
     pub stalled: Duration,
     /// Viewers alive at the end, and how many of them play.

@@ -64,3 +64,51 @@ fn whatever_fails_the_others_play_on_some_day() {
         assert!(outcome.lives > 40, "the failed came back: {outcome:?}");
     }
 }
+
+/// 80 viewers in the paper's binary tree on a LAN, none of them a relay, five of which die each second.
+fn five_die_each_second(seed: u64, backups: bool) -> Plan {
+    Plan {
+        viewers: 80,
+        relays: 0,
+        topology: Topology::Tree { arity: 2 },
+        backups,
+        failures_per_s: 5.0,
+        failure: Failure::Silence,
+        latency_ms: (0, 4),
+        length: Duration::from_secs(30),
+        seed,
+        ..Plan::default()
+    }
+}
+
+#[test]
+fn whoever_has_a_backup_parent_does_not_notice_that_its_parent_fell_silent() {
+    for seed in 1..=3 {
+        let outcome = run(&five_die_each_second(seed, true));
+        assert_eq!(outcome.stalls, 0, "seed {seed}: {outcome:?}");
+        assert!(outcome.takeovers > 50, "seed {seed}: {outcome:?}");
+    }
+}
+
+#[test]
+fn without_backup_parents_the_same_deaths_are_noticed() {
+    let outcome = run(&five_die_each_second(1, false));
+    assert!(outcome.stalls > 100, "{outcome:?}");
+    assert_eq!(outcome.takeovers, 0, "{outcome:?}");
+}
+
+#[test]
+fn in_a_linked_list_the_grandparent_takes_over() {
+    let outcome = run(&Plan {
+        viewers: 20,
+        relays: 0,
+        topology: Topology::LinkedList,
+        failures_per_s: 0.5,
+        failure: Failure::Leave,
+        latency_ms: (0, 2),
+        length: Duration::from_secs(30),
+        ..Plan::default()
+    });
+    assert_eq!(outcome.stalls, 0, "{outcome:?}");
+    assert!(outcome.takeovers > 5, "{outcome:?}");
+}

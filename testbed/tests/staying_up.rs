@@ -45,9 +45,12 @@ fn a_viewer_whose_relay_dies_plays_on_below_the_other() -> anyhow::Result<()> {
         let _broadcaster = stage.broadcaster(TEST_PICTURE)?;
         let viewer = watching(&stage, "viewer")?;
         let parent = viewer.last_line()["parent"].clone();
+        // The other one stands by.
+        let name = parent.as_str().expect("it has a parent").to_owned();
+        let took_in = format!("took this relay in peer={name}");
         let serving = relays
             .iter()
-            .find(|r| r.log().contains("relaying a stream"))
+            .find(|r| r.log().contains(&took_in))
             .expect("one serves");
         serving.signal(signal)?;
         viewer.wait_for_line("another parent", |l| {

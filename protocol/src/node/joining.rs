@@ -71,13 +71,11 @@ impl Node {
         for &link in stream.children.keys() {
             self.say(now, link, &last_word, out);
         }
-        for upstream in [stream.parent, stream.next].into_iter().flatten() {
-            self.say(
-                now,
-                upstream.link,
-                &Control::Unsubscribe { stream: id },
-                out,
-            );
+        for upstream in [stream.parent, stream.next, stream.leaving]
+            .into_iter()
+            .flatten()
+        {
+            self.unsubscribe(now, id, upstream.link, out);
         }
         if ended {
             out.push(Output::Event(Event::Ended(id)));
@@ -131,12 +129,7 @@ impl Node {
             stream.next = Some(upstream);
         }
         if let Some(abandoned) = abandoned {
-            self.say(
-                now,
-                abandoned.link,
-                &Control::Unsubscribe { stream: id },
-                out,
-            );
+            self.unsubscribe(now, id, abandoned.link, out);
         }
         if self
             .links
@@ -156,10 +149,29 @@ impl Node {
             .map(|s| (s.id, s.window.first_lacking()))
             .collect();
         for (stream, from) in waiting {
-            if let Some(link) = self.links.get_mut(&link) {
-                link.ask_for(stream.handle());
-            }
-            self.say(now, link, &Control::Subscribe { stream, from }, out);
+            self.subscribe(now, stream, link, from, out);
+        }
+    }
+
+    pub(super) fn subscribe(
+        &mut self,
+        now: Time,
+        stream: StreamId,
+        link: LinkId,
+        from: Vec<TrackPosition>,
+        out: &mut Vec<Output>,
+    ) {
+        if let Some(link) = self.links.get_mut(&link) {
+            link.ask_for(stream.handle());
+        }
+        self.say(now, link, &Control::Subscribe { stream, from }, out);
+    }
+
+    /// Wants no more of it over `link`, if it ever got as far as to say so.
+    fn unsubscribe(&mut self, now: Time, stream: StreamId, link: LinkId, out: &mut Vec<Output>) {
+        let is_ready = |link: &crate::link::Link| link.phase == Phase::Ready;
+        if self.links.get(&link).is_some_and(is_ready) {
+            self.say(now, link, &Control::Unsubscribe { stream }, out);
         }
     }
 
@@ -174,23 +186,31 @@ impl Node {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
+        let parent_lives = stream.parent.is_some_and(|p| p.link == link);
+        if let Some(left) = stream.leaving.take_if(|_| parent_lives) {
+            return self.unsubscribe(now, id, left.link, out);
+        }
         if stream.next.is_none_or(|n| n.link != link) {
             return;
         }
         let old = stream.parent.take();
         stream.parent = stream.next.take();
+        let left = stream.leaving.take();
         out.push(Output::Event(Event::Parent(
             id,
             stream.parent.map(|p| p.peer),
         )));
-        if let Some(old) = old.filter(|o| o.link != link) {
-            self.say(now, old.link, &Control::Unsubscribe { stream: id }, out);
+        for old in [old, left].into_iter().flatten() {
+            if old.link != link {
+                self.unsubscribe(now, id, old.link, out);
+            }
         }
     }
 
     /// What `link` was to the stream it is no longer. Says whether it was anything.
     pub(super) fn lose_link(
         &mut self,
+        now: Time,
         id: StreamId,
         link: LinkId,
         reason: &str,
@@ -201,11 +221,17 @@ impl Node {
         };
         stream.early_children.retain(|e| e.link != link);
         let fed = stream.remove_child(link);
-        self.lose_upstream(id, link, reason, out) || fed
+        let backup = stream.backups.iter().copied().find(|b| b.link == link);
+        let used = self.lose_upstream(now, id, link, reason, out) || fed;
+        if let Some(backup) = backup {
+            self.backup_gone(id, backup, out);
+        }
+        used
     }
 
     pub(super) fn lose_upstream(
         &mut self,
+        now: Time,
         id: StreamId,
         link: LinkId,
         reason: &str,
@@ -218,9 +244,24 @@ impl Node {
             return false;
         };
         stream.next = stream.next.filter(|n| *n != lost);
+        if stream.leaving == Some(lost) {
+            stream.leaving = None;
+            return true;
+        }
         if stream.parent == Some(lost) {
-            stream.parent = None;
-            out.push(Output::Event(Event::Parent(id, None)));
+            // The one before may only have been silent.
+            stream.parent = stream.leaving.take();
+            let alone = stream.parent.is_none() && stream.next.is_none();
+            if alone && self.take_over(now, id, lost, out) {
+                return true;
+            }
+        }
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return true;
+        };
+        let parent = stream.parent.map(|p| p.peer);
+        if parent != Some(lost.peer) {
+            out.push(Output::Event(Event::Parent(id, parent)));
         }
         if stream.next.is_none() {
             let (order, reason) = (stream.order, short(reason));
@@ -243,8 +284,7 @@ impl Node {
         reason: &str,
         out: &mut Vec<Output>,
     ) {
-        let _ = now;
-        self.lose_upstream(id, link, reason, out);
+        self.lose_upstream(now, id, link, reason, out);
     }
 
     pub(super) fn ended_above(
@@ -283,7 +323,13 @@ impl Node {
         let id = stream.id;
         if path.contains(&me) || path.len() >= MAX_PATH {
             self.say(now, link, &Control::Unsubscribe { stream: id }, out);
-            self.lose_upstream(id, link, "its way to the root leads through this peer", out);
+            self.lose_upstream(
+                now,
+                id,
+                link,
+                "its way to the root leads through this peer",
+                out,
+            );
             return;
         }
         let mut path = path;

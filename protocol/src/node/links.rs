@@ -333,13 +333,11 @@ impl Node {
         let streams: Vec<StreamId> = self.streams.keys().copied().collect();
         let mut used = false;
         for stream in streams {
-            used |= self.lose_link(stream, id, reason, out);
+            used |= self.lose_link(now, stream, id, reason, out);
         }
         if used {
             out.push(Output::Event(Event::LinkLost(link.peer, reason.to_owned())));
         }
-        // The mailboxes of other links are none the worse; what waits for a placement is told by streams.
-        let _ = now;
     }
 
     /// What the neighbour at the other end of `id` is for us.
@@ -348,6 +346,11 @@ impl Node {
         for stream in self.streams.values() {
             used.parent |= stream.is_fed_by(id);
             used.child |= stream.feeds(id);
+            used.standby |= stream.backups.iter().any(|backup| backup.link == id);
+            used.standby |= self
+                .links
+                .get(&id)
+                .is_some_and(|link| stream.expected.contains_key(&link.peer));
         }
         used
     }

@@ -209,6 +209,11 @@ impl Node {
                 parent,
             } => self.place(now, stream, order, parent, out),
             ToPeer::ExpectChild { stream, child } => self.expect(now, stream, child, out),
+            ToPeer::Backups {
+                stream,
+                order,
+                backups,
+            } => self.backups_named(now, stream, order, &backups, out),
             ToPeer::DropChild { stream, child } => self.drop_child(now, stream, child),
             ToPeer::Release { stream, order } => self.release(now, stream, order, out),
             ToPeer::StreamClock { stream, clock } => self.stream_clock(stream, clock, out),

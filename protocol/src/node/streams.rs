@@ -75,7 +75,14 @@ pub(super) struct Stream {
     pub(super) parent: Option<Upstream>,
     /// The parent to be: takes over with the first thing it sends (make before break).
     pub(super) next: Option<Upstream>,
+    /// The parent before, which fell silent: what still comes of it is taken until the new one has sent something.
+    pub(super) leaving: Option<Upstream>,
     pub(super) order: Order,
+    /// Who is to feed us if the parent is lost, best first; links to them are kept.
+    pub(super) backups: Vec<Upstream>,
+    pub(super) backups_order: Order,
+    /// When the parent was last found silent, and no backup ready.
+    pub(super) doubted: Time,
     pub(super) asked: Time,
     pub(super) path: Vec<PeerId>,
     pub(super) children: BTreeMap<LinkId, Child>,
@@ -103,7 +110,11 @@ impl Stream {
             early: VecDeque::new(),
             parent: None,
             next: None,
+            leaving: None,
             order: Order::default(),
+            backups: Vec::new(),
+            backups_order: Order::default(),
+            doubted: Time::ZERO,
             asked: now,
             path: Vec::new(),
             children: BTreeMap::new(),
@@ -143,10 +154,7 @@ impl Stream {
     }
 
     pub(super) fn is_fed_by(&self, link: LinkId) -> bool {
-        [self.parent, self.next]
-            .iter()
-            .flatten()
-            .any(|u| u.link == link)
+        self.upstreams().any(|u| u.link == link)
     }
 
     pub(super) fn feeds(&self, link: LinkId) -> bool {
@@ -227,9 +235,10 @@ impl Stream {
     }
 
     pub(super) fn detail(&self, link: LinkId) -> Option<Upstream> {
-        [self.parent, self.next]
-            .into_iter()
-            .flatten()
-            .find(|u| u.link == link)
+        self.upstreams().find(|u| u.link == link)
+    }
+
+    fn upstreams(&self) -> impl Iterator<Item = Upstream> {
+        [self.parent, self.next, self.leaving].into_iter().flatten()
     }
 }

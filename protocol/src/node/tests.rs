@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{Config, Event, Input, Node, Output};
 use crate::chunk::{Chunk, Header, Position, cut};
 use crate::id::{Fingerprint, LinkId, PeerId, StreamId};
-use crate::link::{CHILD_SILENT, PARENT_SILENT};
+use crate::link::{CHILD_SILENT, PARENT_DOUBTFUL, PARENT_SILENT, WELL};
 use crate::media::{Codec, Descriptor, Track, TrackInfo};
 use crate::security::grant::SignedDescriptor;
 use crate::signal::{
@@ -228,6 +228,30 @@ impl Desk {
         );
     }
 
+    /// The supervisor names `backup` as who stands in for `child`'s parent.
+    fn name_backup(&mut self, child: u8, backup: u8) {
+        self.order += 1;
+        let order = Order {
+            term: 1,
+            sequence: self.order,
+        };
+        let stream = STREAM;
+        let expect = ToPeer::ExpectChild {
+            stream,
+            child: neighbour(child),
+        };
+        self.tell(backup, expect);
+        let backups = vec![neighbour(backup)];
+        self.tell(
+            child,
+            ToPeer::Backups {
+                stream,
+                order,
+                backups,
+            },
+        );
+    }
+
     fn watch_below(&mut self, child: u8, parent: u8) {
         if component(child) == Component::Receiver {
             self.put(child, Input::Watch(STREAM, None));
@@ -263,6 +287,17 @@ impl Desk {
             _ => None,
         };
         self.events.iter().filter_map(seen).collect()
+    }
+}
+
+/// The supervisor lets a relay go.
+fn release() -> ToPeer {
+    ToPeer::Release {
+        stream: STREAM,
+        order: Order {
+            term: 9,
+            sequence: 0,
+        },
     }
 }
 
@@ -384,6 +419,105 @@ fn a_parent_that_falls_silent_is_reported_lost_and_the_next_one_goes_on_where_it
     desk.send_frame(6);
     assert_eq!(desk.parent_of(4), Some(id(3)));
     assert_eq!(desk.seen_by(4), [0, 0, 1, 2, 3, 4, 5, 6]);
+}
+
+/// Viewer 3 below relay 2, with viewer 4, who is at the broadcaster, as its backup.
+fn with_a_backup() -> Desk {
+    let mut desk = Desk::with_peers(4);
+    desk.watch_below(2, 1);
+    desk.watch_below(3, 2);
+    desk.watch_below(4, 1);
+    (0..3).for_each(|n| desk.send_frame(n));
+    desk.name_backup(3, 4);
+    desk
+}
+
+#[test]
+fn who_has_a_backup_takes_over_when_its_parent_falls_silent_and_misses_nothing() {
+    let mut desk = with_a_backup();
+    desk.frozen.insert(2);
+    (3..6).for_each(|n| desk.send_frame(n));
+    desk.wait(PARENT_DOUBTFUL + Duration::from_millis(50));
+    desk.send_frame(6);
+    assert_eq!(desk.parent_of(3), Some(id(4)));
+    assert_eq!(
+        desk.seen_by(3),
+        [0, 0, 1, 2, 3, 4, 5, 6],
+        "the key frame has two parts"
+    );
+    let told = |said: &FromPeer| matches!(said, FromPeer::TookOver { parent, lost, .. } if (*parent, *lost) == (id(4), id(2)));
+    assert!(desk.said.iter().any(|(n, said)| *n == 3 && told(said)));
+    let complained = |said: &FromPeer| matches!(said, FromPeer::ParentLost { .. });
+    assert!(!desk.said.iter().any(|(_, said)| complained(said)));
+}
+
+#[test]
+fn who_has_a_backup_takes_over_in_the_moment_its_parent_leaves() {
+    let mut desk = with_a_backup();
+    desk.put(2, Input::SupervisorText(release().to_text()));
+    desk.send_frame(3);
+    assert_eq!(desk.parent_of(3), Some(id(4)));
+    assert_eq!(desk.seen_by(3), [0, 0, 1, 2, 3]);
+}
+
+#[test]
+fn a_parent_that_was_only_silent_for_a_moment_is_left_and_what_it_still_sends_is_taken() {
+    let mut desk = with_a_backup();
+    desk.frozen.extend([2, 4]);
+    desk.send_frame(3);
+    desk.wait(PARENT_DOUBTFUL + Duration::from_millis(50));
+    // The backup is as silent as the parent was; that one is back.
+    desk.frozen.remove(&2);
+    desk.send_frame(4);
+    assert_eq!(desk.seen_by(3), [0, 0, 1, 2, 4]);
+    desk.wait(PARENT_SILENT);
+    assert_eq!(desk.parent_of(3), Some(id(2)));
+}
+
+#[test]
+fn a_backup_that_falls_silent_is_given_up_and_another_one_asked_for() {
+    let mut desk = with_a_backup();
+    desk.frozen.insert(4);
+    desk.wait(WELL + Duration::from_millis(100));
+    let lost = FromPeer::BackupLost {
+        stream: STREAM,
+        backup: id(4),
+    };
+    assert!(desk.said.contains(&(3, lost)));
+    assert_eq!(desk.parent_of(3), Some(id(2)));
+}
+
+#[test]
+fn a_source_that_pauses_moves_nobody_who_has_a_backup() {
+    let mut desk = with_a_backup();
+    desk.wait(PARENT_SILENT * 4);
+    assert_eq!(desk.parent_of(3), Some(id(2)));
+    let moved = |said: &FromPeer| {
+        matches!(
+            said,
+            FromPeer::TookOver { .. } | FromPeer::ParentLost { .. } | FromPeer::BackupLost { .. }
+        )
+    };
+    assert!(!desk.said.iter().any(|(_, said)| moved(said)));
+}
+
+#[test]
+fn two_who_would_take_over_below_each_other_make_no_circle() {
+    // 3 and 4 below 2, each the other's backup.
+    let mut desk = Desk::with_peers(4);
+    desk.watch_below(2, 1);
+    desk.watch_below(3, 2);
+    desk.watch_below(4, 2);
+    desk.send_frame(0);
+    desk.name_backup(3, 4);
+    desk.name_backup(4, 3);
+    desk.frozen.insert(2);
+    desk.wait(PARENT_SILENT * 2);
+    let ways = [3, 4].map(|n| desk.nodes[&n].stats(&STREAM).map(|s| s.depth));
+    assert!(
+        desk.parent_of(3).is_none() || desk.parent_of(4).is_none(),
+        "{ways:?}"
+    );
 }
 
 #[test]

@@ -114,6 +114,7 @@ impl Village {
             ice_lifetime: None,
             external_address: None,
             topology: Topology::RelayFirst,
+            backups: true,
             limits: Limits::default(),
             security: Some(security),
         };

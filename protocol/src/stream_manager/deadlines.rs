@@ -34,6 +34,8 @@ pub(super) enum Deadline {
     Held(StreamId),
     /// The old parent (first) may let the child (second) go: it has had time to settle at its new one.
     Drop(StreamId, PeerId, PeerId),
+    /// The member's backup parent is to be thought about.
+    Backup(StreamId, PeerId),
     /// Credentials of TURN servers that were handed out are half over.
     IceServers,
     /// Those who wait for a place are tried again.

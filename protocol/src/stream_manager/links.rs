@@ -43,13 +43,16 @@ impl StreamManager {
         }
     }
 
-    /// Whether one feeds the other, or did until a moment ago.
+    /// Whether one feeds the other, or did until a moment ago, or is to if need be.
     pub(super) fn are_neighbours(&self, one: PeerId, other: PeerId) -> bool {
         let parting = |a, b| {
             self.forest
                 .streams_of(a)
                 .any(|s| self.deadlines.is_set(Deadline::Drop(s, a, b)))
         };
-        self.forest.are_linked(one, other) || parting(one, other) || parting(other, one)
+        self.forest.are_linked(one, other)
+            || self.back_each_other_up(one, other)
+            || parting(one, other)
+            || parting(other, one)
     }
 }

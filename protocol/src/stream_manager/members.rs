@@ -81,6 +81,9 @@ impl StreamManager {
             self.deadlines.clear(Deadline::Drop(stream, parent, peer));
             self.send(parent, ToPeer::ExpectChild { stream, child });
         }
+        if adopted {
+            self.reconsider_backups(stream, peer, false);
+        }
         self.send_clock(peer, stream);
     }
 
@@ -91,6 +94,9 @@ impl StreamManager {
         let floats = parent.is_none() && self.deadlines.is_set(Deadline::Claim(stream, peer));
         if claim.is_none() || (parent != claim && !floats) {
             self.tell_place(stream, peer, parent, None);
+        }
+        if self.backup(stream, peer).is_some() {
+            self.tell_backup(stream, peer);
         }
     }
 
@@ -114,6 +120,7 @@ impl StreamManager {
         }
         self.deadlines.clear(Deadline::Claim(stream, peer));
         self.deadlines.clear(Deadline::Idle(stream, peer));
+        self.withdraw_backups(stream, peer);
         self.forget_held(peer, stream);
     }
 
@@ -187,11 +194,17 @@ impl StreamManager {
                     parent,
                     left,
                 } => self.tell_place(stream, peer, parent, left),
-                Change::Idle { stream, relay } => {
-                    self.deadlines
-                        .set(Deadline::Idle(stream, relay), self.now + IDLE_GRACE);
-                }
+                Change::Idle { stream, relay } => self.idle(stream, relay),
             }
+        }
+    }
+
+    /// A relay feeds nobody any more: it leaves soon.
+    pub(super) fn idle(&mut self, stream: StreamId, relay: PeerId) {
+        self.deadlines
+            .set(Deadline::Idle(stream, relay), self.now + IDLE_GRACE);
+        if self.is_relay(relay) && !self.forest.has_children(stream, relay) {
+            self.let_go_of_backup(stream, relay);
         }
     }
 
@@ -208,21 +221,20 @@ impl StreamManager {
         let parent = parent.and_then(|parent| self.neighbour(parent));
         let order = self.next_order();
         // A relay does not join: it is placed, and has a part in the stream from then on.
-        let mut newcomer = false;
+        let (mut newcomer, mut first) = (false, false);
         if let Some(known) = self.peers.get_mut(&peer) {
             newcomer = !known.places.contains_key(&stream);
-            known
-                .places
-                .entry(stream)
-                .or_insert_with(Place::default)
-                .order = Some(order);
+            let place = known.places.entry(stream).or_insert_with(Place::default);
+            first = place.order.replace(order).is_none();
         }
         self.deadlines.clear(Deadline::Claim(stream, peer));
+        self.reconsider_backups(stream, peer, first);
         // The parent first: the child's offer must find it ready.
         if let Some(parent) = parent {
             self.deadlines
                 .clear(Deadline::Drop(stream, parent.peer, peer));
             self.send(parent.peer, ToPeer::ExpectChild { stream, child });
+            self.backs_up_relay(stream, parent.peer);
         }
         self.send(
             peer,
@@ -258,7 +270,8 @@ impl StreamManager {
 
     /// A relay that still feeds nobody leaves the stream.
     pub(super) fn release_idle(&mut self, stream: StreamId, relay: PeerId) {
-        if self.forest.has_children(stream, relay) || !self.forest.contains(stream, relay) {
+        let needed = self.forest.has_children(stream, relay) || self.is_counted_on(stream, relay);
+        if needed || !self.is_relay(relay) || !self.forest.contains(stream, relay) {
             return;
         }
         self.leave(relay, stream);

@@ -355,6 +355,12 @@ impl StreamManager {
             true => Standing::Open,
         };
         self.change_forest(|forest, out| forest.set_standing(peer, standing, out));
+        if standing != Standing::Open {
+            let streams: Vec<_> = self.forest.streams_of(peer).collect();
+            for stream in streams {
+                self.reconsider_backups(stream, peer, false);
+            }
+        }
     }
 
     pub(super) fn is_connected(&self, peer: PeerId) -> bool {

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::id::{Fingerprint, LinkId};
 use crate::media::{Codec, Track};
@@ -203,6 +205,7 @@ fn config(term: u64, limits: Limits) -> Config {
         ice_lifetime: None,
         external_address: None,
         topology: Topology::RelayFirst,
+        backups: true,
         limits,
         security: None,
     }
@@ -1089,4 +1092,210 @@ fn a_thousand_joins_and_leaves_leave_the_tables_as_they_were() {
     }
     town.sleep(IDLE_GRACE + SECOND);
     assert_eq!(town.manager.census(), before);
+}
+
+// Who backs whom up.
+
+impl Town {
+    /// A stream with two relays, and viewers 20 to 23 at the first of them.
+    fn with_viewers() -> Self {
+        let mut town = Self::on_air();
+        town.enter(RELAY);
+        town.enter(RELAY + 1);
+        (20..24).for_each(|n| town.watch(n));
+        town.sleep(SECOND);
+        town
+    }
+
+    fn backup(&self, n: u8) -> Option<u8> {
+        self.manager.backup(SHOW, id(n)).map(|b| b.as_bytes()[0])
+    }
+
+    fn took_over(&mut self, n: u8, parent: u8, lost: u8, order: Order) {
+        self.said.clear();
+        self.says(
+            n,
+            FromPeer::TookOver {
+                stream: SHOW,
+                parent: id(parent),
+                lost: id(lost),
+                order,
+            },
+        );
+    }
+}
+
+#[test]
+fn a_viewer_is_named_a_backup_that_is_neither_its_parent_nor_below_it() {
+    let town = Town::with_viewers();
+    for n in 20..24 {
+        let (parent, backup) = (town.parent(n), town.backup(n));
+        assert!(backup.is_some() && backup != parent, "{n}: {backup:?}");
+        let backup = id(backup.expect("named"));
+        let graph = town.manager.forest().graph(SHOW).expect("on the air");
+        assert!(!graph.is_below(backup, id(n)));
+    }
+    let named = |m: &&ToPeer| matches!(m, ToPeer::Backups { backups, .. } if backups.len() == 1);
+    assert!(town.told(23).iter().any(named));
+}
+
+#[test]
+fn a_second_relay_stands_by_for_those_at_the_first_and_stays_as_long_as_it_is_needed() {
+    let mut town = Town::with_viewers();
+    let other = |n| if n == RELAY { RELAY + 1 } else { RELAY };
+    let parent = town.parent(23).expect("placed");
+    assert_eq!(town.backup(23), Some(other(parent)));
+    town.sleep(IDLE_GRACE * 3);
+    assert_eq!(town.backup(23), Some(other(parent)));
+    (20..24).for_each(|n| town.says(n, FromPeer::Leave { stream: SHOW }));
+    town.sleep(IDLE_GRACE * 2);
+    assert_eq!(town.manager.census().backups, 0);
+    assert_eq!(town.manager.census().places, 1, "the broadcaster alone");
+}
+
+#[test]
+fn links_to_a_backup_are_carried() {
+    let mut town = Town::with_viewers();
+    let backup = town.backup(23).expect("named");
+    town.said.clear();
+    town.says(23, offer(backup));
+    assert!(matches!(town.told(backup)[..], [ToPeer::LinkOffer(_)]));
+}
+
+#[test]
+fn a_backup_that_is_lost_is_replaced() {
+    let mut town = Town::with_viewers();
+    let backup = town.backup(23).expect("named");
+    town.says(
+        23,
+        FromPeer::BackupLost {
+            stream: SHOW,
+            backup: id(backup),
+        },
+    );
+    town.input(Input::Tick);
+    assert_ne!(town.backup(23), Some(backup));
+}
+
+#[test]
+fn who_took_over_stays_where_it_is_if_that_costs_no_depth() {
+    let mut town = Town::with_viewers();
+    let (parent, backup) = (
+        town.parent(23).expect("placed"),
+        town.backup(23).expect("named"),
+    );
+    let order = town.order_of(23);
+    town.took_over(23, backup, parent, order);
+    assert_eq!(town.parent(23), Some(backup));
+    assert_eq!(town.placed(), [], "nobody is moved");
+    town.sleep(SECOND);
+    assert_ne!(town.backup(23), Some(backup));
+}
+
+#[test]
+fn a_takeover_from_a_parent_that_was_left_already_is_stale() {
+    let mut town = Town::with_viewers();
+    let (parent, backup) = (
+        town.parent(23).expect("placed"),
+        town.backup(23).expect("named"),
+    );
+    let order = town.order_of(23);
+    town.took_over(23, backup, parent, order);
+    town.took_over(23, parent, parent, order);
+    assert_eq!(town.parent(23), Some(backup));
+}
+
+/// One thing that happens in the town below.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Watches(u8),
+    Leaves(u8),
+    HangsUp(u8),
+    TakesOver(u8),
+    Complains(u8),
+    MissesItsBackup(u8),
+    Waits,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let viewer = 20..44_u8;
+    let step = (0..7_u8, viewer).prop_map(|(what, n)| match what {
+        0 | 1 => Step::Watches(n),
+        2 => Step::Leaves(n),
+        3 => Step::HangsUp(n),
+        4 => Step::TakesOver(n),
+        5 => Step::Complains(n),
+        6 => Step::MissesItsBackup(n),
+        _ => Step::Waits,
+    });
+    proptest::collection::vec(prop_oneof![3 => step, 1 => Just(Step::Waits)], 1..120)
+}
+
+impl Town {
+    fn takes(&mut self, step: Step) {
+        let newest = Order {
+            term: u64::MAX,
+            sequence: 0,
+        };
+        match step {
+            Step::Watches(n) if self.manager.is_connected(id(n)) => self.says(n, join(None)),
+            Step::Watches(n) => self.watch(n),
+            Step::Leaves(n) => self.says(n, FromPeer::Leave { stream: SHOW }),
+            Step::HangsUp(n) => self.hangs_up(n),
+            Step::TakesOver(n) => {
+                if let (Some(parent), Some(backup)) = (self.parent(n), self.backup(n)) {
+                    self.took_over(n, backup, parent, newest);
+                }
+            }
+            Step::Complains(n) => {
+                if let Some(parent) = self.parent(n) {
+                    self.lost(n, parent, newest);
+                }
+            }
+            Step::MissesItsBackup(n) => {
+                if let Some(backup) = self.backup(n) {
+                    let (stream, backup) = (SHOW, id(backup));
+                    self.says(n, FromPeer::BackupLost { stream, backup });
+                }
+            }
+            Step::Waits => self.sleep(SECOND),
+        }
+        self.input(Input::Tick);
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_backups_are_no_parents_and_never_below_those_they_back_up(
+        topology in prop_oneof![
+            Just(Topology::RelayFirst),
+            Just(Topology::Tree { arity: 2 }),
+            Just(Topology::LinkedList),
+        ],
+        steps in steps(),
+    ) {
+        let mut town = Town::new();
+        town.manager = StreamManager::new(Config { topology, ..config(1, Limits::default()) }, town.now);
+        town.enter(BROADCASTER);
+        town.says(BROADCASTER, register(SHOW, "show"));
+        town.enter(RELAY);
+        town.enter(RELAY + 1);
+        for step in steps {
+            town.takes(step);
+            let graph = town.manager.forest().graph(SHOW).expect("on the air");
+            let mut named = 0;
+            for n in (10..12).chain(20..44) {
+                let Some(backup) = town.backup(n).map(id) else { continue };
+                named += 1;
+                prop_assert!(graph.contains(id(n)) && graph.contains(backup));
+                prop_assert!(!graph.is_below(backup, id(n)), "{n} has {backup:?}");
+                prop_assert!(town.manager.are_neighbours(id(n), backup));
+            }
+            prop_assert_eq!(town.manager.census().backups, named);
+        }
+        // When all are gone, nothing is left of it.
+        (20..44).for_each(|n| town.takes(Step::Leaves(n)));
+        town.sleep(IDLE_GRACE * 3);
+        prop_assert_eq!(town.manager.census().backups, 0);
+    }
 }

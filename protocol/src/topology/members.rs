@@ -188,8 +188,9 @@ impl Forest {
         parent: PeerId,
         op: &mut Op,
     ) -> Option<PeerId> {
-        self.sound(parent)
-            .then(|| self.attach(stream, filler, parent, op))?;
+        // An orphan that its grandparent backed up may have the place already.
+        let free = self.sound(parent) && self.has_room(stream, parent);
+        free.then(|| self.attach(stream, filler, parent, op))?;
         Some(filler)
     }
 

@@ -164,6 +164,11 @@ impl Tree {
         children
     }
 
+    /// Everybody with room for a child, the best first.
+    pub(super) fn open_slots(&self) -> impl Iterator<Item = (Rank, PeerId)> + '_ {
+        self.open.iter()
+    }
+
     /// The best open slot, and its rank; one that is not below a suspect if there is one near.
     pub(super) fn slot(&self, suspect: impl Fn(PeerId) -> bool) -> Option<(Rank, PeerId)> {
         let mut near = self.open.iter().take(LOOK_AT);

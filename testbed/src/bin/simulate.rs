@@ -20,6 +20,9 @@ struct Arguments {
     /// How the peers are arranged.
     #[arg(long, value_enum, default_value_t = Arrangement::RelayFirst)]
     topology: Arrangement,
+    /// Nobody has a backup parent, as in the paper.
+    #[arg(long)]
+    no_backups: bool,
     /// Failures a second.
     #[arg(long, default_value_t = 0.0)]
     rate: f64,
@@ -29,6 +32,9 @@ struct Arguments {
     /// Seconds of virtual time.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
+    /// Longest one-way latency of two peers, milliseconds; the shortest is an eighth of it.
+    #[arg(long, default_value_t = 40)]
+    latency: u64,
     /// Where all randomness comes from.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -51,6 +57,7 @@ fn main() -> ExitCode {
             Arrangement::BinaryTree => Topology::Tree { arity: 2 },
             Arrangement::RelayFirst => Topology::RelayFirst,
         },
+        backups: !arguments.no_backups,
         length: Duration::from_secs(arguments.seconds),
         failures_per_s: arguments.rate,
         failure: if arguments.silent {
@@ -58,19 +65,22 @@ fn main() -> ExitCode {
         } else {
             Failure::Leave
         },
+        latency_ms: (arguments.latency / 8, arguments.latency),
         seed: arguments.seed,
         ..Plan::default()
     };
     let began = Instant::now();
     let o = run(&plan);
     println!(
-        "seed={} lives={} alive={} playing={} stalls={} stalled_s={:.2} deepest={} chunks={} trace={:016x} took_s={:.2}",
+        "seed={} lives={} alive={} playing={} stalls={} stalled_s={:.2} takeovers={} complaints={} deepest={} chunks={} trace={:016x} took_s={:.2}",
         plan.seed,
         o.lives,
         o.alive,
         o.playing,
         o.stalls,
         o.stalled.as_secs_f64(),
+        o.takeovers,
+        o.complaints,
         o.deepest,
         o.chunks,
         o.trace,

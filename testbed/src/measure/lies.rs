@@ -35,10 +35,17 @@ pub fn lie(trick: &str, viewers: u32) -> anyhow::Result<Lie> {
     let _broadcaster = stage.broadcaster(TEST_PICTURE)?;
     let process = stage.liar(trick)?;
     let liar = process.wait_for_line("its name", |line| line["peer"].is_string())?["peer"].clone();
+    // Nobody is ever fed by one that borrowed its certificate: the broadcaster alone is too little for many.
+    let borrowed = trick == "borrowed";
+    let first = borrowed.then(|| stage.relay("honest", 1_000_000));
+    let first = first.transpose()?;
     let audience = Audience::new(&stage, viewers)?;
     let before = audience.mood();
-    let _honest = stage.relay("honest", 1_000_000)?;
-    let harmless = matches!(trick, "reorder" | "replay" | "borrowed");
+    let _honest = match first {
+        Some(relay) => relay,
+        None => stage.relay("honest", 1_000_000)?,
+    };
+    let harmless = borrowed || matches!(trick, "reorder" | "replay");
     if !harmless {
         audience.until("another parent", |line| {
             line["parent"].is_string() && line["parent"] != liar

@@ -41,6 +41,7 @@ fn draw_panel(
     let mut chart = ChartBuilder::on(panel)
         .caption(title, ("sans-serif", 17))
         .margin(8)
+        .margin_right(40)
         .x_label_area_size(34)
         .y_label_area_size(330)
         .build_cartesian_2d(
@@ -75,14 +76,25 @@ fn draw_panel(
         let mut own = Rectangle::new(bar(ours), OURS.filled());
         own.set_margin(3, 3 + below, 0, 0);
         chart.draw_series([own])?;
+        let mut label = in_words(ours);
+        let mut end = ours.max(LEAST_MS * 1.1);
         if let Some((ms, _)) = line.paper {
             let mut theirs = Rectangle::new(bar(ms), PAPER.filled());
             theirs.set_margin(12, 3, 0, 0);
             chart.draw_series([theirs])?;
+            label = format!("{label}; the paper {}", in_words(ms));
+            end = end.max(ms);
         }
-        let label = format!("{ours:.3} ms");
-        let at = (ours.max(LEAST_MS * 1.1) * 1.15, SegmentValue::CenterOf(row));
+        let at = (end * 1.15, SegmentValue::CenterOf(row));
         chart.draw_series([Text::new(label, at, ("sans-serif", 12))])?;
     }
     Ok(())
+}
+
+fn in_words(ms: f64) -> String {
+    if ms < 1.0 {
+        format!("{:.1} us", ms * 1000.0)
+    } else {
+        format!("{ms:.1} ms")
+    }
 }

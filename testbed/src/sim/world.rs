@@ -96,6 +96,7 @@ impl World {
             ice_lifetime: None,
             external_address: None,
             topology: plan.topology,
+            backups: plan.backups,
             limits: Limits {
                 peers: usize::MAX,
                 ..Limits::default()
@@ -319,6 +320,11 @@ impl World {
             && let Some(&parent) = self.peers.get(&offer.peer)
         {
             self.links.insert(offer.link, (name, parent));
+        }
+        match FromPeer::parse(&text) {
+            Ok(FromPeer::TookOver { .. }) => self.outcome.takeovers += 1,
+            Ok(FromPeer::ParentLost { .. }) => self.outcome.complaints += 1,
+            _ => {}
         }
         self.later(TO_SUPERVISOR, Happening::FromNode(name, text));
     }

@@ -1,0 +1,168 @@
+//! Backup parents: connections that stand ready, and taking over without asking anybody (design §5).
+
+use std::time::Duration;
+
+use super::streams::Upstream;
+use super::{Event, Node, Output};
+use crate::id::StreamId;
+use crate::link::Phase;
+use crate::signal::{FromPeer, Neighbour, Order};
+use crate::time::Time;
+
+/// Backup parents of one stream that are kept; a supervisor that names more is not believed.
+const MAX_BACKUPS: usize = 2;
+
+/// A backup that was not ready is tried again after this.
+const DOUBT_AGAIN: Duration = Duration::from_millis(50);
+
+impl Node {
+    /// The supervisor names who could feed us: from now on there is a link to each.
+    pub(super) fn backups_named(
+        &mut self,
+        now: Time,
+        id: StreamId,
+        order: Order,
+        backups: &[Neighbour],
+        out: &mut Vec<Output>,
+    ) {
+        let me = self.config.peer;
+        let known = self.streams.get(&id).filter(|s| !s.is_ours());
+        if known.is_none_or(|stream| order <= stream.backups_order) {
+            return;
+        }
+        let others = backups.iter().filter(|backup| backup.peer != me);
+        let upstreams: Vec<Upstream> = others
+            .take(MAX_BACKUPS)
+            .map(|backup| Upstream {
+                peer: backup.peer,
+                link: self.link_to(now, backup, out),
+            })
+            .collect();
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.backups_order = order;
+            stream.backups = upstreams;
+        }
+    }
+
+    /// The parent is lost, or seems to be: subscribes at a backup from the first number that lacks. False if there
+    /// is none to be had.
+    pub(super) fn take_over(
+        &mut self,
+        now: Time,
+        id: StreamId,
+        lost: Upstream,
+        out: &mut Vec<Output>,
+    ) -> bool {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return false;
+        };
+        let links = &self.links;
+        let is_ready = |backup: &Upstream| {
+            backup.link != lost.link
+                && links
+                    .get(&backup.link)
+                    .is_some_and(|link| link.phase == Phase::Ready && link.is_well(now))
+        };
+        let Some(at) = stream.backups.iter().position(is_ready) else {
+            return false;
+        };
+        let backup = stream.backups[at];
+        // One that is only silent may be heard again before the backup is.
+        let old = stream.parent.replace(backup);
+        stream.leaving = old.filter(|old| old.link != backup.link && links.contains_key(&old.link));
+        let (order, from) = (stream.order, stream.window.first_lacking());
+        self.subscribe(now, id, backup.link, from, out);
+        out.push(Output::Event(Event::Parent(id, Some(backup.peer))));
+        let message = FromPeer::TookOver {
+            stream: id,
+            parent: backup.peer,
+            lost: lost.peer,
+            order,
+        };
+        self.tell(&message, out);
+        true
+    }
+
+    /// Parents that have been silent for longer than a backup needs: nobody waits for the end of them.
+    pub(super) fn doubt_silent_parents(&mut self, now: Time, out: &mut Vec<Output>) {
+        let doubtful: Vec<(StreamId, Upstream)> = self
+            .doubts()
+            .filter(|(at, ..)| *at <= now)
+            .map(|(_, id, parent)| (id, parent))
+            .collect();
+        for (id, parent) in doubtful {
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.doubted = now;
+            }
+            self.take_over(now, id, parent, out);
+        }
+    }
+
+    /// When there may be something to do here.
+    pub(super) fn next_doubt(&self) -> Time {
+        let doubts = self.doubts().map(|(at, ..)| at);
+        let ends = self.standbys().map(|(at, ..)| at);
+        doubts.chain(ends).min().unwrap_or(Time::NEVER)
+    }
+
+    /// Backups that fell silent are no backups: the supervisor is asked for others.
+    pub(super) fn give_up_silent_backups(&mut self, now: Time, out: &mut Vec<Output>) {
+        let silent: Vec<(StreamId, Upstream)> = self
+            .standbys()
+            .filter(|(until, ..)| *until <= now)
+            .map(|(_, id, backup)| (id, backup))
+            .collect();
+        for (id, backup) in silent {
+            self.backup_gone(id, backup, out);
+        }
+    }
+
+    pub(super) fn backup_gone(&mut self, id: StreamId, backup: Upstream, out: &mut Vec<Output>) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        let known = stream.backups.len();
+        stream.backups.retain(|other| *other != backup);
+        // One that is the parent by now is missed as such.
+        if stream.backups.len() < known && stream.parent != Some(backup) {
+            let message = FromPeer::BackupLost {
+                stream: id,
+                backup: backup.peer,
+            };
+            self.tell(&message, out);
+        }
+    }
+
+    /// Until when which backup is well, and not the parent already.
+    fn standbys(&self) -> impl Iterator<Item = (Time, StreamId, Upstream)> + '_ {
+        self.streams.values().flat_map(|stream| {
+            let others = stream.backups.iter();
+            let others = others.filter(|&&backup| stream.parent != Some(backup));
+            others.filter_map(|&backup| {
+                let link = self.links.get(&backup.link)?;
+                let ready = link.phase == Phase::Ready;
+                Some((
+                    if ready {
+                        link.well_until()
+                    } else {
+                        Time::NEVER
+                    },
+                    stream.id,
+                    backup,
+                ))
+            })
+        })
+    }
+
+    /// When which parent is doubtful, where there is somebody to take over at.
+    fn doubts(&self) -> impl Iterator<Item = (Time, StreamId, Upstream)> + '_ {
+        self.streams.values().filter_map(|stream| {
+            let parent = stream.parent.filter(|_| stream.next.is_none())?;
+            if stream.backups.is_empty() {
+                return None;
+            }
+            let at = self.links.get(&parent.link)?.doubtful_at();
+            Some((at.max(stream.doubted + DOUBT_AGAIN), stream.id, parent))
+        })
+    }
+}
