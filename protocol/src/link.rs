@@ -19,9 +19,9 @@ pub const BEAT_DOWN: Duration = Duration::from_millis(50);
 pub const BEAT_UP: Duration = Duration::from_millis(500);
 /// A parent silent for this long is dead. Guess: ten beats; a busy two-core board pauses for 200 ms.
 pub const PARENT_SILENT: Duration = Duration::from_millis(500);
-/// A parent silent for this long is doubtful: whoever has a backup parent takes over there. Guess: four beats; what
-/// a false alarm costs is one subscription.
-pub const PARENT_DOUBTFUL: Duration = Duration::from_millis(200);
+/// A parent silent for this long is doubtful: whoever has a backup parent takes over there a moment later. Guess: more than
+/// three beats; what a false alarm costs is one subscription.
+pub const PARENT_DOUBTFUL: Duration = Duration::from_millis(170);
 /// Both ends of a link that stands by say so this often. Guess: a backup that died silently is known to have before
 /// the parent does, more often than not.
 pub const BEAT_STANDBY: Duration = Duration::from_millis(250);

@@ -81,8 +81,10 @@ pub(super) struct Stream {
     /// Who is to feed us if the parent is lost, best first; links to them are kept.
     pub(super) backups: Vec<Upstream>,
     pub(super) backups_order: Order,
-    /// When the parent was last found silent, and no backup ready.
-    pub(super) doubted: Time,
+    /// Since when the parent is silent, if that was found out.
+    pub(super) doubt: Option<Time>,
+    /// When it was last tried in vain to take over.
+    pub(super) tried: Time,
     pub(super) asked: Time,
     pub(super) path: Vec<PeerId>,
     pub(super) children: BTreeMap<LinkId, Child>,
@@ -114,7 +116,8 @@ impl Stream {
             order: Order::default(),
             backups: Vec::new(),
             backups_order: Order::default(),
-            doubted: Time::ZERO,
+            doubt: None,
+            tried: Time::ZERO,
             asked: now,
             path: Vec::new(),
             children: BTreeMap::new(),

@@ -55,11 +55,7 @@ impl Forest {
             let shared = above.iter().filter(|&&on| way.contains(&on)).count();
             Some(Fitness {
                 shared: shared - usize::from(way.contains(&tree.graph.root())),
-                class: match tree.graph.get(at)?.component() {
-                    Component::Relay => 0,
-                    Component::Receiver => 1,
-                    Component::Broadcaster => 2,
-                },
+                class: self.class(stream, at)?,
                 load: promises / slots,
                 depth: above.len(),
                 peer: at,
@@ -104,12 +100,23 @@ impl Forest {
             (Some(new), Some(old)) => new <= old,
             (new, _) => new.is_some(),
         };
+        let as_good = self.trees.get(&stream).map(|tree| tree.kind) != Some(Topology::RelayFirst)
+            || self.class(stream, parent) <= self.class(stream, lost);
         let room = self.can_take(stream, parent) || self.is_grandparent(stream, parent, child);
-        let stands = as_deep && room && self.adopt(stream, child, parent);
+        let stands = as_deep && as_good && room && self.adopt(stream, child, parent);
         if stands {
             self.uncharge(stream, lost);
         }
         stands
+    }
+
+    /// Whom to burden first.
+    fn class(&self, stream: StreamId, at: PeerId) -> Option<u8> {
+        Some(match self.graph(stream)?.get(at)?.component() {
+            Component::Relay => 0,
+            Component::Receiver => 1,
+            Component::Broadcaster => 2,
+        })
     }
 
     fn is_grandparent(&self, stream: StreamId, at: PeerId, peer: PeerId) -> bool {
