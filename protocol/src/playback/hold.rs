@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use crate::time::Time;
 
-/// Hold at the start: a silent parent is doubted after 200 ms, a backup on a LAN answers at once, and the play head
-/// may be [`SHORT`] of it when that happens. Measured: without failures 300 ms never stall, 200 ms do.
+/// Hold at the start: a silent parent is left after 200 ms, a backup on a LAN answers at once, and somewhat less than
+/// the hold may be ahead when that happens. Measured: without failures 300 ms never stall, 200 ms do.
 pub const START: Duration = Duration::from_millis(350);
 /// Hold at the least. Guess: what is left of it when short is still longer than a silent parent is believed.
 pub const LEAST: Duration = Duration::from_millis(300);
