@@ -2,7 +2,7 @@
 // is in front, and a tab that is not is what we want to see.
 
 import { spawn } from "node:child_process";
-import { CHROMIUM, FLAGS, PATIENCE, within } from "./harness.js";
+import { CHROMIUM, FLAGS, PATIENCE, sleep, within } from "./harness.js";
 
 /** One Chromium. */
 export class RawChromium {
@@ -83,7 +83,16 @@ export class RawTab {
   /** @param {string} expression */
   async evaluate(expression) {
     const question = { expression, returnByValue: true, awaitPromise: true };
-    const { result } = await this.browser.ask("Runtime.evaluate", question, this.sessionId);
-    return result.value;
+    for (const end = Date.now() + PATIENCE; ; ) {
+      try {
+        const { result } = await this.browser.ask("Runtime.evaluate", question, this.sessionId);
+        return result.value;
+      } catch (error) {
+        // A tab that has just been opened has no page yet to ask.
+        const early = String(error).includes("Cannot find default execution context");
+        if (!early || Date.now() > end) throw error;
+        await sleep(50);
+      }
+    }
   }
 }
