@@ -16,6 +16,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
+/// A broadcaster's one stream, "test": small enough for many viewers on a small machine.
+pub const TEST_PICTURE: &str = r#"
+[[stream]]
+name = "test"
+source = { kind = "test" }
+video = { width = 320, height = 240, fps = 25, bitrate_kbps = 400 }
+"#;
 /// How long anything is waited for that must come some time. Nothing is measured by it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -235,7 +242,16 @@ impl Process {
 
     /// File descriptors it has open.
     pub fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.id())).map_or(0, Iterator::count)
+        self.open_files().len()
+    }
+
+    /// What they are.
+    pub fn open_files(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(format!("/proc/{}/fd", self.id()));
+        let entries = entries.into_iter().flatten().flatten();
+        entries
+            .map(|entry| fs::read_link(entry.path()).unwrap_or_default())
+            .collect()
     }
 }
 

@@ -1,14 +1,7 @@
 //! A supervisor on TLS, with a certificate of its own making, that takes RSA keys alone: everybody comes in all the
 //! same, and nobody who should not. Real programs, real sockets.
 
-use testbed::stage::Stage;
-
-const TEST_PICTURE: &str = r#"
-[[stream]]
-name = "test"
-source = { kind = "test" }
-video = { width = 320, height = 240, fps = 25, bitrate_kbps = 400 }
-"#;
+use testbed::stage::{Stage, TEST_PICTURE};
 
 #[test]
 fn a_stream_plays_when_everybody_comes_by_tls_and_rsa() -> anyhow::Result<()> {

@@ -3,14 +3,8 @@
 use serde_json::Value;
 
 use crate::audience::{Audience, Mood};
-use crate::stage::Stage;
+use crate::stage::{Stage, TEST_PICTURE};
 
-const TEST_PICTURE: &str = r#"
-[[stream]]
-name = "test"
-source = { kind = "test" }
-video = { width = 320, height = 240, fps = 25, bitrate_kbps = 400 }
-"#;
 /// Some ten seconds of the stream.
 const WATCHED_AFTER: u64 = 500_000;
 

@@ -8,17 +8,10 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::audience::{Audience, Mood};
-use crate::stage::{PATIENCE, Stage};
+use crate::stage::{PATIENCE, Stage, TEST_PICTURE};
 
 /// Connections of one address: what a supervisor allows it, roughly.
 const PER_ADDRESS: u32 = 250;
-const TEST_PICTURE: &str = r#"
-[[stream]]
-name = "test"
-source = { kind = "test" }
-video = { width = 320, height = 240, fps = 25, bitrate_kbps = 400 }
-"#;
-
 /// How the viewers fared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Siege {
