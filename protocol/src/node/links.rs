@@ -346,13 +346,23 @@ impl Node {
         for stream in self.streams.values() {
             used.parent |= stream.is_fed_by(id);
             used.child |= stream.feeds(id);
-            used.standby |= stream.backups.iter().any(|backup| backup.link == id);
-            used.standby |= self
-                .links
-                .get(&id)
-                .is_some_and(|link| stream.expected.contains_key(&link.peer));
+        }
+        // Asked of every link in each step: those in use, of which a relay has many, need no more.
+        if !used.parent && !used.child {
+            used.standby = self.stands_by(id);
         }
         used
+    }
+
+    /// Whether the neighbour at the other end of `id` may have to feed us, or we it.
+    fn stands_by(&self, id: LinkId) -> bool {
+        let Some(link) = self.links.get(&id) else {
+            return false;
+        };
+        self.streams.values().any(|stream| {
+            stream.backups.iter().any(|backup| backup.link == id)
+                || stream.expected.contains_key(&link.peer)
+        })
     }
 
     /// The supervisor has put this peer out.

@@ -1111,6 +1111,15 @@ impl Town {
         self.manager.backup(SHOW, id(n)).map(|b| b.as_bytes()[0])
     }
 
+    /// Viewer 23 took over at its backup. Gives its parent of before, that backup, and the order it had.
+    fn is_taken_over(&mut self) -> (u8, u8, Order) {
+        let parent = self.parent(23).expect("placed");
+        let backup = self.backup(23).expect("named");
+        let order = self.order_of(23);
+        self.took_over(23, backup, parent, order);
+        (parent, backup, order)
+    }
+
     fn took_over(&mut self, n: u8, parent: u8, lost: u8, order: Order) {
         self.said.clear();
         self.says(
@@ -1180,12 +1189,7 @@ fn a_backup_that_is_lost_is_replaced() {
 #[test]
 fn who_took_over_stays_where_it_is_if_that_costs_no_depth() {
     let mut town = Town::with_viewers();
-    let (parent, backup) = (
-        town.parent(23).expect("placed"),
-        town.backup(23).expect("named"),
-    );
-    let order = town.order_of(23);
-    town.took_over(23, backup, parent, order);
+    let (_, backup, _) = town.is_taken_over();
     assert_eq!(town.parent(23), Some(backup));
     assert_eq!(town.placed(), [], "nobody is moved");
     town.sleep(SECOND);
@@ -1195,12 +1199,7 @@ fn who_took_over_stays_where_it_is_if_that_costs_no_depth() {
 #[test]
 fn a_takeover_from_a_parent_that_was_left_already_is_stale() {
     let mut town = Town::with_viewers();
-    let (parent, backup) = (
-        town.parent(23).expect("placed"),
-        town.backup(23).expect("named"),
-    );
-    let order = town.order_of(23);
-    town.took_over(23, backup, parent, order);
+    let (parent, backup, order) = town.is_taken_over();
     town.took_over(23, parent, parent, order);
     assert_eq!(town.parent(23), Some(backup));
 }
