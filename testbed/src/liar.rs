@@ -2,9 +2,8 @@
 
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use async_trait::async_trait;
@@ -100,14 +99,14 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A transport whose connections play a trick on children, from some time on.
+/// A transport whose connections play a trick on children, once they are told to.
 pub struct Lying {
     /// The honest one.
     pub inner: Arc<dyn Transport>,
     /// What is done.
     pub trick: Trick,
-    /// From when on.
-    pub from: Instant,
+    /// Whether it has begun; until then it is honest.
+    pub begun: Arc<AtomicBool>,
     /// What it is done with.
     pub loot: Arc<Loot>,
 }
@@ -137,7 +136,7 @@ impl Transport for Lying {
         Ok(Box::new(LyingConnection {
             inner,
             trick: self.trick,
-            from: self.from,
+            begun: Arc::clone(&self.begun),
             loot: Arc::clone(&self.loot),
             sent: AtomicU64::new(0),
             kept: Mutex::default(),
@@ -148,7 +147,7 @@ impl Transport for Lying {
 struct LyingConnection {
     inner: Box<dyn Connection>,
     trick: Trick,
-    from: Instant,
+    begun: Arc<AtomicBool>,
     loot: Arc<Loot>,
     sent: AtomicU64,
     /// Chunks held back, or kept to be said again.
@@ -158,7 +157,7 @@ struct LyingConnection {
 impl LyingConnection {
     /// What goes out in the place of a chunk.
     fn twist(&self, message: &Bytes) -> Vec<Bytes> {
-        if Instant::now() < self.from {
+        if !self.begun.load(Ordering::Relaxed) {
             return vec![message.clone()];
         }
         let sent = self.sent.fetch_add(1, Ordering::Relaxed);
@@ -205,8 +204,7 @@ impl LyingConnection {
             }
             return vec![word.encode()];
         }
-        let begun = Instant::now() >= self.from;
-        if self.trick == Trick::GarbageControl && begun {
+        if self.trick == Trick::GarbageControl && self.begun.load(Ordering::Relaxed) {
             return vec![message.clone(), noise(100)];
         }
         vec![message.clone()]
@@ -271,6 +269,3 @@ impl Connection for LyingConnection {
         self.inner.close().await;
     }
 }
-
-/// How long it is honest first.
-pub const HONEST_AT_FIRST: Duration = Duration::from_secs(3);

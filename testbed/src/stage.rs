@@ -38,6 +38,8 @@ pub enum Signal {
     Continue,
     /// Asks to end, as Ctrl-C does.
     Interrupt,
+    /// Means what the program says it does (SIGUSR1).
+    User,
 }
 
 /// A process of ours.
@@ -129,6 +131,7 @@ impl Process {
             Signal::Stop => Unix::SIGSTOP,
             Signal::Continue => Unix::SIGCONT,
             Signal::Interrupt => Unix::SIGINT,
+            Signal::User => Unix::SIGUSR1,
         };
         let pid = nix::unistd::Pid::from_raw(i32::try_from(self.id()).context("a process id")?);
         signal::kill(pid, unix).with_context(|| format!("signalling {}", self.name))

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -12,9 +12,10 @@ use protocol::security::suite::Suite;
 use protocol::security::token::JoinToken;
 use protocol::signal::Component;
 use testbed::intruder::{Intruder, Mask, new_key};
-use testbed::liar::{HONEST_AT_FIRST, Loot, Lying, Trick};
+use testbed::liar::{Loot, Lying, Trick};
+use tokio::signal::unix::{SignalKind, signal};
 
-/// A relay that is honest for some seconds, and then plays a trick on its children.
+/// A relay that is honest until it gets SIGUSR1, and then plays a trick on its children.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -59,7 +60,13 @@ async fn lie(arguments: Arguments) -> anyhow::Result<()> {
         loopback: true,
         software: "liar".into(),
     };
-    let (from, trick) = (Instant::now() + HONEST_AT_FIRST, arguments.trick);
+    let (begun, trick) = (Arc::new(AtomicBool::new(false)), arguments.trick);
+    let (told, mut order) = (Arc::clone(&begun), signal(SignalKind::user_defined1())?);
+    tokio::spawn(async move {
+        if order.recv().await.is_some() {
+            told.store(true, Ordering::Relaxed);
+        }
+    });
     let loot = Arc::new(Loot::default());
     if trick == Trick::Borrowed {
         let mut receiver = Intruder::knock(&arguments.supervisor).await?;
@@ -78,7 +85,7 @@ async fn lie(arguments: Arguments) -> anyhow::Result<()> {
             Arc::new(Lying {
                 inner,
                 trick,
-                from,
+                begun,
                 loot,
             })
         })

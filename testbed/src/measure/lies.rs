@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::audience::{Audience, Mood};
-use crate::stage::{Stage, TEST_PICTURE};
+use crate::stage::{Signal, Stage, TEST_PICTURE};
 
 /// Some ten seconds of the stream.
 const WATCHED_AFTER: u64 = 500_000;
@@ -39,6 +39,7 @@ pub fn lie(trick: &str, viewers: u32) -> anyhow::Result<Lie> {
         Some(relay) => relay,
         None => stage.relay("honest", 1_000_000)?,
     };
+    process.signal(Signal::User)?;
     let harmless = borrowed || matches!(trick, "reorder" | "replay");
     if !harmless {
         audience.until("another parent", |line| {
