@@ -1,4 +1,4 @@
-//! A camera and a microphone. There are always two tracks: a missing microphone is silence.
+//! A camera and a microphone. A missing microphone is silence, unless no sound is wanted at all.
 
 use std::time::Duration;
 
@@ -42,17 +42,15 @@ pub(super) fn launch(
     );
     let origin = clock.now();
     let mut pictures = VideoEncoder::start(&format, video, origin, feed.track(Track::Video))?;
-    let sound = AudioEncoder::start(
-        &alsa::FORMAT,
-        &config.audio,
-        origin,
-        feed.track(Track::Audio),
-    )?;
-
     let mut threads = Threads::new(feed);
     threads.spawn("camera", move |stop| {
         opened.run(clock, stop, |frame| pictures.push(frame))
     })?;
+    if !config.audio.enabled {
+        return Ok((threads, 1));
+    }
+    let track = feed.track(Track::Audio);
+    let sound = AudioEncoder::start(&alsa::FORMAT, &config.audio, origin, track)?;
     let sound = Sound {
         clock,
         encoder: sound,

@@ -27,17 +27,15 @@ pub(super) fn launch(
     let video = &config.video;
     let painter = Painter::new(video.width, video.height, video.fps);
     let pictures = VideoEncoder::start(painter.format(), video, origin, feed.track(Track::Video))?;
-    let sound = AudioEncoder::start(
-        &Tone::FORMAT,
-        &config.audio,
-        origin,
-        feed.track(Track::Audio),
-    )?;
-
     let mut threads = Threads::new(feed);
     threads.spawn("test-picture", move |stop| {
         paint(&painter, pictures, origin, clock, stop)
     })?;
+    if !config.audio.enabled {
+        return Ok((threads, 1));
+    }
+    let track = feed.track(Track::Audio);
+    let sound = AudioEncoder::start(&Tone::FORMAT, &config.audio, origin, track)?;
     threads.spawn("test-tone", move |stop| hum(sound, origin, clock, stop))?;
     Ok((threads, 2))
 }
