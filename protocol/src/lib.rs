@@ -14,6 +14,7 @@ pub mod link;
 pub mod media;
 pub mod node;
 pub mod playback;
+pub mod repair;
 pub mod security;
 pub mod signal;
 pub mod stats;

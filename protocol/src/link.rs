@@ -31,6 +31,12 @@ pub const WELL: Duration = Duration::from_millis(700);
 pub const CHILD_SILENT: Duration = Duration::from_secs(3);
 /// A connection that takes longer to set up is given up. Guess: ICE over a bad mobile link takes five.
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(8);
+/// A child asks how far away its parent and its backups are this often. Guess: paths change by the minute.
+pub const PING_EVERY: Duration = Duration::from_secs(2);
+/// Answers that are remembered. Guess: a quarter of a minute.
+const ROUND_TRIPS: usize = 8;
+/// Bytes of single frames that one neighbour gets in a second. Guess: a second of a stream of 4 Mbit/s.
+const REPAIRS: usize = 512 * 1024;
 /// A link without a stream is closed after this. Guess: a move to and fro within it needs no new connection.
 pub const IDLE_LIMIT: Duration = Duration::from_secs(2);
 
@@ -75,6 +81,12 @@ pub struct Link {
     pub flow: Flow,
     /// The streams that we asked the other end for lately, whether they still come or not.
     asked: VecDeque<StreamHandle>,
+    /// The last question how far away the other end is: its number, and when it went out.
+    ping: (u32, Time),
+    answered: u32,
+    round_trips: VecDeque<Duration>,
+    /// Bytes of single frames that may go out without being waited for, and since when that is so.
+    repairs: (usize, Time),
     since: Time,
     heard: Time,
     said: Time,
@@ -111,6 +123,45 @@ impl Link {
         self.asked.contains(&stream)
     }
 
+    /// The number of the question to be asked now, if it is time to ask one.
+    pub fn ping(&mut self, now: Time) -> Option<u32> {
+        let (number, at) = self.ping;
+        if number > 0 && now < at + PING_EVERY {
+            return None;
+        }
+        self.ping = (number.wrapping_add(1).max(1), now);
+        Some(self.ping.0)
+    }
+
+    /// The answer to the question of this number; an answer to no question, or to an old one, says nothing.
+    pub fn pong(&mut self, now: Time, number: u32) {
+        let (asked, at) = self.ping;
+        if number != asked || self.answered == asked {
+            return;
+        }
+        self.answered = asked;
+        if self.round_trips.len() >= ROUND_TRIPS {
+            self.round_trips.pop_front();
+        }
+        self.round_trips.push_back(now.since(at));
+    }
+
+    /// The way there and back: the shortest of the last few times, for what made others longer was somebody busy. None as
+    /// long as nobody knows.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.round_trips.iter().min().copied()
+    }
+
+    /// Whether so many bytes may go out as repair; a neighbour may not have the whole window time and again.
+    pub fn may_repair(&mut self, now: Time, bytes: usize) -> bool {
+        let (left, at) = self.repairs;
+        let earned = REPAIRS as u128 * now.since(at).as_millis() / 1000;
+        let left = REPAIRS.min(left + earned as usize);
+        let may = left >= bytes;
+        self.repairs = (if may { left - bytes } else { left }, now);
+        may
+    }
+
     /// A link to `peer` whose set-up begins now.
     pub fn new(now: Time, neighbour: &Neighbour, ours: bool) -> Self {
         let phase = Phase::Connecting;
@@ -124,6 +175,10 @@ impl Link {
             phase,
             flow,
             asked: VecDeque::new(),
+            ping: (0, Time::ZERO),
+            answered: 0,
+            round_trips: VecDeque::new(),
+            repairs: (REPAIRS, now),
             since: now,
             heard: now,
             said: now,
@@ -290,6 +345,25 @@ mod tests {
             link.due(late + PARENT_SILENT / 2, PARENT),
             Due::Close(_)
         ));
+    }
+
+    #[test]
+    fn the_round_trip_is_the_shortest_of_the_last_answers() {
+        let mut link = ready();
+        let at = |ms| Time::from_millis(ms);
+        assert_eq!((link.ping(at(0)), link.ping(at(1_999))), (Some(1), None));
+        link.pong(at(30), 7);
+        assert_eq!(link.round_trip(), None, "nobody asked that");
+        link.pong(at(40), 1);
+        link.pong(at(900), 1);
+        assert_eq!(link.round_trip(), Some(Duration::from_millis(40)));
+        for number in 2..=10 {
+            let asked = u64::from(number) * 2_000;
+            assert_eq!(link.ping(at(asked)), Some(number));
+            link.pong(at(asked + 100), number);
+            let shortest = if number < 9 { 40 } else { 100 };
+            assert_eq!(link.round_trip(), Some(Duration::from_millis(shortest)));
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod joining;
 mod links;
 mod media;
 mod own;
+mod repairs;
 mod reports;
 mod session;
 mod streams;
@@ -170,6 +171,8 @@ pub enum Event {
     Skipped(StreamId, Gap),
     /// Our parent in a stream changed. None: we wait for one.
     Parent(StreamId, Option<PeerId>),
+    /// The round trip to the furthest peer that feeds us a stream we watch, or may have to; when it changes.
+    RoundTrip(StreamId, Duration),
     /// A stream is over for good.
     Ended(StreamId),
     /// How our clock maps to the supervisor's.
@@ -333,6 +336,8 @@ impl Node {
         self.tend_links(now, out);
         self.doubt_silent_parents(now, out);
         self.give_up_silent_backups(now, out);
+        self.mend(now, out);
+        self.probe(now, out);
         self.tend_streams(now, out);
         if now >= self.report_at() {
             self.next_report = now + REPORT_EVERY;

@@ -89,6 +89,8 @@ pub enum Input {
         /// The broadcaster's.
         broadcaster: Option<ClockMap>,
     },
+    /// The round trip to the furthest peer that may have to feed us.
+    RoundTrip(Duration),
     /// The stream is over: what is buffered is played out.
     Ended,
     /// Time has passed.
@@ -271,6 +273,14 @@ impl Playback {
         }
     }
 
+    /// A player without a stream that keeps just so much ahead, whatever happens.
+    pub fn holding(now: Time, hold: Duration) -> Self {
+        Self {
+            hold: Hold::fixed(now, hold),
+            ..Self::new(now)
+        }
+    }
+
     /// Takes one step.
     pub fn handle(&mut self, now: Time, input: Input, out: &mut Vec<Output>) {
         match input {
@@ -286,6 +296,7 @@ impl Playback {
             Input::SourceFailed => self.source_failed(now, out),
             Input::QuotaExceeded(track) => self.remove(track, BEHIND_WHEN_FULL, out),
             Input::Clock { own, broadcaster } => self.captured.set_clocks(own, broadcaster),
+            Input::RoundTrip(time) => self.hold.takeover_takes(time),
             Input::Ended => self.ended = true,
             Input::Tick => {}
         }

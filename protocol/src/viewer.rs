@@ -27,6 +27,14 @@ impl Viewer {
         }
     }
 
+    /// The same with a player that keeps just so much ahead, whatever happens.
+    pub fn holding(stream: StreamId, now: Time, hold: core::time::Duration) -> Self {
+        Self {
+            playback: Playback::holding(now, hold),
+            ..Self::new(stream, now)
+        }
+    }
+
     /// The stream.
     pub const fn stream(&self) -> StreamId {
         self.stream
@@ -48,6 +56,9 @@ impl Viewer {
                 }
             }
             node::Event::Ended(stream) if *stream == self.stream => Input::Ended,
+            node::Event::RoundTrip(stream, time) if *stream == self.stream => {
+                Input::RoundTrip(*time)
+            }
             node::Event::Clock(map) => {
                 self.own = Some(*map);
                 self.clock()

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::time::Duration;
 
-use crate::chunk::{Chunk, Position};
+use crate::chunk::{Chunk, Header, Position};
 use crate::media::Track;
+use crate::repair::Frame;
 use crate::security::otdp::GroupId;
 use crate::wire::TrackPosition;
 
@@ -16,6 +17,9 @@ use crate::wire::TrackPosition;
 pub const MIN_SPAN: Duration = Duration::from_secs(4);
 /// Bytes kept at most (design §4).
 pub const MAX_BYTES: usize = 16 << 20;
+
+/// Frames of one track that are counted as lacking; more are no matter of single frames. Guess: two seconds of sound.
+const MOST_LACKING: usize = 128;
 
 /// A track of a rendition.
 type Name = (Track, u8);
@@ -28,6 +32,8 @@ struct TrackWindow {
     starts: BTreeMap<Position, u64>,
     /// Nothing before this is taken any more.
     floor: Position,
+    /// Something came out of turn: there may be holes.
+    ragged: bool,
 }
 
 /// When a chunk plays. The epoch comes first: a board that boots again may start its time line again.
@@ -43,6 +49,17 @@ pub struct Window {
 }
 
 impl TrackWindow {
+    /// Takes note of a chunk that is not what comes right after the newest one before.
+    fn notice_order(&mut self, header: &Header) {
+        let key = (header.position, header.part);
+        let Some((&before, chunk)) = self.chunks.range(..key).next_back() else {
+            return;
+        };
+        let is_newest = self.chunks.last_key_value().is_some_and(|(&k, _)| k == key);
+        let follows = key == after(before, chunk) || before.0.epoch != header.position.epoch;
+        self.ragged |= !is_newest || !follows;
+    }
+
     fn newest(&self) -> Option<&Chunk> {
         self.chunks.last_key_value().map(|(_, chunk)| chunk)
     }
@@ -78,6 +95,15 @@ impl TrackWindow {
     }
 }
 
+/// What comes right after a chunk.
+fn after((position, part): Key, chunk: &Chunk) -> Key {
+    if part + 1 == chunk.header().parts {
+        (position.next(), 0)
+    } else {
+        (position, part + 1)
+    }
+}
+
 impl Window {
     /// Takes a chunk; false if it was here already, or is older than what is kept.
     pub fn insert(&mut self, chunk: &Chunk) -> bool {
@@ -94,6 +120,7 @@ impl Window {
         };
         place.insert(chunk.clone());
         self.bytes += chunk.message().len();
+        track.notice_order(&header);
         if header.random_access && header.part == 0 {
             track.starts.insert(header.position, header.media_us);
         }
@@ -229,6 +256,60 @@ impl Window {
         chunks
     }
 
+    /// Whether everything came in turn since nothing lacked last.
+    pub fn is_smooth(&self) -> bool {
+        self.tracks.values().all(|track| !track.ragged)
+    }
+
+    /// The frames that lack, at least in part, between the oldest and the newest of each track's newest epoch; in order.
+    pub fn lacking(&mut self) -> Vec<Frame> {
+        let mut all = Vec::new();
+        for (&(track, rendition), window) in &mut self.tracks {
+            let lacking = window.lacking();
+            window.ragged = !lacking.is_empty();
+            all.extend(
+                lacking
+                    .into_iter()
+                    .map(|position| (track, rendition, position)),
+            );
+        }
+        all
+    }
+
+    /// What is held of one frame.
+    pub fn frame(&self, &(track, rendition, position): &Frame) -> Vec<Chunk> {
+        let track = self.tracks.get(&(track, rendition));
+        let parts = |track: &TrackWindow| {
+            let parts = track.chunks.range((position, 0)..(position.next(), 0));
+            parts.map(|(_, chunk)| chunk.clone()).collect()
+        };
+        track.map(parts).unwrap_or_default()
+    }
+
+    /// Whether all of one frame is held.
+    pub fn is_whole(&self, frame: &Frame) -> bool {
+        let held = self.frame(frame);
+        held.first()
+            .is_some_and(|chunk| held.len() == usize::from(chunk.header().parts))
+    }
+
+    /// The oldest frame of each track's newest epoch.
+    pub fn oldest(&self) -> Vec<TrackPosition> {
+        let oldest = |(&(track, rendition), window): (&Name, &TrackWindow)| {
+            let epoch = window.newest()?.header().position.epoch;
+            let (&(position, _), _) = window
+                .chunks
+                .range((Position::start_of(epoch), 0)..)
+                .next()?;
+            Some(TrackPosition {
+                track,
+                rendition,
+                position,
+            })
+        };
+        self.tracks.iter().filter_map(oldest).collect()
+    }
+
     /// The first frame of each track this peer lacks: where another parent is to go on. A frame that lies
     /// behind a gap does not count as held.
     pub fn first_lacking(&self) -> Vec<TrackPosition> {
@@ -245,6 +326,30 @@ impl Window {
 }
 
 impl TrackWindow {
+    fn lacking(&self) -> Vec<Position> {
+        let Some(newest) = self.newest().map(|chunk| chunk.header().position) else {
+            return Vec::new();
+        };
+        let mut lacking = Vec::new();
+        let mut expected: Option<Key> = None;
+        let start = Position::start_of(newest.epoch);
+        for (&(position, part), chunk) in self.chunks.range((start, 0)..) {
+            let (mut next, next_part) = expected.unwrap_or((position, part));
+            if (next, next_part) != (position, part) {
+                // The rest of a frame, whole frames, and the beginning of this one.
+                while next < position && lacking.len() < MOST_LACKING {
+                    lacking.push(next);
+                    next = next.next();
+                }
+                if part != 0 && position != newest && lacking.last() != Some(&position) {
+                    lacking.push(position);
+                }
+            }
+            expected = Some(after((position, part), chunk));
+        }
+        lacking
+    }
+
     fn first_lacking(&self) -> Option<Position> {
         let newest_epoch = self.newest()?.header().position.epoch;
         let mut expected: Option<Key> = None;
@@ -255,12 +360,7 @@ impl TrackWindow {
             {
                 break;
             }
-            let last_part = part + 1 == chunk.header().parts;
-            expected = Some(if last_part {
-                (position.next(), 0)
-            } else {
-                (position, part + 1)
-            });
+            expected = Some(after((position, part), chunk));
         }
         expected.map(|(position, _)| position)
     }
@@ -381,6 +481,46 @@ mod tests {
                 .collect::<Vec<_>>(),
             [3]
         );
+    }
+
+    #[test]
+    fn holes_are_known_until_they_are_filled() {
+        let mut window = Window::default();
+        let frame = |sequence| (Track::Video, 0, Position { epoch: 1, sequence });
+        let put = |sequences: &[u64], window: &mut Window| {
+            for &sequence in sequences {
+                window.insert(&chunks(Track::Video, sequence, sequence * 40, sequence == 0, 10)[0]);
+            }
+        };
+        put(&[0, 1, 2], &mut window);
+        assert!(window.is_smooth());
+        put(&[4, 7], &mut window);
+        assert!(!window.is_smooth());
+        assert_eq!(window.lacking(), [frame(3), frame(5), frame(6)]);
+        put(&[5, 3, 6], &mut window);
+        assert_eq!(window.lacking(), []);
+        assert!(window.is_smooth());
+    }
+
+    #[test]
+    fn a_frame_that_lacks_a_part_in_the_middle_lacks() {
+        let mut window = Window::default();
+        let parts = chunks(Track::Video, 1, 40, false, 60_000);
+        window.insert(&chunks(Track::Video, 0, 0, true, 10)[0]);
+        parts
+            .iter()
+            .filter(|p| p.header().part != 1)
+            .for_each(|part| {
+                window.insert(part);
+            });
+        window.insert(&chunks(Track::Video, 2, 80, false, 10)[0]);
+        let frame = (Track::Video, 0, parts[0].header().position);
+        assert_eq!(
+            (window.lacking(), window.is_whole(&frame)),
+            (vec![frame], false)
+        );
+        window.insert(&parts[1]);
+        assert_eq!((window.lacking(), window.is_whole(&frame)), (vec![], true));
     }
 
     #[test]

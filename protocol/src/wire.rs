@@ -40,6 +40,19 @@ pub struct Beat {
     pub newest: Vec<TrackPosition>,
 }
 
+/// Frames of one track, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameRange {
+    /// Video or audio.
+    pub track: Track,
+    /// Which quality.
+    pub rendition: u8,
+    /// The first.
+    pub from: Position,
+    /// The one after the last.
+    pub to: Position,
+}
+
 /// A message on the control channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Control {
@@ -111,6 +124,17 @@ pub enum Control {
     },
     /// The sender's certificate, renewed.
     Certificate(Bytes),
+    /// A question to be answered at once: how long is the way there and back?
+    Ping(u32),
+    /// The answer, with the question's number.
+    Pong(u32),
+    /// Frames that the sender lacks, and would have at once if the other end holds them.
+    Want {
+        /// The stream.
+        handle: StreamHandle,
+        /// Which; at most [`MAX_RANGES`].
+        frames: Vec<FrameRange>,
+    },
 }
 
 /// Why bytes off a control channel are not a message. The sender's doing, whichever it is: close that link.
@@ -138,6 +162,8 @@ pub enum ControlError {
     },
 }
 
+/// Ranges of frames that one message may ask for. Guess: what lacks is of one piece, or of two tracks.
+pub const MAX_RANGES: usize = 16;
 /// Most streams one link carries. Guess: four cameras with room to spare.
 pub const MAX_STREAMS: usize = 32;
 
@@ -185,6 +211,7 @@ impl Control {
                     )
                 })
             }
+            Self::Want { frames, .. } => bound("list of frames", frames.len(), MAX_RANGES),
             Self::Epoch(descriptor) => descriptor.bounds().map_err(|_| ControlError::Malformed),
             Self::Hello { certificate, .. } | Self::Certificate(certificate) => {
                 bound("certificate", certificate.len(), MAX_CERTIFICATE)
@@ -331,6 +358,20 @@ mod tests {
             (
                 Control::Certificate(Bytes::from_static(b"id")),
                 "010a026964",
+            ),
+            (Control::Ping(300), "010bac02"),
+            (Control::Pong(300), "010cac02"),
+            (
+                Control::Want {
+                    handle,
+                    frames: vec![FrameRange {
+                        track: Track::Audio,
+                        rendition: 0,
+                        from: position,
+                        to: position.next(),
+                    }],
+                },
+                "010d05010100ac0207ac0208",
             ),
         ]
     }

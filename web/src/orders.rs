@@ -264,6 +264,7 @@ fn node_news(event: &Event) -> Option<Plain> {
         | Event::Chunk(..)
         | Event::Skipped(..)
         | Event::Clock(_)
+        | Event::RoundTrip(..)
         | Event::StreamClock(..) => return None,
     };
     Some(plain)

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::streams::Upstream;
+use super::streams::{Role, Upstream};
 use super::{Event, Node, Output};
 use crate::id::StreamId;
-use crate::link::Phase;
+use crate::link::{Link, Phase};
 use crate::signal::{FromPeer, Neighbour, Order};
 use crate::time::Time;
 
@@ -17,6 +17,9 @@ const TRY_AGAIN: Duration = Duration::from_millis(50);
 /// A silent parent is looked at again after this: it may be this peer that was busy, and what the parent said waits to be
 /// read. Measured: without it pages on two busy cores left parents that were well.
 const CONFIRMED_AFTER: Duration = Duration::from_millis(30);
+
+/// A round trip that changed by less is not told again. Guess: six times as much is not a frame.
+const TOLD_AGAIN: Duration = Duration::from_millis(5);
 
 /// A parent that is silent, or will be at `at`.
 struct Doubt {
@@ -127,6 +130,22 @@ impl Node {
             .collect();
         for (id, backup) in silent {
             self.backup_gone(id, backup, out);
+        }
+    }
+
+    /// Tells viewers how far away those are who feed them, or may have to, where that has changed.
+    pub(super) fn tell_round_trips(&mut self, out: &mut Vec<Output>) {
+        for stream in self.streams.values_mut() {
+            let upstreams = stream.parent.iter().chain(&stream.backups);
+            let links = upstreams.filter_map(|upstream| self.links.get(&upstream.link));
+            let furthest = links.filter_map(Link::round_trip).max();
+            let Some(furthest) = furthest.filter(|_| matches!(stream.role, Role::Watched)) else {
+                continue;
+            };
+            if furthest.abs_diff(stream.round_trip) >= TOLD_AGAIN {
+                stream.round_trip = furthest;
+                out.push(Output::Event(Event::RoundTrip(stream.id, furthest)));
+            }
         }
     }
 

@@ -130,6 +130,7 @@ impl Node {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
+        stream.fill_up_for(now, from);
         let held = if from.is_empty() {
             stream.window.from_newest_start()
         } else {

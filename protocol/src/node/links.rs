@@ -244,6 +244,13 @@ impl Node {
                 self.path_came(now, id, handle, path, out)
             }
             (Phase::Ready, Control::Heartbeat(_)) => {}
+            (Phase::Ready, Control::Want { handle, frames }) => {
+                self.wanted(now, id, handle, &frames, out);
+            }
+            (Phase::Ready, Control::Ping(number)) => {
+                self.say(now, id, &Control::Pong(number), out);
+            }
+            (Phase::Ready, Control::Pong(number)) => self.pong_came(now, id, number, out),
             (
                 Phase::Ready,
                 Control::Skipped {
@@ -281,6 +288,22 @@ impl Node {
         };
         link.phase = Phase::Ready;
         self.subscribe_over(now, id, out);
+        self.ping(now, id, out);
+    }
+
+    /// Asks how far away the other end is, if it feeds us or may have to: whoever made the offer wants to know.
+    fn ping(&mut self, now: Time, id: LinkId, out: &mut Vec<Output>) {
+        let link = self.links.get_mut(&id).filter(|link| link.ours);
+        if let Some(number) = link.and_then(|link| link.ping(now)) {
+            self.say(now, id, &Control::Ping(number), out);
+        }
+    }
+
+    fn pong_came(&mut self, now: Time, id: LinkId, number: u32, out: &mut Vec<Output>) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.pong(now, number);
+        }
+        self.tell_round_trips(out);
     }
 
     pub(super) fn media_came(
@@ -401,6 +424,7 @@ impl Node {
                 Due::Beat => {
                     let beats = self.beats_for(id);
                     self.say(now, id, &Control::Heartbeat(beats), out);
+                    self.ping(now, id, out);
                 }
                 Due::Close(reason) => self.expel(now, id, reason, out),
             }

@@ -135,12 +135,16 @@ impl Node {
         chunk: Chunk,
         out: &mut Vec<Output>,
     ) {
+        self.parent_starves(now, link, &chunk, out);
         let handle = chunk.header().handle;
         let fed = self
             .streams
             .values()
             .find(|s| s.handle() == handle && s.is_fed_by(link));
         let Some(id) = fed.map(|s| s.id) else {
+            if let Some(id) = self.mends(link, &chunk) {
+                return self.take_chunk(now, id, link, chunk, out);
+            }
             // What is still under way from a parent we have just left, or of a stream, is nobody's fault.
             let asked = self.links.get(&link).is_none_or(|l| l.may_bring(handle));
             if !asked {
@@ -213,6 +217,7 @@ impl Node {
         if !stream.window.put(&chunk) {
             return;
         }
+        self.note_holes(now, id, &chunk);
         // Children first: what they wait for must not wait for our own player.
         self.forward(now, id, &chunk, out);
         if plays {

@@ -9,6 +9,8 @@ use super::StreamStats;
 use crate::chunk::Chunk;
 use crate::forwarder::Mailbox;
 use crate::id::{LinkId, PeerId, StreamHandle, StreamId};
+use crate::media::Track;
+use crate::repair::Repair;
 use crate::security::grant::SignedDescriptor;
 use crate::security::otdp::verifier::Verifier;
 use crate::security::secret::StreamKey;
@@ -55,6 +57,15 @@ pub(super) struct Early {
     pub(super) until: Time,
 }
 
+/// A backup that is asked for the next frame, because the parent brings none.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Probe {
+    pub(super) link: LinkId,
+    pub(super) asked: Time,
+    /// Until it is asked again.
+    pub(super) pause: Duration,
+}
+
 /// Our part in one stream.
 #[derive(Debug)]
 pub(super) struct Stream {
@@ -70,6 +81,11 @@ pub(super) struct Stream {
     pub(super) invitation: Option<String>,
     pub(super) clock: Option<ClockMap>,
     pub(super) window: Window,
+    pub(super) repair: Repair,
+    /// When something new of each track came last.
+    pub(super) fed: BTreeMap<(Track, u8), Time>,
+    /// The backup that was asked whether it has more than the parent brings.
+    pub(super) probe: Option<Probe>,
     /// Chunks that cannot be checked yet, and who brought them.
     pub(super) early: VecDeque<(LinkId, Chunk)>,
     pub(super) parent: Option<Upstream>,
@@ -91,6 +107,8 @@ pub(super) struct Stream {
     pub(super) expected: BTreeMap<PeerId, Neighbour>,
     pub(super) early_children: Vec<Early>,
     pub(super) viewing: Report,
+    /// The round trip that the viewer was told last.
+    pub(super) round_trip: Duration,
     pub(super) bytes_down: u64,
     pub(super) bytes_up: u64,
     pub(super) skips_of_the_gone: u64,
@@ -109,6 +127,9 @@ impl Stream {
             invitation: None,
             clock: None,
             window: Window::default(),
+            repair: Repair::default(),
+            fed: BTreeMap::new(),
+            probe: None,
             early: VecDeque::new(),
             parent: None,
             next: None,
@@ -124,6 +145,7 @@ impl Stream {
             expected: BTreeMap::new(),
             early_children: Vec::new(),
             viewing: Report::default(),
+            round_trip: Duration::ZERO,
             bytes_down: 0,
             bytes_up: 0,
             skips_of_the_gone: 0,
@@ -226,7 +248,8 @@ impl Stream {
         let early = self.early_children.iter().map(|e| e.until);
         let doubts = self.verifier.as_ref().map(Verifier::next_wakeup);
         let early = early.chain(doubts);
-        drops.chain(early).chain([ask]).min().unwrap_or(Time::NEVER)
+        let own = [ask, self.mend_at(), self.probe_at()];
+        drops.chain(early).chain(own).min().unwrap_or(Time::NEVER)
     }
 
     pub(super) fn remove_child(&mut self, link: LinkId) -> bool {

@@ -16,7 +16,7 @@ use crate::signal::{
     VersionRange,
 };
 use crate::time::Time;
-use crate::wire::{Control, TrackPosition};
+use crate::wire::{Control, FrameRange, TrackPosition};
 use proptest::prelude::*;
 
 const STREAM: StreamId = StreamId::from_bytes([7; 16]);
@@ -61,6 +61,8 @@ struct Desk {
     closed: Vec<(u8, LinkId)>,
     /// Peers that neither hear nor speak.
     frozen: BTreeSet<u8>,
+    /// Links that bring no media.
+    dead: BTreeSet<LinkId>,
     order: u64,
     queue: VecDeque<(u8, Input)>,
     busy: bool,
@@ -173,6 +175,7 @@ impl Desk {
             Output::Control(link, bytes) => {
                 self.put(self.other_end(n, link), Input::Control(link, bytes))
             }
+            Output::Media(link, _) if self.dead.contains(&link) => {}
             Output::Media(link, bytes) => {
                 self.put(self.other_end(n, link), Input::Media(link, bytes))
             }
@@ -472,6 +475,55 @@ fn a_parent_that_was_only_silent_for_a_moment_is_left_and_what_it_still_sends_is
     assert_eq!(desk.seen_by(3), [0, 0, 1, 2, 4]);
     desk.wait(PARENT_SILENT);
     assert_eq!(desk.parent_of(3), Some(id(2)));
+}
+
+#[test]
+fn a_frame_that_was_lost_on_the_way_is_had_from_the_backup() {
+    let mut desk = with_a_backup();
+    desk.frozen.insert(3);
+    desk.send_frame(3);
+    desk.frozen.remove(&3);
+    desk.send_frame(4);
+    assert_eq!(desk.seen_by(3), [0, 0, 1, 2, 4]);
+    desk.wait(Duration::from_millis(50));
+    assert_eq!(desk.seen_by(3), [0, 0, 1, 2, 4, 3]);
+    assert_eq!(desk.parent_of(3), Some(id(2)), "its parent is well");
+}
+
+#[test]
+fn who_is_moved_below_a_newcomer_gets_from_further_up_what_that_one_never_held() {
+    let mut desk = Desk::with_peers(4);
+    desk.watch_below(2, 1);
+    desk.watch_below(3, 2);
+    (0..6).for_each(|n| desk.send_frame(n));
+    desk.frozen.insert(3);
+    (6..12).for_each(|n| desk.send_frame(n));
+    desk.watch_below(4, 2);
+    assert_eq!(desk.seen_by(4), [10, 10, 11], "the key frame has two parts");
+    desk.frozen.remove(&3);
+    desk.place(3, 4);
+    desk.wait(Duration::from_millis(50));
+    let seen: BTreeSet<u64> = desk.seen_by(3).into_iter().collect();
+    assert_eq!(seen, (0..12).collect());
+}
+
+#[test]
+fn a_parent_that_is_there_and_keeps_everything_back_is_left_for_a_backup_that_has_more() {
+    let mut desk = with_a_backup();
+    // It goes on speaking, and nothing reaches it any more.
+    let (&from_above, _) = desk
+        .links
+        .iter()
+        .find(|(_, ends)| **ends == (2, 1))
+        .expect("linked");
+    desk.dead.insert(from_above);
+    for n in 3..15 {
+        desk.send_frame(n);
+        desk.wait(Duration::from_millis(40));
+    }
+    assert_eq!(desk.parent_of(3), Some(id(4)));
+    let seen: BTreeSet<u64> = desk.seen_by(3).into_iter().collect();
+    assert_eq!(seen, (0..15).collect());
 }
 
 #[test]
@@ -847,7 +899,7 @@ fn anything() -> impl Strategy<Value = Control> {
             path
         }),
         Just(Control::Heartbeat(Vec::new())),
-        (position.clone(), position).prop_map(|(from, to)| Control::Skipped {
+        (position.clone(), position.clone()).prop_map(|(from, to)| Control::Skipped {
             handle: STREAM.handle(),
             track: Track::Video,
             rendition: 0,
@@ -860,6 +912,20 @@ fn anything() -> impl Strategy<Value = Control> {
             peer: id(3),
             lanes: 9,
             certificate: Bytes::new(),
+        }),
+        any::<u32>().prop_map(Control::Ping),
+        any::<u32>().prop_map(Control::Pong),
+        (position.clone(), 0..200_u64).prop_map(|(from, frames)| Control::Want {
+            handle: STREAM.handle(),
+            frames: vec![FrameRange {
+                track: Track::Video,
+                rendition: 0,
+                from,
+                to: Position {
+                    sequence: from.sequence + frames,
+                    ..from
+                },
+            }],
         }),
         Just(Control::Bye {
             reason: "enough".into()

@@ -11,6 +11,12 @@ pub const START: Duration = Duration::from_millis(350);
 pub const LEAST: Duration = Duration::from_millis(300);
 /// The play head slows down with less than this share of the hold ahead. Guess: what a frame and a look take.
 const SHORT: f32 = 0.85;
+/// What taking over at a backup parent takes, beside round trips: a parent is silent for 200 ms until it is left, and
+/// frames and looks take the rest (design §5).
+const TAKEOVER: Duration = Duration::from_millis(250);
+/// Round trips to the backup that it takes besides (design §5). The subscription is one; the backup may itself be as many
+/// hops further from the root as the topology has moved.
+const ROUND_TRIPS: u32 = 6;
 /// Hold at the most. Guess: beyond a second it is not live.
 pub const MOST: Duration = Duration::from_millis(1000);
 /// Added after a stall. Measured with the rules below.
@@ -28,6 +34,10 @@ const SLOWER: f32 = 0.97;
 #[derive(Debug, Clone)]
 pub(super) struct Hold {
     hold: Duration,
+    /// What a takeover takes at the distance of now.
+    takeover: Duration,
+    least: Duration,
+    most: Duration,
     clean_since: Time,
 }
 
@@ -43,33 +53,52 @@ impl Hold {
     pub(super) const fn new(now: Time) -> Self {
         Self {
             hold: START,
+            takeover: Duration::ZERO,
+            least: LEAST,
+            most: MOST,
             clean_since: now,
         }
     }
 
-    pub(super) const fn get(&self) -> Duration {
-        self.hold
+    /// One that nothing changes.
+    pub(super) const fn fixed(now: Time, hold: Duration) -> Self {
+        Self {
+            hold,
+            takeover: Duration::ZERO,
+            least: hold,
+            most: hold,
+            clean_since: now,
+        }
+    }
+
+    /// Whoever may have to feed us is so far away: what is held must last until it does.
+    pub(super) fn takeover_takes(&mut self, round_trip: Duration) {
+        self.takeover = TAKEOVER + round_trip * ROUND_TRIPS;
+    }
+
+    pub(super) fn get(&self) -> Duration {
+        self.hold.max(self.takeover).min(self.most)
     }
 
     /// So little is ahead, after it ran dry, that it is worth waiting for more.
     pub(super) fn low(&self) -> Duration {
-        self.hold.mul_f32(0.6)
+        self.get().mul_f32(0.6)
     }
 
     /// So much is ahead that the play head hurries.
     pub(super) fn high(&self) -> Duration {
-        self.hold.mul_f32(1.15) + Duration::from_millis(20)
+        self.get().mul_f32(1.15) + Duration::from_millis(20)
     }
 
     pub(super) fn stalled(&mut self, now: Time) {
-        self.hold = (self.hold + AFTER_STALL).min(MOST);
+        self.hold = (self.get() + AFTER_STALL).min(self.most);
         self.clean_since = now;
     }
 
     /// Takes off what a clean minute earns.
     pub(super) fn time_passes(&mut self, now: Time) {
         if now.since(self.clean_since) >= CLEAN {
-            self.hold = self.hold.saturating_sub(AFTER_CLEAN).max(LEAST);
+            self.hold = self.hold.saturating_sub(AFTER_CLEAN).max(self.least);
             self.clean_since = now;
         }
     }
@@ -78,12 +107,13 @@ impl Hold {
     /// reached, one that slows down until most of it is: else it would change its speed ten times a second
     /// (measured, around the border).
     pub(super) fn advise(&self, ahead: Duration, rate: f32) -> Advice {
+        let hold = self.get();
         let (hurries, slows) = (rate > 1.0, rate > 0.0 && rate < 1.0);
-        if ahead > self.hold + TOO_FAR {
+        if ahead > hold + TOO_FAR {
             Advice::Jump
-        } else if ahead > self.high() || (hurries && ahead > self.hold) {
+        } else if ahead > self.high() || (hurries && ahead > hold) {
             Advice::Speed(FASTER)
-        } else if ahead < self.hold.mul_f32(SHORT) || (slows && ahead < self.hold) {
+        } else if ahead < hold.mul_f32(SHORT) || (slows && ahead < hold) {
             Advice::Speed(SLOWER)
         } else {
             Advice::Speed(1.0)
@@ -124,6 +154,30 @@ mod tests {
         assert_eq!(hold.get(), ms(450));
         (0..20).for_each(|_| hold.stalled(Time::ZERO));
         assert_eq!(hold.get(), MOST);
+    }
+
+    #[test]
+    fn a_backup_far_away_wants_six_round_trips_more_and_never_more_than_a_second() {
+        let mut hold = Hold::new(Time::ZERO);
+        hold.takeover_takes(ms(2));
+        assert_eq!(hold.get(), ms(350), "a LAN changes nothing");
+        hold.takeover_takes(ms(40));
+        assert_eq!(hold.get(), ms(490));
+        (0..=600).for_each(|s| hold.time_passes(Time::from_millis(s * 1000)));
+        assert_eq!(hold.get(), ms(490), "clean minutes take nothing of it");
+        hold.takeover_takes(ms(300));
+        assert_eq!(hold.get(), MOST);
+        hold.takeover_takes(ms(2));
+        assert_eq!(hold.get(), LEAST, "the backup is near again");
+    }
+
+    #[test]
+    fn a_fixed_hold_stays_whatever_happens() {
+        let mut hold = Hold::fixed(Time::ZERO, ms(500));
+        hold.stalled(Time::ZERO);
+        hold.takeover_takes(ms(300));
+        (0..=600).for_each(|s| hold.time_passes(Time::from_millis(s * 1000)));
+        assert_eq!(hold.get(), ms(500));
     }
 
     #[test]
