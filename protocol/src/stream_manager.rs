@@ -327,6 +327,11 @@ impl StreamManager {
             Deadline::Examiner(socket) => self.examine(socket, crate::security::auth::Input::Tick),
             Deadline::Certificate(peer) => self.renew_certificate(peer),
             Deadline::Backup(stream, peer) => self.name_backup(stream, peer),
+            Deadline::Balance(stream) => {
+                self.change_forest(|forest, out| {
+                    forest.balance(stream, out);
+                });
+            }
             Deadline::IceServers => self.renew_ice_servers(),
             Deadline::Retry => self.change_forest(Forest::retry),
         }

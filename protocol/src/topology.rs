@@ -10,6 +10,7 @@
 //! most its children and one more.
 
 mod backup;
+mod balance;
 mod choice;
 mod graph;
 mod indexes;

@@ -8,11 +8,12 @@ use crate::signal::{Component, Order, ToPeer};
 
 use super::StreamManager;
 use super::deadlines::Deadline;
+use super::members::BALANCED_AFTER;
 
 /// A peer's backup parent is named so long after it got its first place: the first picture goes first. Guess.
 const NAMED_AFTER: Duration = Duration::from_millis(250);
 /// When nobody could back a peer up, somebody is looked for again after this. Guess.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// So far up it is looked for circles. In a list as long as that every backup is an ancestor, which makes none.
 const LOOK_UP: usize = 64;
@@ -235,6 +236,8 @@ impl StreamManager {
             return;
         }
         let stands = self.forest.stand_in(stream, peer, parent);
+        let at = self.now + BALANCED_AFTER;
+        self.deadlines.set_once(Deadline::Balance(stream), at);
         if stands {
             if let Some(child) = self.neighbour(peer) {
                 self.deadlines.clear(Deadline::Drop(stream, parent, peer));

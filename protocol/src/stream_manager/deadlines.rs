@@ -36,6 +36,8 @@ pub(super) enum Deadline {
     Drop(StreamId, PeerId, PeerId),
     /// The member's backup parent is to be thought about.
     Backup(StreamId, PeerId),
+    /// The stream's tree may have become deep.
+    Balance(StreamId),
     /// Credentials of TURN servers that were handed out are half over.
     IceServers,
     /// Those who wait for a place are tried again.

@@ -1,5 +1,7 @@
 //! Members of streams: they join, leave, lose their parents; and are told of every change of place.
 
+use std::time::Duration;
+
 use crate::id::{PeerId, StreamId};
 use crate::signal::{Component, Order, Refusal, Report, ToPeer};
 use crate::topology::Change;
@@ -7,6 +9,10 @@ use crate::topology::Change;
 use super::deadlines::Deadline;
 use super::peers::Place;
 use super::{CLAIM_GRACE, IDLE_GRACE, RELEARNING, SETTLING, StreamManager};
+
+/// A tree is looked at this long after somebody was moved, and once more as long as that helps. Guess: whoever was moved has
+/// its new parent by then, and one move in half a second is no storm.
+pub(super) const BALANCED_AFTER: Duration = Duration::from_millis(500);
 
 impl StreamManager {
     pub(super) fn join(
@@ -229,6 +235,8 @@ impl StreamManager {
         }
         self.deadlines.clear(Deadline::Claim(stream, peer));
         self.reconsider_backups(stream, peer, first);
+        let at = self.now + BALANCED_AFTER;
+        self.deadlines.set_once(Deadline::Balance(stream), at);
         // The parent first: the child's offer must find it ready.
         if let Some(parent) = parent {
             self.deadlines

@@ -241,6 +241,7 @@ impl StreamManager {
             Deadline::Ended(stream),
             Deadline::Announce(stream),
             Deadline::Clock(stream),
+            Deadline::Balance(stream),
         ] {
             self.deadlines.clear(deadline);
         }

@@ -15,8 +15,9 @@ const PROMISES_PER_SLOT: usize = 4;
 /// How good a backup parent is; the least is the best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Fitness {
-    /// Ancestors that both have, the broadcaster aside: what dies above both helps neither.
-    shared: usize,
+    /// Ancestors that both have, the broadcaster aside: what dies above both helps neither. And the levels by which whoever
+    /// takes over gets deeper, with all below it: near the root the grandparent is better than a leaf far away.
+    cost: usize,
     /// The broadcaster has an encoder to feed as well; relays come first.
     class: u8,
     /// How many count on it already, for each free slot.
@@ -54,7 +55,7 @@ impl Forest {
             let above: Vec<PeerId> = tree.graph.path(at).collect();
             let shared = above.iter().filter(|&&on| way.contains(&on)).count();
             Some(Fitness {
-                shared: shared - usize::from(way.contains(&tree.graph.root())),
+                cost: shared - 1 + above.len().saturating_sub(way.len()),
                 class: self.class(stream, at)?,
                 load: promises / slots,
                 depth: above.len(),
@@ -110,9 +111,11 @@ impl Forest {
         stands
     }
 
-    /// Whom to burden first.
-    fn class(&self, stream: StreamId, at: PeerId) -> Option<u8> {
+    /// Whom to burden first; where viewers stand below the broadcaster by design, it is one like any other.
+    pub(super) fn class(&self, stream: StreamId, at: PeerId) -> Option<u8> {
+        let by_design = self.trees.get(&stream)?.kind != Topology::RelayFirst;
         Some(match self.graph(stream)?.get(at)?.component() {
+            _ if by_design => 0,
             Component::Relay => 0,
             Component::Receiver => 1,
             Component::Broadcaster => 2,
@@ -130,7 +133,7 @@ impl Forest {
     }
 
     /// Children that `peer` could be given in the stream now.
-    fn free_slots(&self, stream: StreamId, peer: PeerId) -> usize {
+    pub(super) fn free_slots(&self, stream: StreamId, peer: PeerId) -> usize {
         let (Some(tree), Some(known)) = (self.trees.get(&stream), self.peers.get(peer)) else {
             return 0;
         };

@@ -93,8 +93,7 @@ impl Forest {
             match level {
                 Some(level) => {
                     let tree = self.tree(stream);
-                    tree.levels
-                        .insert(member, if flat { level } else { level + distance });
+                    tree.set_level(member, if flat { level } else { level + distance });
                     self.refresh(stream, member);
                 }
                 None => self.tree(stream).forget(member),

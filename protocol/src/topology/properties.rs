@@ -41,6 +41,9 @@ enum Step {
         stream: Index,
     },
     Retry,
+    Balance {
+        stream: Index,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -61,6 +64,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (any_index(), standing).prop_map(|(peer, standing)| Step::Stand { peer, standing }),
         1 => any_index().prop_map(|stream| Step::Restart { stream }),
         1 => Just(Step::Retry),
+        3 => any_index().prop_map(|stream| Step::Balance { stream }),
     ];
     prop::collection::vec(step, 1..120)
 }
@@ -206,6 +210,12 @@ impl World {
                 self.forest.replace_root(stream, new, &mut out);
             }
             Step::Retry => self.forest.retry(&mut out),
+            Step::Balance { stream } => {
+                let stream = any_stream(stream);
+                let most = 64 * self.peers.len();
+                let moves = (0..=most).take_while(|_| self.forest.balance(stream, &mut out));
+                assert!(moves.count() <= most, "it never comes to rest");
+            }
         }
         self.hear(&out);
         out

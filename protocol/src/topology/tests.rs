@@ -359,3 +359,42 @@ fn a_broadcaster_that_comes_back_under_another_name_takes_its_children_over() {
     assert_eq!(town.depth(6), Some(2));
     assert_eq!(town.forest.size(), (7, 7), "nothing is left of the old one");
 }
+
+/// Levels below the broadcaster of the deepest of so many viewers.
+fn depth(town: &Town, viewers: u16) -> usize {
+    let graph = town.forest.graph(stream(0)).expect("streams stay");
+    (1..=viewers)
+        .map(|n| graph.path(id(n)).count() - 1)
+        .max()
+        .unwrap_or(0)
+}
+
+#[test]
+fn a_tree_that_failures_have_made_deep_is_made_shallow_again_one_peer_at_a_time() {
+    let mut town = Town::new(Topology::Tree { arity: 2 }, 2);
+    (1..=62).for_each(|n| town.viewer(n, 3));
+    assert_eq!(depth(&town, 62), 5, "62 fill five levels");
+    // Those near the root fall silent one after the other, as far as their children can tell, and are well again.
+    for silent in [1, 2, 3, 5] {
+        let graph = town.forest.graph(stream(0)).expect("streams stay");
+        let orphans: Vec<u16> = graph.children(id(silent)).map(number).collect();
+        orphans
+            .into_iter()
+            .for_each(|orphan| town.complains(orphan));
+        let forest = &mut town.forest;
+        forest.set_standing(id(silent), Standing::Open, &mut town.changes);
+    }
+    assert!(depth(&town, 62) > 8, "depth {}", depth(&town, 62));
+    let mut moves = 0;
+    loop {
+        town.changes.clear();
+        if !town.forest.balance(stream(0), &mut town.changes) {
+            break;
+        }
+        let moved = |change: &&Change| matches!(change, Change::Placed { left: Some(_), .. });
+        assert_eq!(town.changes.iter().filter(moved).count(), 1);
+        moves += 1;
+    }
+    assert!(depth(&town, 62) <= 6, "depth {}", depth(&town, 62));
+    assert!(moves <= 15, "{moves} moves");
+}

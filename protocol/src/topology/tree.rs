@@ -29,6 +29,10 @@ pub(super) struct Tree {
     fillers: Ranked,
     /// Relay-first: receivers, who make room for a relay.
     yielding: Ranked,
+    /// All who have a place, the deepest last; none in a linked list.
+    deep: BTreeSet<(u32, PeerId)>,
+    /// Who has more children than it may, because they took over there.
+    crowded: BTreeSet<PeerId>,
     /// Who can feed nobody, and goes below somebody who can when all is full.
     dead_ends: Ranked,
     /// Who has no place, in order of arrival.
@@ -51,6 +55,8 @@ impl Tree {
             open: Ranked::default(),
             fillers: Ranked::default(),
             yielding: Ranked::default(),
+            deep: BTreeSet::new(),
+            crowded: BTreeSet::new(),
             dead_ends: Ranked::default(),
             waiting: BTreeSet::new(),
             claims: BTreeSet::new(),
@@ -90,6 +96,13 @@ impl Tree {
         let by_level = matches!(self.kind, Topology::Tree { .. });
         let fills = by_level && leaf && room && peer.standing == Standing::Open;
 
+        let crowded = self.graph.get(id).is_some_and(|v| {
+            v.children().len() > v.most_children() as usize && self.kind != Topology::LinkedList
+        });
+        match crowded && rank.is_some() {
+            true => self.crowded.insert(id),
+            false => self.crowded.remove(&id),
+        };
         self.open.set(id, rank.filter(|_| room));
         self.fillers.set(id, rank.filter(|_| member && fills));
         self.yielding.set(
@@ -118,7 +131,10 @@ impl Tree {
 
     /// Takes a vertex out of every index.
     pub(super) fn forget(&mut self, id: PeerId) {
-        self.levels.remove(&id);
+        if let Some(level) = self.levels.remove(&id) {
+            self.deep.remove(&(level, id));
+        }
+        self.crowded.remove(&id);
         for index in [
             &mut self.open,
             &mut self.fillers,
@@ -127,6 +143,26 @@ impl Tree {
         ] {
             index.set(id, None);
         }
+    }
+
+    /// `id` stands this far below the broadcaster from now on.
+    pub(super) fn set_level(&mut self, id: PeerId, level: u32) {
+        if let Some(old) = self.levels.insert(id, level) {
+            self.deep.remove(&(old, id));
+        }
+        if self.kind != Topology::LinkedList {
+            self.deep.insert((level, id));
+        }
+    }
+
+    /// Somebody who has more children than it may.
+    pub(super) fn crowded(&self) -> Option<PeerId> {
+        self.crowded.first().copied()
+    }
+
+    /// Who is furthest from the broadcaster, and how far.
+    pub(super) fn deepest(&self) -> Option<(u32, PeerId)> {
+        self.deep.last().copied()
     }
 
     /// `peer` waits no more.
