@@ -14,10 +14,10 @@ export CROSS_CONFIG := cross.toml
 CARGO := tools/with-rust cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build web demo test test-rust test-web check bench fuzz clean
+.PHONY: help deps build web demo test test-rust test-web check bench experiments fuzz clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: ## supervisor, relay and broadcaster in one terminal (SOURCE=film.webm PORT=8080)
 	@tools/deps.sh build rust wasm run
@@ -70,6 +70,12 @@ bench: ## what it costs, how well it plays, what attackers achieve (quiet machin
 	target/release/measure siege
 	[ -f target/film.webm ] || testbed/make-film.sh target/film.webm 70
 	PROFILE=release node web/bench/figures.js 60 target/film.webm
+
+experiments: ## the paper's experiments beside its system (hours, may be interrupted; QUICK=1: five minutes)
+	@tools/deps.sh build rust wasm run
+	@$(MAKE) build
+	$(CARGO) build --release --package testbed
+	target/release/testbed experiments $(if $(QUICK),--quick --data target/quick --figures target/quick/figures)
 
 fuzz: ## every parser, FUZZ_SECONDS each
 	tools/fuzz.sh $(FUZZ_SECONDS)

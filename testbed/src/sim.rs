@@ -1,14 +1,17 @@
 //! A seeded simulator: the very machines of supervisor, broadcaster, relays and viewers under virtual time.
 //!
 //! No socket, no thread, no clock: what one machine puts out reaches another after a latency, and whatever is
-//! random comes from the seed. Two runs from one seed are the same to the last chunk. Bandwidth, loss and the
-//! paper's failure distributions are absent as yet.
+//! random comes from the seed. Two runs from one seed are the same to the last chunk. Bandwidth and loss are absent
+//! as yet.
 
 mod world;
 
 use std::time::Duration;
 
 use protocol::signal::Topology;
+
+use crate::live::{self, Fault, Record, System};
+use crate::victims::Distribution;
 
 pub use world::run;
 
@@ -33,6 +36,10 @@ pub struct Plan {
     pub failures_per_s: f64,
     /// How they fail.
     pub failure: Failure,
+    /// Who fails.
+    pub victims: Distribution,
+    /// What each viewer keeps ahead, whatever happens; by the player's own rules if none.
+    pub hold: Option<Duration>,
     /// One-way latency of a pair of peers: between these, milliseconds.
     pub latency_ms: (u64, u64),
     /// Where all randomness comes from.
@@ -60,11 +67,16 @@ impl Default for Plan {
             length: Duration::from_secs(60),
             failures_per_s: 0.0,
             failure: Failure::Leave,
+            victims: Distribution::Uniform,
+            hold: None,
             latency_ms: (5, 40),
             seed: 1,
         }
     }
 }
+
+/// Viewers come one after the other, this far apart.
+pub(crate) const JOINING: Duration = Duration::from_millis(20);
 
 /// What came out of a run.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -89,4 +101,40 @@ pub struct Outcome {
     pub chunks: u64,
     /// A hash over every delivery: who, what, when.
     pub trace: u64,
+}
+
+/// The latencies of a LAN, one way, milliseconds: less than one, and with a busy switch a few.
+const LAN_MS: (u64, u64) = (0, 4);
+
+/// Simulates what [`live::run`] does with the real programs.
+pub fn record(plan: &live::Plan) -> Record {
+    let relays = plan.system == System::Relays;
+    let outcome = run(&Plan {
+        viewers: u32::try_from(plan.viewers).unwrap_or(u32::MAX),
+        relays: if relays { 3 } else { 0 },
+        topology: match relays {
+            true => Topology::RelayFirst,
+            false => Topology::Tree { arity: 2 },
+        },
+        backups: plan.system.hold().is_none(),
+        relay_kbps: 11_500, // ten children each, as there
+        length: live::CALM + Duration::from_secs(plan.seconds) + JOINING * plan.viewers as u32,
+        failures_per_s: plan.rate,
+        failure: match plan.fault {
+            Fault::Close => Failure::Leave,
+            _ => Failure::Silence,
+        },
+        victims: plan.distribution,
+        hold: plan.system.hold(),
+        latency_ms: LAN_MS,
+        seed: plan.seed,
+        ..Plan::default()
+    });
+    Record {
+        lives: outcome.lives as usize,
+        stalls: outcome.stalls,
+        stalled_s: outcome.stalled.as_secs_f64(),
+        deepest: outcome.deepest.into(),
+        ..Record::empty(plan)
+    }
 }

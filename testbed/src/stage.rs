@@ -63,6 +63,7 @@ impl Process {
         let to_log = File::create(&log).context("making a log file")?;
         let mut child = Command::new(program)
             .args(arguments)
+            .env("TMPDIR", folder) // what it leaves behind when it is killed goes with the stage
             .envs(environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -273,6 +274,8 @@ pub struct Stage {
     guard: Guard,
     /// How long a peer's certificate is good, seconds, if not as long as by default.
     certificate_lifetime_s: Option<u32>,
+    /// More of the supervisor's configuration, as TOML before its tables.
+    supervisor_lines: String,
     /// The supervisor's certificate on a guarded stage, once it runs: its fingerprint.
     certificate: OnceLock<String>,
 }
@@ -313,10 +316,18 @@ impl Stage {
         Ok(stage)
     }
 
+    /// An empty stage with more of the supervisor's configuration, as TOML that comes before its tables.
+    pub fn with_supervisor(lines: &str) -> anyhow::Result<Self> {
+        let mut stage = Self::with(Guard::Light)?;
+        stage.supervisor_lines = lines.to_owned();
+        Ok(stage)
+    }
+
     fn with(guard: Guard) -> anyhow::Result<Self> {
         let number = STAGES.fetch_add(1, Ordering::Relaxed);
         let folder =
             std::env::temp_dir().join(format!("ownstream-stage-{}-{number}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder); // of an earlier process of this number; mostly there is none
         fs::create_dir_all(&folder).context("making the stage's folder")?;
         let port = TcpListener::bind(("127.0.0.1", 0))
             .context("finding a free port")?
@@ -328,6 +339,7 @@ impl Stage {
             port,
             guard,
             certificate_lifetime_s: None,
+            supervisor_lines: String::new(),
             certificate: OnceLock::new(),
         })
     }
@@ -386,8 +398,8 @@ impl Stage {
             guard += &format!("[security]\ncertificate_lifetime_s = {seconds}\n");
         }
         format!(
-            "listen = \"127.0.0.1:{}\"\nstate_dir = {state:?}\n[limits]\nconnections_per_address = 2000\n{guard}",
-            self.port
+            "listen = \"127.0.0.1:{}\"\nstate_dir = {state:?}\n{}[limits]\nconnections_per_address = 2000\n{guard}",
+            self.port, self.supervisor_lines
         )
     }
 
@@ -463,6 +475,12 @@ impl Stage {
         let process = self.relay_alone(name, &format!("uplink_kbps = {uplink_kbps}\n"))?;
         process.wait_for_log("took this relay in")?;
         Ok(process)
+    }
+
+    /// Starts a relay again that was there before, with the configuration it had; waits for nothing.
+    pub fn relay_again(&self, name: &str) -> anyhow::Result<Process> {
+        let config = fs::read_to_string(self.folder.join(format!("{name}.toml")))?;
+        self.start("edge-relay", name, &config)
     }
 
     /// Starts a relay with more TOML, and waits for nothing.

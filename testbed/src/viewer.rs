@@ -1,6 +1,6 @@
 //! The headless receiver: the browser's machines, natively, on a model of a media element.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use peer::{Clock, Handle, Snapshot};
 use protocol::id::StreamId;
@@ -19,6 +19,8 @@ pub struct Receiver {
     news: mpsc::Receiver<Event>,
     clock: Clock,
     wanted: String,
+    hold: Option<Duration>,
+    first_picture: Option<Instant>,
     viewer: Option<Viewer>,
     screen: Screen,
     ended: bool,
@@ -35,6 +37,8 @@ pub struct Figures {
     pub node: Snapshot,
     /// The stream is over.
     pub ended: bool,
+    /// When the first picture was there.
+    pub first_picture: Option<Instant>,
 }
 
 impl Receiver {
@@ -46,10 +50,18 @@ impl Receiver {
             news,
             clock,
             wanted,
+            hold: None,
+            first_picture: None,
             viewer: None,
             screen,
             ended: false,
         }
+    }
+
+    /// Keeps just so much ahead, whatever happens; by the player's own rules if none.
+    pub fn holding(mut self, hold: Option<Duration>) -> Self {
+        self.hold = hold;
+        self
     }
 
     /// Watches until told to stop, and says every `interval` how it goes.
@@ -84,17 +96,34 @@ impl Receiver {
                 .iter()
                 .find(|s| self.wanted.is_empty() || s.name == self.wanted);
             if let Some(found) = found {
-                self.viewer = Some(Viewer::new(found.stream, self.clock.now()));
+                let (stream, now) = (found.stream, self.clock.now());
+                self.viewer = Some(match self.hold {
+                    Some(hold) => Viewer::holding(stream, now, hold),
+                    None => Viewer::new(stream, now),
+                });
                 self.node.put(Input::Watch(found.stream, None)).await;
             }
         }
         self.ended |= matches!(event, Event::Ended(_));
+        self.log(&event);
         let mut out = Vec::new();
         if let Some(viewer) = &mut self.viewer {
             viewer.news(self.clock.now(), &event, &mut out);
         }
         self.carry_out(out);
         self.look();
+    }
+
+    /// Why the picture stood still may be found out by this.
+    fn log(&self, event: &Event) {
+        let ms = self.clock.now().as_micros() / 1000;
+        match event {
+            Event::Parent(_, parent) => eprintln!("{ms} ms: fed by {parent:?}"),
+            Event::LinkLost(peer, why) => eprintln!("{ms} ms: lost {peer}: {why}"),
+            Event::RoundTrip(_, time) => eprintln!("{ms} ms: there and back in {time:?}"),
+            Event::Refused(_, words) => eprintln!("{ms} ms: refused: {words}"),
+            _ => {}
+        }
     }
 
     /// Shows the player its element.
@@ -109,6 +138,10 @@ impl Receiver {
             );
         }
         self.carry_out(out);
+        let started = |viewer: &Viewer| viewer.stats(now).started;
+        if self.first_picture.is_none() && self.viewer.as_ref().is_some_and(started) {
+            self.first_picture = Some(Instant::now());
+        }
     }
 
     fn carry_out(&mut self, mut out: Vec<playback::Output>) {
@@ -139,6 +172,7 @@ impl Receiver {
             player: self.viewer.as_ref().map(|v| v.stats(self.clock.now())),
             node: self.node.snapshot().await.unwrap_or_default(),
             ended: self.ended,
+            first_picture: self.first_picture,
         }
     }
 }

@@ -3,13 +3,14 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Parser;
 use peer::identity::{self, Identity};
 use peer::signalling::Supervisor;
-use protocol::id::Fingerprint;
+use protocol::id::{Fingerprint, PeerId};
+use protocol::node::Input;
 use protocol::security::suite::Suite;
 use protocol::signal::Component;
 use serde_json::json;
@@ -38,8 +39,8 @@ struct Arguments {
     /// Seconds to watch; for ever if left out.
     #[arg(long)]
     seconds: Option<u64>,
-    /// Milliseconds between two lines of a viewer.
-    #[arg(long, default_value_t = 1000)]
+    /// Milliseconds between two lines of a viewer; the last one counts if it is said twice.
+    #[arg(long, default_value_t = 1000, overrides_with = "interval_ms")]
     interval_ms: u64,
     /// What each viewer may send to children, kbit/s.
     #[arg(long, default_value_t = 6000)]
@@ -47,11 +48,20 @@ struct Arguments {
     /// Do not relay.
     #[arg(long)]
     leaf: bool,
+    /// Keep just so many milliseconds ahead of the picture, whatever happens; by the player's own rules if left out.
+    #[arg(long)]
+    hold_ms: Option<u64>,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match watch(Arguments::parse()).await {
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // One viewer has no use for more than one thread, and dozens of them on one machine pay for each.
+    let mut runtime = match arguments.viewers {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = runtime.enable_all().build().context("starting the runtime");
+    match runtime.and_then(|runtime| runtime.block_on(watch(arguments))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("receiver: {error:#}");
@@ -63,13 +73,13 @@ async fn main() -> ExitCode {
 async fn watch(arguments: Arguments) -> anyhow::Result<()> {
     let mut viewers = JoinSet::new();
     let folder = std::env::temp_dir().join(format!("ownstream-receiver-{}", std::process::id()));
+    // A process of the same number that was killed may have left one, which knows another supervisor.
+    let _ = std::fs::remove_dir_all(&folder); // mostly there is none
+    let mut handles = Vec::new();
     for number in 0..arguments.viewers {
-        let state_dir = folder.join(number.to_string());
-        viewers.spawn(view(
-            number,
-            arguments.clone(),
-            start(&arguments, state_dir)?,
-        ));
+        let peer = start(&arguments, folder.join(number.to_string()))?;
+        handles.push(peer.0.clone());
+        viewers.spawn(view(number, arguments.clone(), peer));
     }
     let _folder = Folder(folder);
     let over = async {
@@ -79,9 +89,25 @@ async fn watch(arguments: Arguments) -> anyhow::Result<()> {
         }
     };
     tokio::select! {
-        _ = viewers.join_next() => Ok(()),
-        () = over => Ok(()),
-        result = tokio::signal::ctrl_c() => result.context("listening for Ctrl-C"),
+        _ = viewers.join_next() => {},
+        () = over => {},
+        result = tokio::signal::ctrl_c() => result.context("listening for Ctrl-C")?,
+    }
+    for handle in handles {
+        leave(&handle).await;
+    }
+    tokio::time::sleep(LAST_WORD).await;
+    Ok(())
+}
+
+/// The last word to neighbours is on its way by then. Guess: a few round trips on a LAN.
+const LAST_WORD: Duration = Duration::from_millis(100);
+
+/// Gives up what it watches, so that whoever it feeds knows at once.
+async fn leave(handle: &peer::Handle) {
+    let streams = handle.snapshot().await.unwrap_or_default().streams;
+    for stream in streams.into_keys() {
+        handle.put(Input::Unwatch(stream)).await;
     }
 }
 
@@ -127,15 +153,23 @@ fn start(arguments: &Arguments, state_dir: PathBuf) -> anyhow::Result<Peer> {
 }
 
 async fn view(number: u32, arguments: Arguments, (node, news): Peer) {
+    let (began, peer) = (Instant::now(), node.peer());
+    let hold = arguments.hold_ms.map(Duration::from_millis);
     let receiver = Receiver::new(node, news, peer::Clock::new(), arguments.stream.clone());
+    let receiver = receiver.holding(hold);
+    let mut joined_ms = None;
     receiver
         .run(Duration::from_millis(arguments.interval_ms), |figures| {
-            print(number, &figures)
+            if joined_ms.is_none() {
+                let first = figures.first_picture.map(|at| at - began);
+                joined_ms = first.map(|took| took.as_millis() as u64);
+            }
+            print(number, peer, joined_ms, &figures)
         })
         .await;
 }
 
-fn print(number: u32, figures: &Figures) {
+fn print(number: u32, peer: PeerId, joined_ms: Option<u64>, figures: &Figures) {
     let node = figures
         .stream
         .and_then(|stream| figures.node.streams.get(&stream))
@@ -144,6 +178,8 @@ fn print(number: u32, figures: &Figures) {
     let player = figures.player.unwrap_or_default();
     let line = json!({
         "viewer": number,
+        "peer": peer.to_string(),
+        "joined_ms": joined_ms,
         "playing": player.started,
         "stalls": player.stalls,
         "stalled_ms": player.stalled.as_millis() as u64,

@@ -55,6 +55,7 @@ async fn main() -> ExitCode {
 
 async fn send(arguments: Arguments) -> anyhow::Result<()> {
     let state_dir = std::env::temp_dir().join(format!("ownstream-source-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&state_dir); // of an earlier process of this number; mostly there is none
     let clock = Clock::new();
     let signing = Seed::from_bytes(rand::random());
     let who = who(&state_dir, signing.clone(), arguments.join_token.clone());

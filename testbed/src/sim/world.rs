@@ -18,7 +18,8 @@ use protocol::viewer::Viewer;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::{Failure, Outcome, Plan};
+use super::{Failure, JOINING, Outcome, Plan};
+use crate::live;
 
 const STREAM: StreamId = StreamId::from_bytes([0x51; 16]);
 /// The simulated stream: 25 pictures a second, a key frame each second, one chunk each; 1.1 Mbit/s.
@@ -30,8 +31,8 @@ const KBPS: u32 = 1_100;
 const TO_SUPERVISOR: Duration = Duration::from_millis(10);
 /// Setting up DTLS and SCTP takes four round trips (RFC 9147, RFC 9260).
 const SET_UP_ROUND_TRIPS: u32 = 4;
-/// A viewer that failed comes back as another one after this.
-const COMES_BACK: Duration = Duration::from_secs(1);
+/// A viewer that failed comes back as another one after this. Guess: a program's start.
+const COMES_BACK: Duration = Duration::from_millis(100);
 
 /// An actor: the number is its name for good, also of its socket.
 type Name = u64;
@@ -131,12 +132,12 @@ impl World {
         }
         for viewer in 0..self.plan.viewers {
             self.later(
-                Duration::from_millis(500 + 20 * u64::from(viewer)),
+                Duration::from_millis(500) + JOINING * viewer,
                 Happening::NewViewer,
             );
         }
         if self.plan.failures_per_s > 0.0 {
-            let all_there = Duration::from_millis(2_000 + 20 * u64::from(self.plan.viewers));
+            let all_there = live::CALM + JOINING * self.plan.viewers;
             self.later(all_there, Happening::Fail);
         }
     }
@@ -168,8 +169,7 @@ impl World {
             seed: self.random.random(),
             security: None,
         };
-        let viewer = (component == Component::Receiver)
-            .then(|| (Viewer::new(STREAM, self.now), Screen::new()));
+        let viewer = (component == Component::Receiver).then(|| (self.player(), Screen::new()));
         self.peers.insert(config.peer, name);
         let node = Node::new(config, self.now);
         self.actors.insert(
@@ -187,6 +187,13 @@ impl World {
             Happening::ToNode(name, node::Input::SupervisorUp([0; 32])),
         );
         name
+    }
+
+    fn player(&self) -> Viewer {
+        match self.plan.hold {
+            Some(hold) => Viewer::holding(STREAM, self.now, hold),
+            None => Viewer::new(STREAM, self.now),
+        }
     }
 
     fn happen(&mut self, happening: Happening) {
@@ -427,16 +434,11 @@ impl World {
     fn fail(&mut self) {
         let pause = Duration::from_secs_f64(1.0 / self.plan.failures_per_s);
         self.later(pause, Happening::Fail);
-        let viewers: Vec<Name> = self
-            .actors
-            .iter()
-            .filter(|(_, a)| a.viewer.is_some())
-            .map(|(&n, _)| n)
-            .collect();
+        let viewers = self.breadth_first();
         if viewers.is_empty() {
             return;
         }
-        let victim = viewers[self.random.random_range(0..viewers.len())];
+        let victim = viewers[self.plan.victims.draw(&mut self.random, viewers.len())];
         self.bury(victim);
         let links: Vec<LinkId> = self
             .links
@@ -454,6 +456,17 @@ impl World {
         }
         self.later(TO_SUPERVISOR, Happening::Disconnected(victim));
         self.later(COMES_BACK, Happening::NewViewer);
+    }
+
+    /// The viewers that have a place in the tree, those next to the broadcaster first.
+    fn breadth_first(&self) -> Vec<Name> {
+        let place = |(&name, actor): (&Name, &Actor)| {
+            let stats = actor.node.stats(&STREAM).filter(|s| s.parent.is_some())?;
+            actor.viewer.as_ref().map(|_| (stats.depth, name))
+        };
+        let mut order: Vec<(u16, Name)> = self.actors.iter().filter_map(place).collect();
+        order.sort_unstable();
+        order.into_iter().map(|(_, name)| name).collect()
     }
 
     /// Counts what a viewer's life came to.

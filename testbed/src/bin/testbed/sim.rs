@@ -1,16 +1,15 @@
-//! Runs a simulation from the command line and prints what came of it, in one line.
+//! `testbed sim`: runs a simulation and prints what came of it, in one line.
 
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::{Parser, ValueEnum};
+use clap::{Args, ValueEnum};
 use protocol::signal::Topology;
 use testbed::sim::{Failure, Plan, run};
+use testbed::victims::Distribution;
 
-/// Simulates a stream's peers under virtual time, from a seed.
-#[derive(Debug, Parser)]
-#[command(version)]
-struct Arguments {
+/// What to simulate.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
     /// Viewers.
     #[arg(long, default_value_t = 80)]
     peers: u32,
@@ -26,6 +25,9 @@ struct Arguments {
     /// Failures a second.
     #[arg(long, default_value_t = 0.0)]
     rate: f64,
+    /// Which viewers fail.
+    #[arg(long, value_enum, default_value_t = Distribution::Uniform)]
+    distribution: Distribution,
     /// Fall silent instead of leaving.
     #[arg(long)]
     silent: bool,
@@ -47,8 +49,7 @@ enum Arrangement {
     RelayFirst,
 }
 
-fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+pub(crate) fn sim(arguments: &Arguments) {
     let plan = Plan {
         viewers: arguments.peers,
         relays: arguments.relays,
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
         } else {
             Failure::Leave
         },
+        victims: arguments.distribution,
         latency_ms: (arguments.latency / 8, arguments.latency),
         seed: arguments.seed,
         ..Plan::default()
@@ -86,5 +88,4 @@ fn main() -> ExitCode {
         o.trace,
         began.elapsed().as_secs_f64()
     );
-    ExitCode::SUCCESS
 }

@@ -1,0 +1,56 @@
+//! `testbed live`: one run with the real programs.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use testbed::live::{Fault, Plan, System, run};
+use testbed::victims::Distribution;
+
+/// What to run.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The paper's, at a hold of 300, 500 or 1000 ms; ours; or ours with three relays.
+    #[arg(long, value_enum, default_value_t = System::Ours)]
+    system: System,
+    /// Which viewers fail.
+    #[arg(long, value_enum, default_value_t = Distribution::Uniform)]
+    distribution: Distribution,
+    /// How they fail; or whether relays do in their stead.
+    #[arg(long, value_enum, default_value_t = Fault::Close)]
+    fault: Fault,
+    /// Failures a second.
+    #[arg(long, default_value_t = 3.0)]
+    rate: f64,
+    /// Viewers at a time.
+    #[arg(long, default_value_t = 80)]
+    viewers: usize,
+    /// Seconds, once all play.
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// Who is drawn.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Where all there is to know of the run is written, as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+pub(crate) fn live(arguments: &Arguments) -> anyhow::Result<()> {
+    let plan = Plan {
+        system: arguments.system,
+        distribution: arguments.distribution,
+        rate: arguments.rate,
+        fault: arguments.fault,
+        viewers: arguments.viewers,
+        seconds: arguments.seconds,
+        seed: arguments.seed,
+    };
+    let record = run(&plan, |how_far| eprintln!("{how_far}"))?;
+    println!("{}", record.line());
+    if let Some(path) = &arguments.json {
+        fs::write(path, serde_json::to_vec(&record)?).context("writing the record")?;
+    }
+    Ok(())
+}

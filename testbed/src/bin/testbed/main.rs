@@ -1,0 +1,45 @@
+//! Simulates a stream's peers, or runs the paper's experiments with the real programs.
+
+mod experiments;
+mod live;
+mod sim;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Simulates a stream's peers, or runs the paper's experiments with the real programs, over loopback only.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// The protocol's machines under virtual time, from a seed.
+    Sim(sim::Arguments),
+    /// One run with the real programs, each viewer a process of its own.
+    Live(live::Arguments),
+    /// All runs that are not yet there, then the figures and the table.
+    Experiments(experiments::Arguments),
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().what {
+        What::Sim(arguments) => {
+            sim::sim(&arguments);
+            Ok(())
+        }
+        What::Live(arguments) => live::live(&arguments),
+        What::Experiments(arguments) => experiments::experiments(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("testbed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

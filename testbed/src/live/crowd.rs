@@ -1,0 +1,200 @@
+//! The viewers of a run: each a process of its own, one of which fails now and then and comes back as another.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::record::{Life, Looks, Record};
+use super::{Plan, VIEWER_KBPS};
+use crate::stage::{PATIENCE, Process, Signal, Stage};
+
+/// Viewers come one after the other, this far apart: how they come is not what is measured.
+const APART: Duration = Duration::from_millis(150);
+/// How often a viewer says how it fares, milliseconds.
+const SAYS_EVERY_MS: u64 = 200;
+/// What stands still is ended after this, when everybody has long taken it for dead.
+const FROZEN_FOR: Duration = Duration::from_secs(8);
+
+struct Viewer {
+    process: Process,
+    number: usize,
+    /// Its line when counting began.
+    before: Value,
+    /// Whether it was there from the start.
+    is_first: bool,
+}
+
+/// See the module's own words.
+pub(super) struct Crowd {
+    viewers: Vec<Viewer>,
+    frozen: Vec<(Instant, Process)>,
+    lives: Vec<Life>,
+    made: usize,
+    hold: Option<Duration>,
+    looks: Looks,
+}
+
+impl Crowd {
+    /// Lets all in, and waits until all play.
+    pub(super) fn new(stage: &Stage, plan: &Plan) -> anyhow::Result<Self> {
+        let mut crowd = Self {
+            viewers: Vec::new(),
+            frozen: Vec::new(),
+            lives: Vec::new(),
+            made: 0,
+            hold: plan.system.hold(),
+            looks: Looks::default(),
+        };
+        for _ in 0..plan.viewers {
+            crowd.let_in(stage, true)?;
+            std::thread::sleep(APART);
+        }
+        let until = Instant::now() + PATIENCE;
+        while !crowd.viewers.iter().all(Viewer::plays) {
+            anyhow::ensure!(
+                Instant::now() < until,
+                "only {} of {} viewers play; one that does not: {:?}, its log: {}",
+                crowd.viewers.iter().filter(|v| v.plays()).count(),
+                plan.viewers,
+                crowd
+                    .viewers
+                    .iter()
+                    .find(|v| !v.plays())
+                    .map(|v| v.process.last_line()),
+                crowd
+                    .viewers
+                    .iter()
+                    .find(|v| !v.plays())
+                    .map(|v| v.process.log())
+                    .unwrap_or_default(),
+            );
+            std::thread::sleep(APART);
+        }
+        Ok(crowd)
+    }
+
+    fn let_in(&mut self, stage: &Stage, is_first: bool) -> anyhow::Result<()> {
+        let number = self.made;
+        self.made += 1;
+        let (every, uplink) = (SAYS_EVERY_MS.to_string(), VIEWER_KBPS.to_string());
+        let mut words = vec![
+            "--stream",
+            "test",
+            "--interval-ms",
+            &every,
+            "--uplink-kbps",
+            &uplink,
+        ];
+        let hold = self.hold.map(|hold| hold.as_millis().to_string());
+        if let Some(hold) = &hold {
+            words.extend(["--hold-ms", hold]);
+        }
+        self.viewers.push(Viewer {
+            process: stage.receiver(&format!("viewer-{number}"), &words)?,
+            number,
+            before: Value::Null,
+            is_first,
+        });
+        Ok(())
+    }
+
+    /// What was before does not count.
+    pub(super) fn count_from_here(&mut self) {
+        for viewer in &mut self.viewers {
+            viewer.before = viewer.process.last_line();
+        }
+    }
+
+    /// One fails, and another comes in its place; `draw` says which of so many, breadth first from the broadcaster.
+    pub(super) fn fail_one(
+        &mut self,
+        stage: &Stage,
+        signal: Signal,
+        draw: impl FnOnce(usize) -> usize,
+    ) -> anyhow::Result<()> {
+        let order = breadth_first(&self.viewers);
+        if !order.is_empty() {
+            let victim = self.viewers.swap_remove(order[draw(order.len())]);
+            self.lives.push(victim.life(true));
+            victim.process.signal(signal)?;
+            self.frozen.push((Instant::now(), victim.process));
+        }
+        self.frozen
+            .retain(|(since, _)| since.elapsed() < FROZEN_FOR);
+        self.let_in(stage, false)
+    }
+
+    /// Notes latencies and the tree's shape.
+    pub(super) fn look(&mut self) {
+        let lines: Vec<Value> = self.viewers.iter().map(|v| v.process.last_line()).collect();
+        let playing: Vec<&Value> = lines.iter().filter(|l| l["playing"] == true).collect();
+        let depth = |line: &Value| line["depth"].as_u64().unwrap_or(0);
+        let deepest = playing.iter().map(|l| depth(l)).max().unwrap_or(0);
+        self.looks.deepest = self.looks.deepest.max(deepest);
+        let viewers: Vec<&Value> = lines.iter().map(|l| &l["peer"]).collect();
+        let below = playing
+            .iter()
+            .filter(|l| viewers.contains(&&l["parent"]))
+            .count();
+        self.looks
+            .below_viewers
+            .push(below as f64 / playing.len().max(1) as f64);
+        for line in playing {
+            let Some(latency) = line["latency_ms"].as_u64() else {
+                continue;
+            };
+            self.looks.latencies.push(latency);
+            if depth(line) == deepest {
+                self.looks.deepest_latencies.push(latency);
+            }
+        }
+    }
+
+    /// Ends all, and sums up.
+    pub(super) fn close(mut self, plan: &Plan, delay_p99_ms: f64) -> Record {
+        let last: Vec<Life> = self.viewers.iter().map(|v| v.life(false)).collect();
+        self.lives.extend(last);
+        Record::new(plan, self.lives, self.looks, delay_p99_ms)
+    }
+}
+
+impl Viewer {
+    fn plays(&self) -> bool {
+        self.process.last_line()["playing"] == true
+    }
+
+    fn life(&self, failed: bool) -> Life {
+        let line = self.process.last_line();
+        let grown = |key: &str| {
+            let now = line[key].as_u64().unwrap_or(0);
+            now.saturating_sub(self.before[key].as_u64().unwrap_or(0))
+        };
+        Life {
+            number: self.number,
+            failed,
+            played: line["playing"] == true,
+            stalls: grown("stalls"),
+            stalled_ms: grown("stalled_ms"),
+            joined_ms: line["joined_ms"].as_u64().filter(|_| !self.is_first),
+            hold_ms: line["hold_ms"].as_u64().unwrap_or(0),
+            depth: line["depth"].as_u64().unwrap_or(0),
+        }
+    }
+}
+
+/// The places of those that have a place in the tree, those next to the broadcaster first.
+fn breadth_first(viewers: &[Viewer]) -> Vec<usize> {
+    let mut order: Vec<(u64, usize, usize)> = viewers
+        .iter()
+        .enumerate()
+        .filter_map(|(at, viewer)| {
+            let line = viewer.process.last_line();
+            let depth = line["depth"]
+                .as_u64()
+                .filter(|_| line["parent"].is_string())?;
+            Some((depth, viewer.number, at))
+        })
+        .collect();
+    order.sort_unstable();
+    order.into_iter().map(|(.., at)| at).collect()
+}

@@ -1,0 +1,233 @@
+//! All runs there are to make: made one after the other, kept in files, and not made twice.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use super::{Fault, Plan, Record, System, run as run_one};
+use crate::sim;
+use crate::victims::Distribution;
+
+/// The paper's viewers, and its minute.
+const VIEWERS: usize = 80;
+const SECONDS: u64 = 60;
+/// A run on a machine that was too slow is made again, so often.
+const TRIES: usize = 3;
+
+/// A run with the real programs, or a simulated one.
+#[derive(Debug, Clone, Copy)]
+pub struct Run {
+    /// What.
+    pub plan: Plan,
+    /// Whether it is simulated.
+    pub simulated: bool,
+}
+
+impl Run {
+    /// Its file's name, without what comes after the dot.
+    pub fn name(&self) -> String {
+        let Plan {
+            system,
+            distribution,
+            rate,
+            fault,
+            seconds,
+            seed,
+            ..
+        } = self.plan;
+        format!(
+            "{}-{}-{}-{}-{rate}-{seconds}s-{seed}",
+            if self.simulated { "sim" } else { "live" },
+            system.name(),
+            fault.name(),
+            distribution.name(),
+        )
+    }
+}
+
+fn plan(system: System, distribution: Distribution, rate: f64, fault: Fault, seed: u64) -> Plan {
+    Plan {
+        system,
+        distribution,
+        rate,
+        fault,
+        viewers: VIEWERS,
+        seconds: SECONDS,
+        seed,
+    }
+}
+
+/// The paper's matrix simulated (five distributions, five rates, four samples), and a part of it with the real
+/// programs: what says most comes first.
+pub fn all(samples: u64) -> Vec<Run> {
+    let mut runs = Vec::new();
+    for system in System::ALL {
+        for distribution in Distribution::ALL {
+            for rate in 1..=5 {
+                runs.extend((1..=4).map(|seed| Run {
+                    plan: plan(system, distribution, f64::from(rate), Fault::Close, seed),
+                    simulated: true,
+                }));
+            }
+        }
+    }
+    let live = |plan| Run {
+        plan,
+        simulated: false,
+    };
+    for seed in 1..=samples {
+        for rate in [5.0, 3.0, 1.0] {
+            for distribution in Distribution::ALL {
+                for system in [System::Ours, System::Relays, System::Paper500] {
+                    runs.push(live(plan(system, distribution, rate, Fault::Close, seed)));
+                }
+            }
+        }
+        for fault in [Fault::Kill, Fault::Freeze] {
+            for distribution in [Distribution::Uniform, Distribution::Beta] {
+                for system in [System::Ours, System::Relays, System::Paper500] {
+                    runs.push(live(plan(system, distribution, 3.0, fault, seed)));
+                }
+            }
+        }
+        for fault in [Fault::OneRelay, Fault::AllRelays] {
+            runs.push(live(plan(
+                System::Relays,
+                Distribution::Uniform,
+                0.0,
+                fault,
+                seed,
+            )));
+        }
+        for rate in [5.0, 3.0, 1.0] {
+            for distribution in Distribution::ALL {
+                for system in [System::Paper300, System::Paper1000] {
+                    runs.push(live(plan(system, distribution, rate, Fault::Close, seed)));
+                }
+            }
+        }
+    }
+    runs
+}
+
+/// One run of each system, fifteen seconds each, and as much simulated.
+pub fn quick() -> Vec<Run> {
+    let systems = [System::Paper500, System::Ours, System::Relays];
+    let quick = |simulated| {
+        systems.map(|system| Run {
+            plan: Plan {
+                seconds: 15,
+                ..plan(system, Distribution::Uniform, 3.0, Fault::Close, 1)
+            },
+            simulated,
+        })
+    };
+    [quick(true), quick(false)].concat()
+}
+
+/// Makes the runs that are not there yet, and says how far it is.
+pub fn run(runs: &[Run], data: &Path, only: &str) -> anyhow::Result<()> {
+    fs::create_dir_all(data).with_context(|| format!("making {}", data.display()))?;
+    let path = |run: &Run| data.join(format!("{}.json", run.name()));
+    let open = |run: &&Run| run.name().contains(only) && !path(run).exists();
+    let open: Vec<&Run> = runs.iter().filter(open).collect();
+    let mut unsound = Vec::new();
+    for (at, run) in open.iter().enumerate() {
+        let name = run.name();
+        eprintln!("{} of {}: {name}", at + 1, open.len());
+        let mut tries = 0..TRIES;
+        let record = loop {
+            tries.next();
+            let record = match run.simulated {
+                true => sim::record(&run.plan),
+                false => run_one(&run.plan, |_| {})?,
+            };
+            if record.valid || tries.is_empty() {
+                break record;
+            }
+            eprintln!(
+                "  once more: this machine was late by {:.0} ms",
+                record.delay_p99_ms
+            );
+        };
+        eprintln!("  {}", record.line());
+        if !record.valid {
+            unsound.push(name);
+            continue;
+        }
+        // Never half a file, whenever this ends.
+        let whole = data.join("unfinished");
+        fs::write(&whole, serde_json::to_vec(&record)?).context("writing a record")?;
+        fs::rename(&whole, path(run)).context("keeping a record")?;
+    }
+    if !unsound.is_empty() {
+        eprintln!(
+            "not kept, for this machine was too busy: {}. Run this again when it is quiet.",
+            unsound.join(", ")
+        );
+    }
+    Ok(())
+}
+
+/// A run's record, and whether it was simulated.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// The record.
+    pub record: Record,
+    /// Whether it was simulated.
+    pub simulated: bool,
+}
+
+/// All records there are.
+pub fn read(data: &Path) -> anyhow::Result<Vec<Kept>> {
+    let entries = fs::read_dir(data).with_context(|| format!("reading {}", data.display()))?;
+    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    let records = paths
+        .iter()
+        .filter(|path| path.extension().is_some_and(|e| e == "json"));
+    records
+        .map(|path| {
+            let text = fs::read(path)?;
+            let record = serde_json::from_slice(&text)
+                .with_context(|| format!("{} is no record", path.display()))?;
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            Ok(Kept {
+                record,
+                simulated: name.starts_with("sim-"),
+            })
+        })
+        .collect()
+}
+
+/// One line a system: what all its runs together came to.
+pub fn sums(runs: &[Kept]) -> Vec<String> {
+    let line = |system: System, simulated: bool| {
+        let of_it =
+            |kept: &&Kept| kept.simulated == simulated && kept.record.system == system.name();
+        let own: Vec<&Record> = runs.iter().filter(of_it).map(|kept| &kept.record).collect();
+        let latencies = own.iter().filter_map(|r| r.latency_p50_ms).collect();
+        let latency = super::record::percentile(latencies, 0.5);
+        (!own.is_empty()).then(|| {
+            format!(
+                "system={}{} runs={} lives={} stalls={} stalled_s={:.2} latency_p50_ms={}",
+                system.name(),
+                if simulated { " (simulated)" } else { "" },
+                own.len(),
+                own.iter().map(|r| r.lives).sum::<usize>(),
+                own.iter().map(|r| r.stalls).sum::<u64>(),
+                own.iter().map(|r| r.stalled_s).sum::<f64>(),
+                latency.map_or_else(|| "-".into(), |ms| ms.to_string()),
+            )
+        })
+    };
+    let both = [true, false].into_iter();
+    both.flat_map(|simulated| System::ALL.map(|system| (system, simulated)))
+        .filter_map(|(system, simulated)| line(system, simulated))
+        .collect()
+}
