@@ -1,5 +1,7 @@
 //! Epochs and chunks on their way through the peer.
 
+use std::collections::BTreeMap;
+
 use super::children::skipped_message;
 use super::streams::Role;
 use super::{Event, Node, Output};
@@ -69,6 +71,7 @@ impl Node {
             return;
         }
         stream.descriptor = Some(signed.clone());
+        (stream.fed, stream.probe) = (BTreeMap::new(), None); // it may have other tracks
         stream.verifier = verifier;
         for (key_id, key) in &stream.keys {
             if let Some(verifier) = &mut stream.verifier {

@@ -143,7 +143,10 @@ impl Node {
         };
         let header = chunk.header();
         stream.fed.insert((header.track, header.rendition), now);
-        stream.probe = None;
+        // A track that ended is not asked for again with each chunk of the other.
+        if stream.starves_at().is_none_or(|at| at > now) {
+            stream.probe = None;
+        }
         if stream.window.is_smooth() && stream.repair.is_empty() {
             return;
         }
@@ -214,13 +217,15 @@ impl super::streams::Stream {
         if self.parent.is_none() || self.next.is_some() || self.backups.is_empty() {
             return Time::NEVER;
         }
-        let starves = self
-            .fed
-            .values()
-            .min()
-            .map(|&at| at + STARVING + self.round_trip * 2);
         let again = self.probe.map(|probe| probe.asked + probe.pause);
-        starves.map_or(Time::NEVER, |at| at.max(again.unwrap_or(at)))
+        self.starves_at()
+            .map_or(Time::NEVER, |at| at.max(again.unwrap_or(at)))
+    }
+
+    /// When one of the tracks will have brought nothing for too long.
+    fn starves_at(&self) -> Option<Time> {
+        let oldest = self.fed.values().min();
+        oldest.map(|&at| at + STARVING + self.round_trip * 2)
     }
 
     fn ask_for_child(&mut self, now: Time, frames: impl Iterator<Item = Frame>) {

@@ -11,8 +11,8 @@ use super::peers::Place;
 use super::{CLAIM_GRACE, IDLE_GRACE, RELEARNING, SETTLING, StreamManager};
 
 /// A tree is looked at this long after somebody was moved, and once more as long as that helps. Guess: whoever was moved has
-/// its new parent by then, and one move in half a second is no storm.
-pub(super) const BALANCED_AFTER: Duration = Duration::from_millis(500);
+/// its new parent by then, and one move in two seconds costs little: each means a new connection, and new backups.
+pub(super) const BALANCED_AFTER: Duration = Duration::from_secs(2);
 
 impl StreamManager {
     pub(super) fn join(
