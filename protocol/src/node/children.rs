@@ -149,6 +149,9 @@ impl Node {
         if !path.is_empty() {
             self.say(now, link, &Control::RootPath { handle, path }, out);
         }
+        if let Some(link) = self.links.get_mut(&link) {
+            link.flow.has_to_catch_up(now);
+        }
         self.empty_mailboxes(now, link, out);
     }
 

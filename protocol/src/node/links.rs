@@ -149,8 +149,9 @@ impl Node {
             return;
         };
         link.said(now);
+        let round_trip = link.round_trip();
         out.push(Output::Media(id, chunk.message().clone()));
-        if let AfterSend::Look(water) = link.flow.sent(now, chunk.message().len()) {
+        if let AfterSend::Look(water) = link.flow.sent(now, round_trip, chunk.message().len()) {
             out.push(Output::AskBacklog(id, water));
         }
     }
