@@ -48,6 +48,9 @@ use streams::Stream;
 pub const INTRODUCTION_LIMIT: Duration = Duration::from_secs(10);
 /// Silence after which a peer is gone: three of its heartbeats, one `TIME_REQUEST` each 2 s.
 pub const SILENCE_LIMIT: Duration = Duration::from_secs(6);
+/// Silence after which a peer is given no more children and backs nobody up: one heartbeat, and some. Nobody stands below
+/// the last of a tree to notice that it is dead, and it is they who get the children of others.
+pub const QUIET_LIMIT: Duration = Duration::from_millis(2_500);
 /// A peer whose socket is closed keeps its places for this long. Guess: a reconnection, with one retry.
 pub const AWAY_GRACE: Duration = Duration::from_secs(5);
 /// A stream whose broadcaster is away ends after this. Guess: a board that reboots.

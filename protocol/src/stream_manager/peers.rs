@@ -14,7 +14,8 @@ use crate::topology::{Standing, Traits};
 use super::bucket::Bucket;
 use super::deadlines::Deadline;
 use super::{
-    AWAY_GRACE, INTRODUCTION_LIMIT, Output, SILENCE_LIMIT, SUSPICION, SocketId, StreamManager,
+    AWAY_GRACE, INTRODUCTION_LIMIT, Output, QUIET_LIMIT, SILENCE_LIMIT, SUSPICION, SocketId,
+    StreamManager,
 };
 
 /// How much more a relay or a broadcaster may say than a receiver. Guess: it answers 64 children at once.
@@ -127,6 +128,7 @@ impl StreamManager {
         if !socket.bucket.take(self.now) {
             return self.refuse(id, Refusal::TooMany, "too many messages at once");
         }
+        let was_quiet = self.now.since(socket.heard) >= QUIET_LIMIT;
         socket.heard = self.now;
         match (socket.peer, message) {
             (None, FromPeer::CollectPeerInfoResponse(info)) if self.config.security.is_none() => {
@@ -141,7 +143,10 @@ impl StreamManager {
             }
             (Some(peer), message) => {
                 self.deadlines
-                    .set(Deadline::Silence(id), self.now + SILENCE_LIMIT);
+                    .set(Deadline::Silence(id), self.now + QUIET_LIMIT);
+                if was_quiet {
+                    self.refresh_standing(peer);
+                }
                 self.heard(peer, message);
             }
         }
@@ -212,7 +217,7 @@ impl StreamManager {
         }
         self.deadlines.clear(Deadline::Gone(peer));
         self.deadlines
-            .set(Deadline::Silence(socket), self.now + SILENCE_LIMIT);
+            .set(Deadline::Silence(socket), self.now + QUIET_LIMIT);
         self.welcome(peer, version);
         self.change_forest(|forest, out| forest.add_peer(peer, traits, out));
         self.refresh_standing(peer);
@@ -286,6 +291,12 @@ impl StreamManager {
     }
 
     pub(super) fn silent(&mut self, socket: SocketId) {
+        let known = self.sockets.get(&socket);
+        let quiet = known.and_then(|known| Some((known.peer?, known.heard + SILENCE_LIMIT)));
+        if let Some((peer, gone)) = quiet.filter(|&(_, gone)| self.now < gone) {
+            self.deadlines.set(Deadline::Silence(socket), gone);
+            return self.refresh_standing(peer);
+        }
         let words = match self.sockets.get(&socket).and_then(|s| s.peer) {
             Some(_) => format!("nothing was heard for {} s", SILENCE_LIMIT.as_secs()),
             None => format!(
@@ -351,7 +362,9 @@ impl StreamManager {
     pub(super) fn refresh_standing(&mut self, peer: PeerId) {
         let standing = match self.is_connected(peer) {
             false => Standing::Away,
-            true if self.deadlines.is_set(Deadline::Suspect(peer)) => Standing::Suspect,
+            true if self.is_quiet(peer) || self.deadlines.is_set(Deadline::Suspect(peer)) => {
+                Standing::Suspect
+            }
             true => Standing::Open,
         };
         self.change_forest(|forest, out| forest.set_standing(peer, standing, out));
@@ -361,6 +374,12 @@ impl StreamManager {
                 self.reconsider_backups(stream, peer, false);
             }
         }
+    }
+
+    fn is_quiet(&self, peer: PeerId) -> bool {
+        let socket = self.peers.get(&peer).and_then(|known| known.socket);
+        let socket = socket.and_then(|socket| self.sockets.get(&socket));
+        socket.is_some_and(|socket| self.now.since(socket.heard) >= QUIET_LIMIT)
     }
 
     pub(super) fn is_connected(&self, peer: PeerId) -> bool {

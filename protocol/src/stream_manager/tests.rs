@@ -401,6 +401,35 @@ fn a_peer_comes_back_by_another_socket_when_the_old_one_is_silent() {
 }
 
 #[test]
+fn a_peer_that_missed_a_heartbeat_is_given_no_children_until_it_is_heard_again() {
+    let alive = |town: &mut Town, peers: &[u8]| {
+        for &n in peers {
+            town.says(n, FromPeer::TimeRequest { sent_us: 0 });
+        }
+    };
+    let mut town = Town::on_air();
+    town.enter(RELAY);
+    town.enter(RELAY + 1);
+    town.watch(20);
+    let first = town.parent(20).expect("placed");
+    let other = if first == RELAY { RELAY + 1 } else { RELAY };
+    for _ in 0..3 {
+        town.now += SECOND;
+        alive(&mut town, &[BROADCASTER, other, 20]);
+    }
+    town.watch(21);
+    assert_eq!(town.parent(21), Some(other), "{first} is quiet");
+    assert_eq!(
+        town.parent(20),
+        Some(first),
+        "its child has said nothing against it"
+    );
+    alive(&mut town, &[first]);
+    town.watch(22);
+    assert_eq!(town.parent(22), Some(first));
+}
+
+#[test]
 fn a_peer_silent_for_six_seconds_is_gone() {
     let mut town = Town::on_air();
     town.watch(30);
