@@ -8,6 +8,7 @@ mod world;
 
 use std::time::Duration;
 
+use clap::ValueEnum;
 use protocol::signal::Topology;
 
 use crate::live::{self, Fault, Record, System};
@@ -47,12 +48,14 @@ pub struct Plan {
 }
 
 /// How a viewer fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Failure {
     /// It closes its connections (a tab that is closed).
     Leave,
-    /// It falls silent (a process killed, a cable pulled).
-    Silence,
+    /// It is silent for its neighbours, and its socket to the supervisor is closed (a process killed).
+    Kill,
+    /// It is silent for all (a process that stands still, a cable pulled): the supervisor learns of it last.
+    Freeze,
 }
 
 impl Default for Plan {
@@ -122,7 +125,8 @@ pub fn record(plan: &live::Plan) -> Record {
         failures_per_s: plan.rate,
         failure: match plan.fault {
             Fault::Close => Failure::Leave,
-            _ => Failure::Silence,
+            Fault::Freeze => Failure::Freeze,
+            _ => Failure::Kill,
         },
         victims: plan.distribution,
         hold: plan.system.hold(),

@@ -48,7 +48,7 @@ fn a_linked_list_of_ten_plays_to_its_end() {
 
 #[test]
 fn whatever_fails_the_others_play_on_some_day() {
-    for failure in [Failure::Leave, Failure::Silence] {
+    for failure in [Failure::Leave, Failure::Kill, Failure::Freeze] {
         let outcome = run(&Plan {
             topology: Topology::Tree { arity: 2 },
             failures_per_s: 1.0,
@@ -73,7 +73,7 @@ fn five_die_each_second(seed: u64, backups: bool) -> Plan {
         topology: Topology::Tree { arity: 2 },
         backups,
         failures_per_s: 5.0,
-        failure: Failure::Silence,
+        failure: Failure::Kill,
         latency_ms: (0, 4),
         length: Duration::from_secs(30),
         seed,
@@ -88,6 +88,17 @@ fn whoever_has_a_backup_parent_does_not_notice_that_its_parent_fell_silent() {
         assert_eq!(outcome.stalls, 0, "seed {seed}: {outcome:?}");
         assert!(outcome.takeovers > 50, "seed {seed}: {outcome:?}");
     }
+}
+
+#[test]
+fn those_who_stand_still_are_out_of_the_way_before_the_supervisor_knows_that_they_are_dead() {
+    let outcome = run(&Plan {
+        failure: Failure::Freeze,
+        failures_per_s: 3.0,
+        ..five_die_each_second(1, true)
+    });
+    assert_eq!(outcome.stalls, 0, "{outcome:?}");
+    assert!(outcome.takeovers > 30, "{outcome:?}");
 }
 
 #[test]

@@ -254,9 +254,10 @@ impl StreamManager {
             let child = peer;
             self.send(lost, ToPeer::DropChild { stream, child });
             self.suspect(lost);
-            if !stands {
-                self.change_forest(|forest, out| forest.complain(stream, peer, out));
-            }
+            self.change_forest(|forest, out| match stands {
+                true => forest.retire(stream, lost, out),
+                false => forest.complain(stream, peer, out),
+            });
         } else if !broadcasts {
             self.gone(lost);
         }

@@ -75,12 +75,32 @@ impl Forest {
         let mut op = Op::new(out);
         self.unlink(stream, child);
         self.settle(stream, child);
-        if !self.any_sound_place(stream, child) && self.can_be_demoted(stream, parent) {
+        let viewer = self.component(parent) == Some(Component::Receiver);
+        let needed = viewer || !self.any_sound_place(stream, child);
+        if needed && self.can_be_demoted(stream, parent) {
             self.demote(stream, parent, child, &mut op);
         } else {
             self.place(stream, child, &mut op);
         }
         self.report_idle(stream, parent, &mut op);
+        self.feed_the_waiting(&mut op);
+    }
+
+    /// `suspect` feeds nobody any more: its place is for others, and it goes to the end.
+    pub fn retire(&mut self, stream: StreamId, suspect: PeerId, out: &mut Vec<Change>) {
+        let viewer = self.component(suspect) == Some(Component::Receiver);
+        if !viewer || !self.contains(stream, suspect) || !self.can_be_demoted(stream, suspect) {
+            return;
+        }
+        let last = self.trees[&stream].last_slot(|at| at != suspect && self.sound(at));
+        let mut op = Op::new(out);
+        match last {
+            Some(last) => self.attach(stream, suspect, last, &mut op),
+            None => {
+                self.unlink(stream, suspect);
+                self.wait(stream, suspect, &mut op);
+            }
+        }
         self.feed_the_waiting(&mut op);
     }
 

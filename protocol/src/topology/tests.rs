@@ -374,13 +374,11 @@ fn a_tree_that_failures_have_made_deep_is_made_shallow_again_one_peer_at_a_time(
     let mut town = Town::new(Topology::Tree { arity: 2 }, 2);
     (1..=62).for_each(|n| town.viewer(n, 3));
     assert_eq!(depth(&town, 62), 5, "62 fill five levels");
-    // Those near the root fall silent one after the other, as far as their children can tell, and are well again.
+    // Those near the root fall silent one after the other, as far as one of their children can tell, and are well again.
     for silent in [1, 2, 3, 5] {
         let graph = town.forest.graph(stream(0)).expect("streams stay");
-        let orphans: Vec<u16> = graph.children(id(silent)).map(number).collect();
-        orphans
-            .into_iter()
-            .for_each(|orphan| town.complains(orphan));
+        let first = graph.children(id(silent)).next().map(number);
+        town.complains(first.expect("nobody gave its place up"));
         let forest = &mut town.forest;
         forest.set_standing(id(silent), Standing::Open, &mut town.changes);
     }

@@ -205,6 +205,12 @@ impl Tree {
         self.open.iter()
     }
 
+    /// The worst open slot of those that will do.
+    pub(super) fn last_slot(&self, fits: impl Fn(PeerId) -> bool) -> Option<PeerId> {
+        let mut far = self.open.iter().rev().take(LOOK_AT);
+        far.find(|&(_, at)| fits(at)).map(|(_, at)| at)
+    }
+
     /// The best open slot, and its rank; one that is not below a suspect if there is one near.
     pub(super) fn slot(&self, suspect: impl Fn(PeerId) -> bool) -> Option<(Rank, PeerId)> {
         let mut near = self.open.iter().take(LOOK_AT);

@@ -454,7 +454,9 @@ impl World {
             }
             self.links.remove(&link);
         }
-        self.later(TO_SUPERVISOR, Happening::Disconnected(victim));
+        if self.plan.failure != Failure::Freeze {
+            self.later(TO_SUPERVISOR, Happening::Disconnected(victim));
+        }
         self.later(COMES_BACK, Happening::NewViewer);
     }
 

@@ -28,9 +28,9 @@ pub(crate) struct Arguments {
     /// Which viewers fail.
     #[arg(long, value_enum, default_value_t = Distribution::Uniform)]
     distribution: Distribution,
-    /// Fall silent instead of leaving.
-    #[arg(long)]
-    silent: bool,
+    /// How they fail.
+    #[arg(long, value_enum, default_value_t = Failure::Leave)]
+    failure: Failure,
     /// Seconds of virtual time.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
@@ -61,11 +61,7 @@ pub(crate) fn sim(arguments: &Arguments) {
         backups: !arguments.no_backups,
         length: Duration::from_secs(arguments.seconds),
         failures_per_s: arguments.rate,
-        failure: if arguments.silent {
-            Failure::Silence
-        } else {
-            Failure::Leave
-        },
+        failure: arguments.failure,
         victims: arguments.distribution,
         latency_ms: (arguments.latency / 8, arguments.latency),
         seed: arguments.seed,
