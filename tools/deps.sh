@@ -37,6 +37,11 @@ if [ "$(id -u)" -ne 0 ]; then
   command -v sudo >/dev/null || { echo "Neither root nor sudo: install them by hand." >&2; exit 1; }
   as_root=(sudo)
 fi
+# Debian starts coturn as soon as it is there, for whoever comes by: the tests want the program alone.
+if [[ " ${missing[*]} " == *" coturn "* ]] && command -v systemctl >/dev/null; then
+  echo "Masking coturn.service, which Debian would start: systemctl unmask coturn takes that back."
+  "${as_root[@]}" systemctl mask coturn.service
+fi
 "${as_root[@]}" apt-get update --quiet
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
   apt-get install --yes --quiet --no-install-recommends "${missing[@]}"

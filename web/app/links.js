@@ -3,6 +3,9 @@
 
 /** What a channel was given is on its way after this at the latest, in milliseconds. Guess. */
 const LAST_WORDS = 200;
+/** How long a connection that is not open yet may count as failed, in milliseconds. Guess: the other side's candidates
+ * come through the supervisor, a relayed one after two round trips to its TURN server. */
+const SECOND_CHANCE = 2_000;
 
 /**
  * What a link tells its owner.
@@ -78,9 +81,23 @@ export class Links {
       if (candidate?.candidate) this.#listener.candidate(name, JSON.stringify(candidate.toJSON()));
     };
     connection.onconnectionstatechange = () => {
-      if (connection.connectionState === "failed") this.#gone(name, link, "the connection failed");
+      if (connection.connectionState === "failed") this.#failed(name, link);
     };
     return link;
+  }
+
+  /**
+   * One that was open is gone. One that is yet to open may still: Chromium calls it failed as soon as all paths known
+   * so far are refused, which a TURN server does at once, and takes that back when one more candidate comes.
+   * @param {string} name
+   * @param {Link} link
+   */
+  #failed(name, link) {
+    const end = () => {
+      if (link.connection.connectionState === "failed") this.#gone(name, link, "the connection failed");
+    };
+    if (link.wasOpen) end();
+    else setTimeout(end, SECOND_CHANCE);
   }
 
   /**

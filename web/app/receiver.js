@@ -64,6 +64,7 @@ const situation = {
   problem: null,
   ended: false,
   hasParent: false,
+  unreached: false,
   started: false,
   stalled: false,
   blocked: false,
@@ -80,7 +81,7 @@ function want(name) {
   if (watched) peer?.unwatch();
   watched = null;
   overlay.reset();
-  Object.assign(situation, { name, refused: null, problem: null, ended: false, hasParent: false });
+  Object.assign(situation, { name, refused: null, problem: null, ended: false, hasParent: false, unreached: false });
   Object.assign(situation, { started: false, stalled: false, blocked: false, live: false, listed: false });
   // A click on the list lets it play with sound; an address typed or bookmarked does not, everywhere.
   page.video.muted = !navigator.userActivation?.hasBeenActive;
@@ -133,7 +134,7 @@ function tell(news) {
     case "parent":
       if (news.stream === watched) {
         situation.hasParent = news.parent !== null;
-        if (news.parent) situation.refused = null;
+        if (news.parent) Object.assign(situation, { refused: null, unreached: false });
       }
       break;
     case "ended":
@@ -154,6 +155,7 @@ function tell(news) {
       situation.problem = "This browser fails to play the stream.";
       break;
     case "linkLost":
+      situation.unreached ||= !situation.hasParent;
       console.info(`link to ${news.peer.slice(0, 8)} ended: ${news.reason}`);
       break;
   }

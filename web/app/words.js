@@ -13,6 +13,7 @@
  * @property {string | null} problem why it cannot be played here
  * @property {boolean} ended
  * @property {boolean} hasParent
+ * @property {boolean} unreached a connection to a parent came to nothing, and none has come about since
  * @property {boolean} started
  * @property {boolean} stalled
  * @property {boolean} blocked the browser wants a click first
@@ -41,12 +42,14 @@ export function message(s) {
   return { state: s.started ? "stalled" : "waiting", words: waiting(s), busy: true };
 }
 
+const UNREACHED = "This browser reaches nobody who has the stream. Trying again…";
+
 /** @param {Situation} s */
 function waiting(s) {
   if (!s.connected && !s.started) return supervisor(s).words;
   if (!s.listed && s.connected) return `Waiting for the stream “${s.name}”…`;
   if (s.listed && !s.live) return "The camera is away. Waiting for it to come back…";
-  if (!s.hasParent) return "Waiting for a place in the stream…";
+  if (!s.hasParent) return s.unreached && !s.started ? UNREACHED : "Waiting for a place in the stream…";
   return s.started ? "Waiting for the stream…" : "Waiting for the first picture…";
 }
 

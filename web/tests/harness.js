@@ -15,6 +15,7 @@ const TOP = fileURLToPath(new URL("../..", import.meta.url));
 export const PATIENCE = 30_000;
 
 export const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const TURNSERVER = process.env.TURNSERVER ?? "/usr/bin/turnserver";
 export const FLAGS = [
   "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
   "--disable-sync", "--disable-quic", "--autoplay-policy=no-user-gesture-required",
@@ -187,7 +188,16 @@ export class World {
   async #start(name, config) {
     const path = join(this.dir, `${name}.toml`);
     await writeFile(path, config);
-    const child = spawn(program(name), [path], { stdio: ["ignore", "pipe", "pipe"] });
+    this.#spawn(name, program(name), [path]);
+  }
+
+  /**
+   * @param {string} name
+   * @param {string} path
+   * @param {string[]} arguments_
+   */
+  #spawn(name, path, arguments_) {
+    const child = spawn(path, arguments_, { stdio: ["ignore", "pipe", "pipe"] });
     const take = (/** @type {Buffer} */ data) => {
       for (const line of data.toString().split("\n")) if (line) this.#log.push(`${name}: ${line}`);
     };
@@ -197,6 +207,38 @@ export class World {
     running.add(child);
     child.once("exit", () => running.delete(child));
     this.#programs.set(name.replace("edge-", ""), child);
+  }
+
+  /**
+   * A TURN server on the loopback interface, Debian's coturn; gives what the supervisor has to be told to use it.
+   * @param {string} secret that it shares with the supervisor
+   * @param {string} [more] lines of its configuration
+   */
+  async turn(secret, more = "") {
+    const port = await freePort();
+    const config = `listening-ip=127.0.0.1
+listening-port=${port}
+relay-ip=127.0.0.1
+allow-loopback-peers
+realm=edge.test
+use-auth-secret
+static-auth-secret=${secret}
+no-tcp
+no-tls
+no-dtls
+no-cli
+no-rfc5780
+userdb=${this.dir}/turn.db
+pidfile=${this.dir}/turn.pid
+log-file=stdout
+verbose
+${more}
+`;
+    const path = join(this.dir, "turnserver.conf");
+    await writeFile(path, config);
+    this.#spawn("turnserver", TURNSERVER, ["-c", path]);
+    await until("the TURN server listens", () => this.#log.some((line) => line.includes("UDP listener opened on")));
+    return `[turn]\nurls = ["turn:127.0.0.1:${port}?transport=udp"]\nsecret = "${secret}"\nlifetime_s = 60\n`;
   }
 
   /**
