@@ -359,7 +359,7 @@ mod tests {
             }
             if waiting == 0 {
                 flow.caught_up();
-                caught_up = caught_up.or(Some(now.since(Time::ZERO)));
+                caught_up.get_or_insert_with(|| now.since(Time::ZERO));
             }
         }
         (flow.water, caught_up.expect("it caught up"))
