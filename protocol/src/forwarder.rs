@@ -20,8 +20,8 @@ pub const MAX_WAITING: usize = crate::window::MAX_BYTES;
 /// 3 Mbit/s, so that a look costs little and the transport's own buffer stays small.
 const LOOK_EVERY: usize = 32 * 1024;
 /// The same while the child has much to catch up with: what it is given in one piece, its connection keeps for good
-/// as room for the next time, five times over. Measured with 64 children
-/// that join a stream of 3 Mbit/s at once: 22 MiB of heap in place of 28.
+/// as room for the next time, five times over. Measured with 64 children that join a stream of 3 Mbit/s at once: 22 MiB of
+/// heap in place of 28.
 const STEP: usize = 8 * 1024;
 /// A transport with more than this unacknowledged gets no more for now, until the child has caught up once.
 const LEAST_WATER: usize = 16 * 1024;
@@ -103,7 +103,8 @@ impl Flow {
             self.water = (self.water * 2).min(MOST_WATER);
         }
         let under_way = round_trip.map_or(0, |round_trip| {
-            usize::try_from(round_trip.as_millis()).unwrap_or(MOST_WATER) * PER_MILLISECOND
+            let millis = usize::try_from(round_trip.as_millis()).unwrap_or(usize::MAX);
+            millis.saturating_mul(PER_MILLISECOND)
         });
         self.water = self.water.max(under_way).min(MOST_WATER);
         AfterSend::Look(self.water)
