@@ -292,12 +292,12 @@ impl StreamManager {
 
     pub(super) fn silent(&mut self, socket: SocketId) {
         let known = self.sockets.get(&socket);
-        let quiet = known.and_then(|known| Some((known.peer?, known.heard + SILENCE_LIMIT)));
-        if let Some((peer, gone)) = quiet.filter(|&(_, gone)| self.now < gone) {
-            self.deadlines.set(Deadline::Silence(socket), gone);
-            return self.refresh_standing(peer);
-        }
-        let words = match self.sockets.get(&socket).and_then(|s| s.peer) {
+        let known = known.and_then(|known| Some((known.peer?, known.heard + SILENCE_LIMIT)));
+        let words = match known {
+            Some((peer, gone)) if self.now < gone => {
+                self.deadlines.set(Deadline::Silence(socket), gone);
+                return self.refresh_standing(peer);
+            }
             Some(_) => format!("nothing was heard for {} s", SILENCE_LIMIT.as_secs()),
             None => format!(
                 "no COLLECT_PEER_INFO_RESPONSE within {} s",

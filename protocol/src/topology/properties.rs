@@ -33,6 +33,10 @@ enum Step {
         stream: Index,
         child: Index,
     },
+    Retire {
+        stream: Index,
+        peer: Index,
+    },
     Stand {
         peer: Index,
         standing: Standing,
@@ -61,6 +65,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (any_index(), any_index()).prop_map(|(stream, peer)| Step::Leave { stream, peer }),
         2 => any_index().prop_map(|peer| Step::Vanish { peer }),
         2 => (any_index(), any_index()).prop_map(|(stream, child)| Step::Complain { stream, child }),
+        2 => (any_index(), any_index()).prop_map(|(stream, peer)| Step::Retire { stream, peer }),
         2 => (any_index(), standing).prop_map(|(peer, standing)| Step::Stand { peer, standing }),
         1 => any_index().prop_map(|stream| Step::Restart { stream }),
         1 => Just(Step::Retry),
@@ -195,6 +200,13 @@ impl World {
                     child
                         .into_iter()
                         .for_each(|child| self.forest.complain(stream, child, &mut out));
+                }
+            }
+            Step::Retire { stream, peer } => {
+                let stream = any_stream(stream);
+                if let Some(peer) = any_peer(peer) {
+                    self.forest.set_standing(peer, Standing::Suspect, &mut out);
+                    self.forest.retire(stream, peer, &mut out);
                 }
             }
             Step::Stand { peer, standing } => {

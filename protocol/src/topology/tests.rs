@@ -360,6 +360,28 @@ fn a_broadcaster_that_comes_back_under_another_name_takes_its_children_over() {
     assert_eq!(town.forest.size(), (7, 7), "nothing is left of the old one");
 }
 
+#[test]
+fn a_suspect_that_feeds_nobody_goes_to_the_end_and_one_that_still_does_stays() {
+    let mut town = Town::new(BINARY, 100);
+    (1..=6).for_each(|n| town.viewer(n, 9));
+    let suspect = |town: &mut Town, n| {
+        town.forest
+            .set_standing(id(n), Standing::Suspect, &mut town.changes);
+        town.changes.clear();
+        town.forest.retire(stream(0), id(n), &mut town.changes);
+    };
+    suspect(&mut town, 1);
+    assert_eq!(town.told(), [], "it feeds two");
+    let forest = &mut town.forest;
+    forest.set_standing(id(1), Standing::Open, &mut town.changes);
+    suspect(&mut town, 3);
+    let [(3, Some(last))] = town.told()[..] else {
+        panic!("{:?}", town.told());
+    };
+    assert_ne!(last, 1, "its place is for others");
+    assert_eq!(town.depth(3), Some(3), "below the last of the tree");
+}
+
 /// Levels below the broadcaster of the deepest of so many viewers.
 fn depth(town: &Town, viewers: u16) -> usize {
     let graph = town.forest.graph(stream(0)).expect("streams stay");
