@@ -1,7 +1,7 @@
 // Pages that feed pages.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { World, clockInPicture, plays, stats, testPicture, until } from "./harness.js";
+import { World, clockAdvances, plays, stats, testPicture, until } from "./harness.js";
 
 const LIST = 'default_topology = { kind = "linked-list" }\n';
 
@@ -17,12 +17,6 @@ async function chain(world, length) {
   const pages = [];
   for (let i = 0; i < length; i += 1) pages.push(await world.viewer(browser, "garden"));
   return pages;
-}
-
-/** @param {import("playwright-core").Page} page */
-async function clockAdvances(page) {
-  const before = await clockInPicture(page);
-  await until("the clock in the picture advances", async () => (await clockInPicture(page)) > before + 500);
 }
 
 test("the third page of a chain is fed by the second, which is fed by the first", async () => {

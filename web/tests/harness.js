@@ -367,3 +367,12 @@ export function readClock() {
 export function clockInPicture(page) {
   return page.evaluate(readClock);
 }
+
+/**
+ * Waits until the clock in a page's picture is `further` on, in milliseconds.
+ * @param {Page} page
+ */
+export async function clockAdvances(page, further = 500) {
+  const before = await clockInPicture(page);
+  await until("the clock in the picture advances", async () => (await clockInPicture(page)) > before + further);
+}

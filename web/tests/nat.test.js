@@ -6,7 +6,7 @@
 // server itself refuses to speak to any address but its own.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { World, clockInPicture, stats, testPicture, until } from "./harness.js";
+import { World, clockAdvances, stats, testPicture, until } from "./harness.js";
 
 const LIST = 'default_topology = { kind = "linked-list" }\n';
 const RELAYED_ONLY = "denied-peer-ip=0.0.0.0-255.255.255.255\nallowed-peer-ip=127.0.0.1";
@@ -56,12 +56,6 @@ async function secluded(world) {
   return context;
 }
 
-/** @param {import("playwright-core").Page} page */
-async function clockAdvances(page) {
-  const before = await clockInPicture(page);
-  await until("the clock in the picture advances", async () => (await clockInPicture(page)) > before + 3_000);
-}
-
 /**
  * @param {import("playwright-core").Page} page
  * @param {string[]} path kinds of its ends
@@ -82,7 +76,7 @@ test("pages and a broadcaster that reach each other only through a TURN server p
     const [upper, lower] = [await stats(first), await stats(second)];
     assert.deepEqual([upper.depth, lower.depth], [1, 2]);
     assert.equal(lower.parent, upper.peer);
-    await clockAdvances(second);
+    await clockAdvances(second, 3_000);
     await speaksOnlyOver(first, ["relay", "relay"]);
     await speaksOnlyOver(second, ["relay", "relay"]);
     // The server refuses the broadcaster's own address at once: no reason to begin anew before the relayed one comes.
@@ -98,7 +92,7 @@ test("a relay feeds several pages that have only relayed addresses", async () =>
     const context = await secluded(world);
     for (const page of [await world.viewer(context, "garden"), await world.viewer(context, "garden")]) {
       await until("the relay feeds it", async () => (await stats(page)).depth === 2);
-      await clockAdvances(page);
+      await clockAdvances(page, 3_000);
       // Once a path is found to work that is relayed at this end alone. Those to other pages are at both.
       await until("it speaks to the relay's own address", async () => {
         const paths = await page.evaluate(pathsInUse);
