@@ -141,7 +141,10 @@ async fn a_sender_hears_when_its_buffer_has_drained() {
         offerer.fill(&Bytes::from(vec![1; MAX_MESSAGE])).await;
         tokio::spawn(async move { answerer.closed().await });
         assert_eq!(offerer.next().await, TransportEvent::Drained);
-        assert!(offerer.connection.media_buffered().await <= 100_000);
+        // On a busy machine it may have drained once already while it was being filled.
+        while offerer.connection.media_buffered().await > 100_000 {
+            assert_eq!(offerer.next().await, TransportEvent::Drained);
+        }
     }
 }
 
