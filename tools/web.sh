@@ -3,6 +3,7 @@
 # usage: tools/web.sh                 builds what has changed
 #        tools/web.sh --has-target    tells whether cargo's own Rust can compile for the browser
 #        tools/web.sh --whole CRATE   compiles all of a crate, used or not, and prints the file
+#        tools/web.sh --bench         builds web/examples/check_cost.rs, into target/wasm/bench
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=wasm32-unknown-unknown
@@ -15,7 +16,7 @@ has_target() { # rustup's optional target; Debian's compiler comes without
 }
 
 compile() { # CARGO_ARGUMENTS… [-- RUSTC_ARGUMENTS…]
-  local args=(rustc --lib --crate-type cdylib,rlib --target $target --target-dir target/wasm --profile web)
+  local args=(rustc --target $target --target-dir target/wasm --profile web)
   if has_target; then
     tools/with-rust cargo "${args[@]}" "$@"
   else
@@ -29,11 +30,16 @@ compile() { # CARGO_ARGUMENTS… [-- RUSTC_ARGUMENTS…]
 case ${1-} in
   --has-target) has_target ;;
   --whole)
-    compile --package "$2" -- -C link-dead-code -C link-arg=--no-gc-sections
+    compile --lib --crate-type cdylib,rlib --package "$2" -- -C link-dead-code -C link-arg=--no-gc-sections
     echo "$out/${2//-/_}.wasm"
     ;;
+  --bench)
+    compile --example check_cost --package web
+    tools/with-rust cargo build --package web-bindgen
+    target/debug/web-bindgen $out/examples/check_cost.wasm target/wasm/bench
+    ;;
   *)
-    compile --package web
+    compile --lib --crate-type cdylib,rlib --package web
     tools/with-rust cargo build --package web-bindgen
     made=web/pkg/web_bg.wasm
     if [ $out/web.wasm -nt $made ] || [ target/debug/web-bindgen -nt $made ]; then

@@ -46,6 +46,11 @@ impl Audience {
         (0..self.viewers).filter_map(last).collect()
     }
 
+    /// What their process logged.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
     /// Waits until it is so for each of them.
     pub fn until(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> anyhow::Result<()> {
         let until = Instant::now() + PATIENCE;

@@ -1,6 +1,7 @@
 //! Measurements of the real programs, each beside something that does the same in the same run: machines
 //! differ, ratios less so.
 
+pub mod camera;
 pub mod churn;
 pub mod lies;
 pub mod picture;

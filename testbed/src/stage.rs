@@ -520,7 +520,7 @@ impl Stage {
         })
     }
 
-    /// Starts a broadcaster with streams as TOML (`[[stream]]` tables).
+    /// Starts a broadcaster with streams as TOML (`[[stream]]` tables), and what else it is to be told before them.
     pub fn broadcaster(&self, streams: &str) -> anyhow::Result<Process> {
         let process = self.broadcaster_in(&[], streams)?;
         process.wait_for_log("sending \"")?;
@@ -534,8 +534,14 @@ impl Stage {
         streams: &str,
     ) -> anyhow::Result<Process> {
         let state = self.folder.join("broadcaster");
-        let mut config = format!("{}state_dir = {state:?}\n", self.approach("broadcaster")?);
-        config += &format!("uplink_kbps = 20000\nloopback = true\n{streams}\n");
+        let approach = self.approach("broadcaster")?;
+        let uplink = if streams.contains("uplink_kbps") {
+            ""
+        } else {
+            "uplink_kbps = 20000\n"
+        };
+        let config =
+            format!("{approach}state_dir = {state:?}\nloopback = true\n{uplink}{streams}\n");
         self.start_in(environment, "edge-broadcaster", "broadcaster", &config)
     }
 
@@ -563,8 +569,8 @@ impl Stage {
     }
 
     /// Starts a relay that lies to its children (`bin/liar.rs`), and waits until it was let in.
-    pub fn liar(&self, trick: &str) -> anyhow::Result<Process> {
-        let (url, token) = (self.url(), self.token("relay")?);
+    pub fn liar(&self, trick: &str, uplink_kbps: u32) -> anyhow::Result<Process> {
+        let (url, token, uplink) = (self.url(), self.token("relay")?, uplink_kbps.to_string());
         let state = self.folder.join("liar").to_string_lossy().into_owned();
         let arguments = [
             "--supervisor",
@@ -573,6 +579,8 @@ impl Stage {
             &token,
             "--state-dir",
             &state,
+            "--uplink-kbps",
+            &uplink,
             "--trick",
             trick,
         ];

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 use testbed::attacks::{ATTACKS, Scene};
-use testbed::measure::lies::{Lie, lie};
+use testbed::measure::lies::{Chain, Lie, lie};
 use testbed::measure::siege::siege;
 
 #[test]
@@ -93,6 +93,40 @@ fn a_relay_that_changes_the_order_or_says_things_twice_keeps_its_children_which_
 -> anyhow::Result<()> {
     is_kept("reorder")?;
     is_kept("replay")
+}
+
+#[test]
+fn viewers_below_a_relay_that_checks_notice_nothing_of_the_liar_above_it() -> anyhow::Result<()> {
+    let chain = Chain::new("alter", 1.0)?;
+    chain.lies()?;
+    chain.relay().wait_for_log("the chunk's digest is wrong")?;
+    chain.audience().watches_on(500_000)?;
+    assert!(!chain.audience().log().contains("digest"));
+    Ok(())
+}
+
+#[test]
+fn viewers_below_a_relay_that_checks_nothing_show_nothing_that_was_altered() -> anyhow::Result<()> {
+    for trick in ["alter", "forge"] {
+        let mut chain = Chain::new(trick, 0.0)?;
+        chain.lies()?;
+        // Each of them refuses what it gets, and plays on once there is a way around the liar.
+        chain
+            .audience()
+            .until("nobody feeds them", |line| line["parent"].is_null())?;
+        let log = chain.audience().log();
+        assert!(
+            log.contains("the chunk's digest is wrong") || log.contains("signature"),
+            "{log}"
+        );
+        assert!(
+            !chain.relay().log().contains("link lost: the chunk's"),
+            "it looked"
+        );
+        chain.is_rid_of_it();
+        chain.audience().watches_on(500_000)?;
+    }
+    Ok(())
 }
 
 #[test]

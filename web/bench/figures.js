@@ -2,6 +2,8 @@
 // like the paper's, and the time from joining, and from opening a page, to the first picture. Wants a machine with nothing else to do.
 //
 // usage: PROFILE=release node web/bench/figures.js [SECONDS] [FILM.webm]     (after `make build`)
+import { readFile } from "node:fs/promises";
+
 import { World, film, clockInPicture, sleep, stats, testPicture, until } from "../tests/harness.js";
 
 const SECONDS = Number(process.argv[2] ?? 60);
@@ -48,6 +50,39 @@ async function watch(what, page, hasClock) {
   console.log(`${what}: depth ${now.depth}, ${stalled}; live latency ${spread(told)}`);
   if (seen.length) console.log(`  by the clock in the picture: ${spread(seen)}`);
 }
+
+/**
+ * What checking a chunk costs in a browser, its share of a signature included: the verifier by itself, on two seconds of a
+ * camera at 3 Mbit/s.
+ * @param {World} world
+ */
+async function checking(world) {
+  const page = await (await world.browser()).newPage();
+  await page.route("**/*", async (route) => {
+    const name = new URL(route.request().url()).pathname.slice(1);
+    if (!name) return route.fulfill({ contentType: "text/html", body: "<!doctype html><title>bench</title>" });
+    const contentType = name.endsWith(".js") ? "text/javascript" : "application/wasm";
+    return route.fulfill({ contentType, body: await readFile(new URL(`../../target/wasm/bench/${name}`, import.meta.url)) });
+  });
+  await page.goto("http://bench.invalid/");
+  const { chunks, took } = await page.evaluate(async () => {
+    const from = "/check_cost.js";
+    const { default: load, Camera } = await import(from);
+    await load("/check_cost_bg.wasm");
+    const camera = new Camera(2);
+    /** @type {number[]} */
+    const took = [];
+    for (let i = 0; i < 20; i += 1) {
+      const begin = performance.now();
+      if (camera.check() !== camera.chunks) throw new Error("a good chunk was refused");
+      took.push(performance.now() - begin);
+    }
+    return { chunks: camera.chunks, took };
+  });
+  console.log(`checking a chunk in the browser: p50 ${(percentile(took, 0.5) / chunks).toFixed(3)} ms (wanted below 1)`);
+}
+
+await World.run(checking);
 
 await World.run(async (world) => {
   await world.supervisor();

@@ -28,6 +28,9 @@ struct Arguments {
     /// Where its identity is kept.
     #[arg(long)]
     state_dir: std::path::PathBuf,
+    /// What it can send, kbit/s.
+    #[arg(long, default_value_t = 50_000)]
+    uplink_kbps: u32,
     /// What it does.
     #[arg(long)]
     trick: Trick,
@@ -48,7 +51,7 @@ async fn lie(arguments: Arguments) -> anyhow::Result<()> {
     let identity = Identity {
         component: Component::Relay,
         name: Some("liar".into()),
-        uplink_kbps: 50_000,
+        uplink_kbps: arguments.uplink_kbps,
         relays: true,
         signing: None,
         join_token: Some(arguments.join_token),

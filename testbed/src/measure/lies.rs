@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::audience::{Audience, Mood};
-use crate::stage::{Signal, Stage, TEST_PICTURE};
+use crate::stage::{Process, Signal, Stage, TEST_PICTURE};
 
 /// Some ten seconds of the stream.
 const WATCHED_AFTER: u64 = 500_000;
@@ -27,7 +27,7 @@ pub fn lie(trick: &str, viewers: u32) -> anyhow::Result<Lie> {
     let stage = Stage::with_certificates_of(20)?;
     let supervisor = stage.supervisor()?;
     let _broadcaster = stage.broadcaster(TEST_PICTURE)?;
-    let process = stage.liar(trick)?;
+    let process = stage.liar(trick, 50_000)?;
     let liar = process.wait_for_line("its name", |line| line["peer"].is_string())?["peer"].clone();
     // Nobody is ever fed by one that borrowed its certificate: the broadcaster alone is too little for many.
     let borrowed = trick == "borrowed";
@@ -53,4 +53,66 @@ pub fn lie(trick: &str, viewers: u32) -> anyhow::Result<Lie> {
         moods: (before, audience.mood()),
         evicted: supervisor.log().contains("forged media"),
     })
+}
+
+/// A liar, an honest relay that checks this share of what it gets from it, and viewers below that one, who watch.
+#[derive(Debug)]
+pub struct Chain {
+    liar: Process,
+    relay: Process,
+    audience: Audience,
+    _others: [Process; 2],
+    _first: Audience,
+    // The last to go: it takes the folder with it.
+    _stage: Stage,
+}
+
+impl Chain {
+    /// Lets all in, and waits until all play. The liar does not lie yet.
+    pub fn new(trick: &str, threshold: f64) -> anyhow::Result<Self> {
+        const ONE_CHILD_KBPS: u32 = 700; // 400 kbit/s and sound, and some room
+        let stage = Stage::new()?;
+        let supervisor = stage.supervisor()?;
+        let streams = format!("uplink_kbps = {ONE_CHILD_KBPS}\n{TEST_PICTURE}");
+        let broadcaster = stage.broadcaster(&streams)?;
+        let liar = stage.liar(trick, ONE_CHILD_KBPS)?;
+        // It draws the liar in, which has room for the relay or for a viewer: the relay gets it.
+        let first = Audience::new(&stage, 1)?;
+        let more = format!("uplink_kbps = 50000\nthreshold = {threshold:?}\n");
+        let relay = stage.relay_alone("relay", &more)?;
+        relay.wait_for_log("took this relay in")?;
+        let audience = Audience::new(&stage, 2)?;
+        let chain = Self {
+            liar,
+            relay,
+            audience,
+            _others: [supervisor, broadcaster],
+            _first: first,
+            _stage: stage,
+        };
+        chain.audience.until("all are below the relay", |line| {
+            line["parent"].is_string() && line["depth"] == 3
+        })?;
+        Ok(chain)
+    }
+
+    /// The liar lies from now on.
+    pub fn lies(&self) -> anyhow::Result<()> {
+        self.liar.signal(Signal::User)
+    }
+
+    /// The liar is switched off.
+    pub fn is_rid_of_it(&mut self) {
+        self.liar.kill();
+    }
+
+    /// The viewers.
+    pub const fn audience(&self) -> &Audience {
+        &self.audience
+    }
+
+    /// The honest relay.
+    pub const fn relay(&self) -> &Process {
+        &self.relay
+    }
 }
