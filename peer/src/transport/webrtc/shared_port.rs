@@ -2,16 +2,15 @@
 //! datagram it is, and the tasks that read and write.
 
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use ::webrtc::runtime::{RecvMeta, UdpSockRef, UdpSocketState};
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
+use tokio::io::unix::AsyncFd;
 use tokio::task::AbortHandle;
 
 use super::send_queue::{Pace, SendQueue};
-use super::socket::{KERNEL_BUFFER, bind, granted_buffers};
+use super::socket::{KERNEL_BUFFER, bind, granted_buffers, watch};
 use super::table::{Member, Table};
 use crate::transport::TransportError;
 
@@ -26,7 +25,8 @@ const PORT_TRIES: usize = 16;
 /// A socket and its queue.
 #[derive(Debug)]
 struct Lane {
-    socket: UdpSocket,
+    /// Watched for what comes alone: the kernel would tell of room after each datagram sent, and wake us for nothing.
+    socket: AsyncFd<UdpSocket>,
     queue: SendQueue,
 }
 
@@ -58,7 +58,7 @@ impl SharedPort {
         })
     }
 
-    fn run(sockets: Vec<std::net::UdpSocket>, pace: Option<Pace>) -> io::Result<Arc<Self>> {
+    fn run(sockets: Vec<UdpSocket>, pace: Option<Pace>) -> io::Result<Arc<Self>> {
         let mut port = Self {
             port: 0,
             table: Arc::default(),
@@ -68,7 +68,7 @@ impl SharedPort {
         };
         for socket in sockets {
             let local = socket.local_addr()?;
-            let lane = port.start(UdpSocket::from_std(socket)?, pace)?;
+            let lane = port.start(socket, pace)?;
             port.port = local.port();
             if local.is_ipv4() {
                 port.v4 = Some(lane)
@@ -82,11 +82,14 @@ impl SharedPort {
     fn start(&mut self, socket: UdpSocket, pace: Option<Pace>) -> io::Result<Arc<Lane>> {
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         let queue = SendQueue::new(state.max_gso_segments() > 1, pace);
-        let lane = Arc::new(Lane { socket, queue });
+        let lane = Arc::new(Lane {
+            socket: watch(socket)?,
+            queue,
+        });
         let reader = read(Arc::clone(&lane), state, Arc::clone(&self.table));
         let writer = Arc::clone(&lane);
         self.tasks.push(tokio::spawn(reader).abort_handle());
-        let write = async move { writer.queue.run(&writer.socket).await };
+        let write = async move { writer.queue.run(writer.socket.get_ref()).await };
         self.tasks.push(tokio::spawn(write).abort_handle());
         Ok(lane)
     }
@@ -153,16 +156,19 @@ impl Drop for Membership {
 async fn read(lane: Arc<Lane>, state: UdpSocketState, table: Arc<Table>) {
     let mut store: Vec<Vec<u8>> = (0..RECEIVE_BATCH).map(|_| vec![0; TRAIN]).collect();
     let mut meta = [RecvMeta::default(); RECEIVE_BATCH];
-    while lane.socket.readable().await.is_ok() {
+    while let Ok(mut ready) = lane.socket.readable().await {
         let mut buffers: Vec<IoSliceMut<'_>> = store
             .iter_mut()
             .map(|buffer| IoSliceMut::new(buffer))
             .collect();
-        let received = lane.socket.try_io(Interest::READABLE, || {
-            state.recv(UdpSockRef::from(&lane.socket), &mut buffers, &mut meta)
+        let received = ready.try_io(|socket| {
+            state.recv(UdpSockRef::from(socket.get_ref()), &mut buffers, &mut meta)
         });
         // Errors are news of single addresses (unreachable ones), never the end of the socket.
-        let Ok(count) = received else { continue };
+        let Ok(Ok(count)) = received else { continue };
+        if count < RECEIVE_BATCH {
+            ready.clear_ready(); // there was no more: the next call would only say so
+        }
         for (train, meta) in store.iter().zip(&meta[..count]) {
             deliver(&table, meta, train);
         }
@@ -180,7 +186,7 @@ fn deliver(table: &Table, meta: &RecvMeta, train: &[u8]) {
     }
 }
 
-fn bind_families(address: Option<IpAddr>, port: u16) -> io::Result<Vec<std::net::UdpSocket>> {
+fn bind_families(address: Option<IpAddr>, port: u16) -> io::Result<Vec<UdpSocket>> {
     let Some(address) = address else {
         return bind_everywhere(port);
     };
@@ -188,7 +194,7 @@ fn bind_families(address: Option<IpAddr>, port: u16) -> io::Result<Vec<std::net:
 }
 
 /// Binds both families to one port. A machine without IPv6 has only the first.
-fn bind_everywhere(port: u16) -> io::Result<Vec<std::net::UdpSocket>> {
+fn bind_everywhere(port: u16) -> io::Result<Vec<UdpSocket>> {
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
     for _ in 0..PORT_TRIES {
         let v4 = bind((Ipv4Addr::UNSPECIFIED, port).into())?;
@@ -207,7 +213,7 @@ fn bind_everywhere(port: u16) -> io::Result<Vec<std::net::UdpSocket>> {
     Err(last)
 }
 
-fn warn_about_small_buffers(sockets: &[std::net::UdpSocket]) {
+fn warn_about_small_buffers(sockets: &[UdpSocket]) {
     let Some(Ok((receive, send))) = sockets.first().map(granted_buffers) else {
         return;
     };

@@ -1,7 +1,8 @@
 //! The system calls of the shared port: a socket with large buffers, and many datagrams per call.
 //!
 //! The only file of this workspace with `unsafe` code: `sendmmsg` with a control message for each
-//! datagram has no safe wrapper (nix's takes one set of control messages for the whole call).
+//! datagram has no safe wrapper (nix's takes one set of control messages for the whole call), nor has tokio a safe way to
+//! watch a socket for what comes alone.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -13,6 +14,8 @@ use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrLike, SockaddrStorage, bind as bind_socket,
     getsockopt, setsockopt, socket, sockopt,
 };
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// What each of the two kernel buffers should hold, bytes. Measured: with Debian's default of
 /// 212 kB a fan-out to 64 overflows (p99 over 1 s); with 4 MiB it does not (p99 11–20 ms).
@@ -52,6 +55,13 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     setsockopt(&fd, sockopt::SndBuf, &KERNEL_BUFFER)?;
     bind_socket(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
     Ok(UdpSocket::from(fd))
+}
+
+/// Has the runtime tell when something comes.
+pub(super) fn watch(socket: UdpSocket) -> io::Result<AsyncFd<UdpSocket>> {
+    // SAFETY: a `UdpSocket` owns its descriptor, and names the same one until it is dropped.
+    let watched = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
+    watched.map_err(io::Error::from)
 }
 
 /// What the kernel granted of [`KERNEL_BUFFER`], bytes: (receive, send).
