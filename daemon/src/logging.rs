@@ -4,7 +4,7 @@
 //! the levels: error, a person must act; warn, degraded and recovering; info, life cycle; debug,
 //! per link; trace, per chunk. Keys, nonces and tokens are never logged, at any level.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io::{IsTerminal, Write as _};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -144,8 +144,9 @@ fn line(service: &str, colours: bool, time: SystemTime, record: &Record<'_>) -> 
     if record.level() > Level::Info {
         let _ = write!(line, "{}: ", record.target()); // writing to a String cannot fail
     }
-    let _ = write!(line, "{}", record.args());
-    let _ = record.key_values().visit(&mut KeyValues(&mut line)); // nor can this
+    let mut plain = Plain(&mut line);
+    let _ = write!(plain, "{}", record.args());
+    let _ = record.key_values().visit(&mut KeyValues(plain)); // nor can this
     line.push('\n');
     line
 }
@@ -172,7 +173,23 @@ fn clock(time: SystemTime) -> String {
     )
 }
 
-struct KeyValues<'a>(&'a mut String);
+/// Strangers' words are among what is logged: they get no line of their own, and no say over the terminal.
+struct Plain<'a>(&'a mut String);
+
+impl fmt::Write for Plain<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            if c.is_control() {
+                self.0.extend(c.escape_default());
+            } else {
+                self.0.push(c);
+            }
+        }
+        Ok(())
+    }
+}
+
+struct KeyValues<'a>(Plain<'a>);
 
 impl<'kvs> VisitSource<'kvs> for KeyValues<'_> {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
@@ -203,6 +220,18 @@ mod tests {
             .build();
         let expected = "12:00:34.567Z relay INFO  linked to parent peer=7 depth=2\n";
         assert_eq!(at_noon(&record), expected);
+    }
+
+    #[test]
+    fn a_strangers_words_stay_in_their_line() {
+        let line = at_noon(
+            &Record::builder()
+                .level(Level::Info)
+                .args(format_args!("bad: \"\n12:00 relay ERROR \u{1b}[31m\""))
+                .build(),
+        );
+        assert!(line.ends_with("ERROR \\u{1b}[31m\"\n"), "{line}");
+        assert_eq!(line.lines().count(), 1);
     }
 
     #[test]

@@ -109,7 +109,11 @@ pub fn start_over(
         .map(|suite| key(*suite, &identity))
         .collect::<Result<_, _>>()?;
     let authority_file = identity.state_dir.join("authority");
-    let kept = keystore::load(&authority_file)?.and_then(|text| text.trim().parse().ok());
+    // What cannot be read is no leave to believe anybody.
+    let kept = keystore::parsed(
+        &authority_file,
+        "this should name the supervisor's authority; remove it to believe the next one there is:",
+    )?;
     let security = Security {
         keys: own.iter().map(LocalKey::public_key).collect(),
         signing_key: identity.signing.as_ref().map(signer),

@@ -1,11 +1,14 @@
 //! What a peer keeps between two runs: its DTLS identity, in a file only its owner reads.
 
+use std::error::Error;
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use protocol::security::secret::Seed;
+use zeroize::Zeroizing;
 
 /// A file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -29,19 +32,35 @@ pub fn load(path: &Path) -> Result<Option<String>, KeystoreError> {
     }
 }
 
+/// What is kept at `path`, which says what it is in the words of an error.
+pub fn parsed<T: FromStr<Err: Error + Send + Sync + 'static>>(
+    path: &Path,
+    what: &'static str,
+) -> Result<Option<T>, KeystoreError> {
+    let Some(text) = load(path)? else {
+        return Ok(None);
+    };
+    let parsed = text.trim().parse().map_err(|error| KeystoreError {
+        what,
+        path: path.into(),
+        source: io::Error::new(io::ErrorKind::InvalidData, error),
+    });
+    parsed.map(Some)
+}
+
 /// The 32 secret bytes that are kept at `path`; made of `fresh` ones, and kept, if there are none yet.
 pub fn seed(path: &Path, fresh: Seed) -> Result<Seed, KeystoreError> {
-    let Some(text) = load(path)? else {
-        save(path, &hex::encode(fresh.as_bytes()))?;
+    let Some(text) = load(path)?.map(Zeroizing::new) else {
+        save(path, &Zeroizing::new(hex::encode(fresh.as_bytes())))?;
         return Ok(fresh);
     };
-    let mut bytes = [0; 32];
-    hex::decode_to_slice(text.trim(), &mut bytes).map_err(|error| KeystoreError {
+    let mut bytes = Zeroizing::new([0; 32]);
+    hex::decode_to_slice(text.trim(), &mut *bytes).map_err(|error| KeystoreError {
         what: "this is no key; remove it to get a new one, which has to be enrolled anew:",
         path: path.into(),
         source: io::Error::new(io::ErrorKind::InvalidData, error),
     })?;
-    Ok(Seed::from_bytes(bytes))
+    Ok(Seed::from_bytes(*bytes))
 }
 
 /// Writes a text with mode 0600, whole or not at all: the plug may be pulled at any moment.
@@ -63,7 +82,15 @@ pub fn save(path: &Path, text: &str) -> Result<(), KeystoreError> {
     file.write_all(text.as_bytes())
         .and_then(|()| file.sync_all())
         .map_err(failed("writing"))?;
-    fs::rename(&temporary, path).map_err(failed("writing"))
+    fs::rename(&temporary, path).map_err(failed("writing"))?;
+    let folder = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let folder = fs::File::open(folder.unwrap_or(Path::new(".")));
+    // Without this the new name may be gone after a power cut, and with it a key that is enrolled by then.
+    folder
+        .and_then(|folder| folder.sync_all())
+        .map_err(failed("writing"))
 }
 
 #[cfg(test)]
@@ -80,6 +107,11 @@ mod tests {
         assert_eq!(load(&path).expect("read").as_deref(), Some("secret"));
         let mode = fs::metadata(&path).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+        let error = parsed::<u32>(&path, "this is no number:").expect_err("nor is it");
+        assert!(
+            error.to_string().starts_with("this is no number: "),
+            "{error}"
+        );
         fs::remove_dir_all(folder).expect("removed");
     }
 }

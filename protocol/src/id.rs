@@ -175,14 +175,27 @@ impl Fingerprint {
         &self.0
     }
 
-    /// The fingerprint that a session description states, if it states one.
+    /// The fingerprint that a session description states: the only one, in the only spelling, on every line that speaks of
+    /// any. Which of several counts, or what a stray character does, each WebRTC library decides for itself.
     pub fn from_sdp(sdp: &str) -> Option<Self> {
-        sdp.lines().find_map(|line| {
-            line.strip_prefix("a=fingerprint:sha-256 ")?
-                .trim()
-                .parse()
-                .ok()
-        })
+        let mut stated = None;
+        for line in sdp.split('\n') {
+            let line = line.strip_suffix('\r').unwrap_or(line);
+            if line.contains(char::is_control) {
+                return None;
+            }
+            if !line.to_ascii_lowercase().contains("fingerprint") {
+                continue;
+            }
+            let text = line.strip_prefix("a=fingerprint:sha-256 ")?;
+            let fingerprint: Self = text.parse().ok()?;
+            let is_plain = fingerprint.to_string().eq_ignore_ascii_case(text);
+            if !is_plain || stated.is_some_and(|other| other != fingerprint) {
+                return None;
+            }
+            stated = Some(fingerprint);
+        }
+        stated
     }
 }
 
@@ -271,5 +284,34 @@ mod tests {
             Fingerprint::from_sdp(&format!("v=0\r\na=fingerprint:sha-256 {text}\r\n")),
             Some(upper)
         );
+    }
+
+    #[test]
+    fn a_description_that_speaks_of_two_fingerprints_or_in_another_spelling_states_none() {
+        let (ours, theirs) = ("AB:".repeat(31) + "AB", "CD:".repeat(31) + "CD");
+        let genuine = format!("a=fingerprint:sha-256 {ours}\r\n");
+        let stated = |more: &str| {
+            let before = Fingerprint::from_sdp(&format!("v=0\r\n{more}\r\n{genuine}"));
+            let after = Fingerprint::from_sdp(&format!("v=0\r\n{genuine}m=x\r\n{more}\r\n"));
+            (before, after)
+        };
+        let known = ours.parse().ok();
+        assert_eq!(stated("a=mid:0"), (known, known));
+        assert_eq!(stated(genuine.trim_end()), (known, known));
+        for more in [
+            format!("a=fingerprint:sha-256 {theirs}"),
+            format!("a= fingerprint:sha-256 {theirs}"),
+            format!(" a=fingerprint:sha-256 {theirs}"),
+            format!("\ra=fingerprint:sha-256 {theirs}"),
+            format!("a=mid:0\ra=fingerprint:sha-256 {theirs}"),
+            format!("a=Fingerprint:sha-256 {theirs}"),
+            format!("a=fingerprint:SHA-256 {theirs}"),
+            format!("a=fingerprint:sha-512 {theirs}{theirs}"),
+            format!("a=fingerprint:sha-256  {theirs}"),
+            format!("a=fingerprint:sha-256 {ours}:{theirs}"),
+            "a=mid:0\u{0}".to_owned(),
+        ] {
+            assert_eq!(stated(&more), (None, None), "{more:?}");
+        }
     }
 }

@@ -118,6 +118,11 @@ impl Link {
         }
     }
 
+    /// When it was begun.
+    pub const fn since(&self) -> Time {
+        self.since
+    }
+
     /// Whether chunks of this stream may come: we asked for it, or did a moment ago.
     pub fn may_bring(&self, stream: StreamHandle) -> bool {
         self.asked.contains(&stream)

@@ -465,6 +465,9 @@ pub enum ToPeer {
         stream: StreamId,
         /// The key's number in chunk headers.
         key_id: u8,
+        /// The epoch that runs: what is of an earlier one is not live, whoever signed it.
+        #[serde(default)]
+        epoch: u32,
         /// Stream, number and key, sealed to the peer's public key.
         sealed: Base64,
     },

@@ -1,5 +1,7 @@
 //! The peer's links: set up through the supervisor, greeted, kept alive, closed.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use super::{Event, Input, Node, Output};
@@ -10,6 +12,10 @@ use crate::link::{Due, Link, Phase, Use};
 use crate::signal::{FromPeer, LinkDescription, Neighbour, VERSIONS};
 use crate::time::Time;
 use crate::wire::{Control, short};
+
+/// Links that one neighbour may have made at a time: each costs a connection, whether it ever opens or not. One is all that an
+/// honest one has, and another when it lost that without our knowing yet.
+const MAX_OFFERED: usize = 2;
 
 impl Node {
     /// The link to `neighbour` that there is, or a new one.
@@ -93,8 +99,21 @@ impl Node {
         if self.links.contains_key(&offer.link) {
             return self.tell(&refuse("there is a link of this name"), out);
         }
+        self.make_room(now, offer.peer, out);
         self.links.insert(offer.link, Link::new(now, &child, false));
         out.push(Output::Accept(offer.link, offer.body));
+    }
+
+    /// The oldest of a neighbour's links gives way to one more than [`MAX_OFFERED`].
+    fn make_room(&mut self, now: Time, peer: PeerId, out: &mut Vec<Output>) {
+        let theirs = self.links.iter().filter(|(_, l)| l.peer == peer && !l.ours);
+        let by_age: BTreeSet<(Time, LinkId)> = theirs.map(|(id, l)| (l.since(), *id)).collect();
+        if by_age.len() >= MAX_OFFERED
+            && let Some(&(_, oldest)) = by_age.first()
+        {
+            let reason = "the other end has made newer links";
+            self.close_link(now, oldest, reason, out);
+        }
     }
 
     pub(super) fn answered(
@@ -317,6 +336,9 @@ impl Node {
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
+        if link.phase != Phase::Ready {
+            return self.expel(now, id, "media came before a hello", out);
+        }
         link.heard(now);
         match Chunk::decode(bytes) {
             Ok(chunk) => self.chunk_came(now, id, chunk, out),

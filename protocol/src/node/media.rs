@@ -31,7 +31,8 @@ impl Node {
         let Some(stream) = self.streams.get(&id).filter(|s| s.is_fed_by(link)) else {
             return; // from a parent we have just left
         };
-        if stream.epoch().is_some_and(|running| running >= epoch) {
+        let known = stream.epoch().is_some_and(|running| running >= epoch);
+        if known || epoch < stream.least_epoch {
             return self.came_from(now, id, link, out); // it has not heard of the new one yet, or we have it
         }
         let grant = match self

@@ -189,8 +189,14 @@ impl Node {
             ToPeer::StreamKey {
                 stream,
                 key_id,
+                epoch,
                 sealed,
-            } => self.key_given(stream, key_id, sealed.0, out),
+            } => {
+                if let Some(stream) = self.streams.get_mut(&stream) {
+                    stream.least_epoch = stream.least_epoch.max(epoch);
+                }
+                self.key_given(stream, key_id, sealed.0, out);
+            }
             ToPeer::Certificate { certificate } => {
                 self.certificate_renewed(now, certificate.0, out);
             }

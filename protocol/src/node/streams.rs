@@ -109,6 +109,8 @@ pub(super) struct Stream {
     pub(super) viewing: Report,
     /// The round trip that the viewer was told last.
     pub(super) round_trip: Duration,
+    /// What comes of an earlier epoch is a recording.
+    pub(super) least_epoch: u32,
     pub(super) bytes_down: u64,
     pub(super) bytes_up: u64,
     pub(super) skips_of_the_gone: u64,
@@ -146,6 +148,7 @@ impl Stream {
             early_children: Vec::new(),
             viewing: Report::default(),
             round_trip: Duration::ZERO,
+            least_epoch: 0,
             bytes_down: 0,
             bytes_up: 0,
             skips_of_the_gone: 0,

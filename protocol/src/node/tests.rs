@@ -750,6 +750,48 @@ fn a_message_before_its_hello_closes_the_link() {
     assert!(desk.closed.contains(&(1, link)));
 }
 
+/// Peer 3 offers peer 1 a link of this name, and peer 1 expects it.
+fn offer(desk: &mut Desk, link: LinkId) {
+    desk.tell(
+        1,
+        ToPeer::ExpectChild {
+            stream: STREAM,
+            child: neighbour(3),
+        },
+    );
+    desk.links.insert(link, (3, 1));
+    desk.tell(
+        1,
+        ToPeer::LinkOffer(LinkDescription {
+            peer: id(3),
+            link,
+            body: sdp(3),
+        }),
+    );
+}
+
+#[test]
+fn media_before_a_hello_closes_the_link() {
+    let mut desk = Desk::with_peers(3);
+    offer(&mut desk, LinkId(5));
+    desk.put(1, Input::LinkOpen(LinkId(5)));
+    let chunk = frame(1, 0)[0].message().clone();
+    desk.put(1, Input::Media(LinkId(5), chunk));
+    assert!(desk.closed.contains(&(1, LinkId(5))));
+}
+
+#[test]
+fn a_neighbour_that_makes_one_link_after_the_other_has_two() {
+    let mut desk = Desk::with_peers(3);
+    for n in 5..100 {
+        desk.now += Duration::from_millis(1);
+        offer(&mut desk, LinkId(n));
+    }
+    assert_eq!(desk.nodes[&1].link_count(), 2);
+    assert!(!desk.closed.contains(&(1, LinkId(99))));
+    assert!(desk.closed.contains(&(1, LinkId(97))));
+}
+
 #[test]
 fn a_way_to_the_root_through_oneself_is_no_way() {
     let mut desk = Desk::with_peers(4);

@@ -2,7 +2,7 @@
 //! those who cheat.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,6 +78,8 @@ struct Village {
     said: Vec<(u8, FromPeer)>,
     cheats: BTreeMap<u8, Cheat>,
     sealer: Option<Sealer>,
+    /// Where a peer comes from.
+    address: fn(u8) -> IpAddr,
     /// Share of groups that relays check.
     relays_check: f64,
 }
@@ -129,6 +131,7 @@ impl Village {
             cheats: BTreeMap::new(),
             sealer: None,
             relays_check,
+            address: |n| Ipv4Addr::new(192, 0, 2, n).into(),
         };
         village.enter(BROADCASTER);
         village.enter(RELAY);
@@ -166,7 +169,7 @@ impl Village {
             security: Some(security),
         };
         self.nodes.insert(n, Node::new(config, self.now));
-        let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, n));
+        let address = (self.address)(n);
         self.put(n, Input::SupervisorUp([n; 32]));
         self.manage(manager::Input::Connected(SocketId(n.into()), Some(address)));
         self.settle();
@@ -545,6 +548,45 @@ fn two_accusers_at_two_addresses_put_a_relay_out_and_one_liar_does_not() {
     assert_eq!(village.refused(RELAY), None, "one voice is none");
     accuse(&mut village, 31);
     assert!(village.refused(RELAY).is_some());
+}
+
+#[test]
+fn two_accusers_in_the_same_network_are_one_voice() {
+    let mut village = Village::new(Access::Public);
+    village.address = |n| Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(n)).into();
+    village.watch(30, None);
+    village.watch(31, None);
+    village.send(0..3);
+    for n in [30, 31] {
+        let lie = FromPeer::Accuse {
+            stream: STREAM,
+            parent: id(RELAY),
+            what: "it forges".into(),
+        };
+        village.mail.push_back(Mail::ToManager(n, lie.to_text()));
+        village.settle();
+    }
+    assert_eq!(village.refused(RELAY), None);
+}
+
+#[test]
+fn a_newcomer_is_not_shown_an_epoch_that_is_over() {
+    let mut village = Village::new(Access::Public);
+    village.watch(30, None);
+    village.send(0..3);
+    // The supervisor knows of a later one, and the relay goes on with what it has recorded.
+    let epoch = village.nodes[&BROADCASTER].epoch(&STREAM);
+    let later = Registration {
+        running_epoch: epoch.map(|epoch| epoch + 1),
+        ..registration(Access::Public)
+    };
+    let text = FromPeer::RegisterStream(later).to_text();
+    village.mail.push_back(Mail::ToManager(BROADCASTER, text));
+    village.settle();
+    village.watch(31, None);
+    village.send(3..6);
+    assert_eq!(village.seen_by(30), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(village.seen_by(31), [0; 0]);
 }
 
 #[test]

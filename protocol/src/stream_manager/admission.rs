@@ -21,6 +21,7 @@ use crate::security::secret::StreamKey;
 use crate::signal::{Component, PeerInfo, Refusal, ToPeer};
 use crate::time::Time;
 
+use super::attempts::network;
 use super::deadlines::Deadline;
 use super::{Output, SocketId, StreamManager};
 
@@ -154,11 +155,13 @@ impl StreamManager {
             }) => {
                 if let Some(sealed) = answer {
                     let sealed = Base64(sealed.to_vec());
+                    let epoch = self.epoch(stream);
                     self.send(
                         peer,
                         ToPeer::StreamKey {
                             stream,
                             key_id,
+                            epoch,
                             sealed,
                         },
                     );
@@ -298,7 +301,7 @@ impl StreamManager {
         let accusers = self.admissions.accusations.entry(accused).or_default();
         accusers.retain(|_, until| *until > now);
         if accusers.len() < MAX_ACCUSERS {
-            accusers.insert(address, now + ACCUSATION_LASTS);
+            accusers.insert(network(address), now + ACCUSATION_LASTS);
         }
         if accusers.len() >= ACCUSERS {
             self.admissions.evicted.extend(self.key_of(accused));

@@ -55,6 +55,11 @@ impl StreamManager {
         Some(Base64(security.authority.grant(&grant)))
     }
 
+    /// The stream's epoch as the supervisor issued it; 0 is before all.
+    pub(super) fn epoch(&self, stream: StreamId) -> u32 {
+        self.streams.get(&stream).map_or(0, |known| known.epoch)
+    }
+
     /// Gives the stream's key to a member, sealed to the key it has proven.
     pub(super) fn give_key(&mut self, peer: PeerId, stream: StreamId) {
         let Some(NumberedKey { id: key_id, key }) = self
@@ -80,6 +85,7 @@ impl StreamManager {
                     ToPeer::StreamKey {
                         stream,
                         key_id,
+                        epoch: self.epoch(stream),
                         sealed,
                     },
                 );

@@ -23,7 +23,7 @@ pub(super) struct Stream {
     owner: Fingerprint,
     pub(super) key: Option<NumberedKey>,
     pub(super) broadcaster: PeerId,
-    epoch: u32,
+    pub(super) epoch: u32,
     pub(super) clock: Option<ClockMap>,
     clock_told: Time,
     announced: Option<Time>,
