@@ -185,6 +185,8 @@ pub enum Output {
     Admit(SocketId, Petition),
     /// Remember the stream's key, and its number.
     KeepKey(StreamId, u8, StreamKey),
+    /// Remember that this key's peers were put out.
+    PutOut(KeyFingerprint),
     /// Remember that the stream belongs to this key.
     Own {
         /// The stream.

@@ -152,6 +152,16 @@ impl Clerk {
         }
     }
 
+    /// Who was put out stays out after a restart too, if its key is one that was let in by name; another may have any number
+    /// of keys.
+    pub(crate) fn put_out(&self, key: KeyFingerprint) {
+        match self.store.revoke(key, now_s()) {
+            Ok(Some(_)) => info!(key:% = key; "put out for good: revoked"),
+            Ok(None) => info!(key:% = key; "put out"),
+            Err(error) => error!(key:% = key; "that it was put out cannot be kept: {error}"),
+        }
+    }
+
     /// Remembers the stream's key, so that it is the same one after a restart.
     pub(crate) fn keep_key(&self, id: StreamId, key_id: u8, key: &StreamKey) {
         if let Err(error) = self.store.save_stream_key(id, key_id, key) {

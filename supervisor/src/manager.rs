@@ -242,6 +242,7 @@ impl Manager {
                 name,
                 access,
             } => self.clerk.own(stream, key, name, access),
+            Output::PutOut(key) => self.clerk.put_out(key),
             Output::KeepKey(stream, id, key) => self.clerk.keep_key(stream, id, &key),
             Output::Send(..) | Output::Text(..) | Output::Close(..) => {}
         }

@@ -44,7 +44,7 @@ pub struct Attack {
 }
 
 /// All of them.
-pub const ATTACKS: [Attack; 16] = [
+pub const ATTACKS: [Attack; 18] = [
     Attack {
         name: "a stranger as a relay",
         attempt: |scene| scene.stranger(Component::Relay),
@@ -71,11 +71,19 @@ pub const ATTACKS: [Attack; 16] = [
     },
     Attack {
         name: "a man in the middle who swaps the fingerprint in offers",
-        attempt: |scene| scene.swapped_fingerprint("LINK_OFFER", Towards::Supervisor),
+        attempt: |scene| scene.swapped_fingerprint("LINK_OFFER", Towards::Supervisor, false),
+    },
+    Attack {
+        name: "a man in the middle who puts a second fingerprint into offers",
+        attempt: |scene| scene.swapped_fingerprint("LINK_OFFER", Towards::Supervisor, true),
+    },
+    Attack {
+        name: "a man in the middle who puts a second fingerprint into answers",
+        attempt: |scene| scene.swapped_fingerprint("LINK_ANSWER", Towards::Peer, true),
     },
     Attack {
         name: "a man in the middle who swaps the fingerprint in answers",
-        attempt: |scene| scene.swapped_fingerprint("LINK_ANSWER", Towards::Peer),
+        attempt: |scene| scene.swapped_fingerprint("LINK_ANSWER", Towards::Peer, false),
     },
     Attack {
         name: "another supervisor in the place of the pinned one",
@@ -268,14 +276,23 @@ impl Scene {
         self.has_said_once(said)
     }
 
-    /// A viewer behind a man in the middle who would have its link end at himself.
-    fn swapped_fingerprint(&self, in_what: &'static str, on: Towards) -> anyhow::Result<()> {
+    /// A viewer behind a man in the middle who would have its link end at himself, and leaves the genuine line in place or
+    /// does not.
+    fn swapped_fingerprint(
+        &self,
+        in_what: &'static str,
+        on: Towards,
+        leaves: bool,
+    ) -> anyhow::Result<()> {
         let tap = Tap::start(&self.stage.url(), move |towards, text| {
             let mark = "a=fingerprint:sha-256 ";
             let text = match text.split_once(mark) {
                 Some((before, after)) if towards == on && text.contains(in_what) => {
                     let other = if after.starts_with("00") { "11" } else { "00" };
-                    format!("{before}{mark}{other}{}", &after[2..])
+                    let (line, rest) = after.split_at(after.find('\\').unwrap_or(after.len()));
+                    let genuine = format!("\\r\\n{mark}{line}");
+                    let genuine = if leaves { genuine } else { String::new() };
+                    format!("{before}{mark}{other}{}{genuine}{rest}", &line[2..])
                 }
                 _ => text.to_owned(),
             };

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::{Config, Event, Input, Node, Output, Security};
 use crate::chunk::{Chunk, Header, Position};
-use crate::id::{Fingerprint, LinkId, PeerId, StreamId};
+use crate::id::{Fingerprint, KeyFingerprint, LinkId, PeerId, StreamId};
 use crate::media::{Codec, Descriptor, Track, TrackInfo};
 use crate::security::auth::Examination;
 use crate::security::authority::Authority;
@@ -78,6 +78,8 @@ struct Village {
     said: Vec<(u8, FromPeer)>,
     cheats: BTreeMap<u8, Cheat>,
     sealer: Option<Sealer>,
+    /// The keys of those whom the store is to remember as put out.
+    put_out: Vec<KeyFingerprint>,
     /// Where a peer comes from.
     address: fn(u8) -> IpAddr,
     /// Share of groups that relays check.
@@ -130,6 +132,7 @@ impl Village {
             said: Vec::new(),
             cheats: BTreeMap::new(),
             sealer: None,
+            put_out: Vec::new(),
             relays_check,
             address: |n| Ipv4Addr::new(192, 0, 2, n).into(),
         };
@@ -233,6 +236,7 @@ impl Village {
                     self.put(n as u8, Input::SupervisorText(said.to_text()));
                     self.put(n as u8, Input::SupervisorDown);
                 }
+                manager::Output::PutOut(key) => self.put_out.push(key),
                 manager::Output::Own { .. } | manager::Output::KeepKey(..) => {}
             }
         }
@@ -548,6 +552,7 @@ fn two_accusers_at_two_addresses_put_a_relay_out_and_one_liar_does_not() {
     assert_eq!(village.refused(RELAY), None, "one voice is none");
     accuse(&mut village, 31);
     assert!(village.refused(RELAY).is_some());
+    assert_eq!(village.put_out, [key(RELAY).public_key().fingerprint()]);
 }
 
 #[test]
@@ -621,6 +626,33 @@ fn a_revoked_peers_links_are_closed_and_the_stream_goes_on_under_another_key() {
     sealer.set_key(*second, key.clone());
     village.send(3..6);
     assert_eq!(village.seen_by(31), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(village.seen_by(30), [0, 1, 2]);
+}
+
+#[test]
+fn a_relay_that_was_away_while_a_viewer_was_revoked_closes_the_link_when_it_comes_back() {
+    let mut village = Village::new(Access::Public);
+    village.watch(30, None);
+    village.send(0..3);
+    let socket = SocketId(RELAY.into());
+    village.put(RELAY, Input::SupervisorDown);
+    village.manage(manager::Input::Disconnected(socket));
+    let mut out = Vec::new();
+    let key_of_30 = key(30).public_key().fingerprint();
+    village.manager.revoke(village.now, key_of_30, &mut out);
+    village.carry_out_all(out);
+    village.settle();
+    let is_linked = |village: &Village| {
+        let mut links = village.nodes[&RELAY].links.values();
+        links.any(|link| link.peer == id(30))
+    };
+    assert!(is_linked(&village), "nobody could tell it");
+
+    village.put(RELAY, Input::SupervisorUp([RELAY; 32]));
+    village.manage(manager::Input::Connected(socket, None));
+    village.settle();
+    assert!(!is_linked(&village));
+    village.send(3..6);
     assert_eq!(village.seen_by(30), [0, 1, 2]);
 }
 

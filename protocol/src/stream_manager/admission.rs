@@ -3,7 +3,7 @@
 //! Whether a key is enrolled is the store's to say, and private keys are the supervisor's: both are asked, and
 //! answer with an input.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -89,6 +89,9 @@ pub(super) enum TaskFor {
     },
 }
 
+/// Of those put out this many are remembered for peers that were away. Guess: it is an operator who revokes.
+const MAX_PUT_OUT: usize = 100;
+
 /// The state of all this.
 #[derive(Debug, Default)]
 pub(super) struct Admissions {
@@ -98,6 +101,8 @@ pub(super) struct Admissions {
     accusations: BTreeMap<PeerId, BTreeMap<IpAddr, Time>>,
     /// Keys put out since the start for what their peers did.
     evicted: BTreeSet<KeyFingerprint>,
+    /// Who was put out lately, and until when its certificate would have been good; the last one first.
+    put_out: VecDeque<(PeerId, Time)>,
 }
 
 impl StreamManager {
@@ -275,6 +280,11 @@ impl StreamManager {
         for neighbour in neighbours {
             self.send(neighbour, ToPeer::Expel { peer });
         }
+        let lifetime = self.config.security.as_ref();
+        let lifetime = lifetime.map_or(Duration::ZERO, |security| security.certificate_lifetime);
+        let put_out = &mut self.admissions.put_out;
+        put_out.truncate(MAX_PUT_OUT - 1);
+        put_out.push_front((peer, self.now + lifetime));
         if self.is_connected(peer) {
             self.refuse_peer(peer, Refusal::Revoked, words);
         } else {
@@ -282,6 +292,15 @@ impl StreamManager {
         }
         for stream in streams {
             self.change_key(stream);
+        }
+    }
+
+    /// A peer that was away may still be linked to somebody who was put out meanwhile, and whose certificate it has seen.
+    pub(super) fn expel_those_put_out(&mut self, from: PeerId) {
+        let now = self.now;
+        self.admissions.put_out.retain(|&(_, until)| until > now);
+        for (peer, _) in self.admissions.put_out.clone() {
+            self.send(from, ToPeer::Expel { peer });
         }
     }
 
@@ -304,7 +323,10 @@ impl StreamManager {
             accusers.insert(network(address), now + ACCUSATION_LASTS);
         }
         if accusers.len() >= ACCUSERS {
-            self.admissions.evicted.extend(self.key_of(accused));
+            if let Some(key) = self.key_of(accused) {
+                self.admissions.evicted.insert(key);
+                self.outbox.push(Output::PutOut(key));
+            }
             self.put_out(accused, "several peers were sent forged media by this one");
         }
     }

@@ -219,6 +219,7 @@ impl StreamManager {
         self.deadlines
             .set(Deadline::Silence(socket), self.now + QUIET_LIMIT);
         self.welcome(peer, version);
+        self.expel_those_put_out(peer);
         self.change_forest(|forest, out| forest.add_peer(peer, traits, out));
         self.refresh_standing(peer);
     }

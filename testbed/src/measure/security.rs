@@ -184,20 +184,20 @@ pub fn share_of_a_relay() -> anyhow::Result<(f64, u32)> {
     Ok((checking / relay, plan.children))
 }
 
-/// What one authentication costs the real supervisor, by the elliptic suite: processor time, from the socket to the
-/// certificate, `peers` times.
-pub fn authentication(peers: u32) -> anyhow::Result<Duration> {
-    let stage = Stage::new()?;
+/// What one authentication costs the real supervisor: processor time, from the socket to the certificate, `peers` times; by
+/// RSA, or by the elliptic suite.
+pub fn authentication(peers: u32, rsa: bool) -> anyhow::Result<Duration> {
+    let stage = if rsa {
+        Stage::with_rsa()?
+    } else {
+        Stage::new()?
+    };
     let supervisor = stage.supervisor()?;
     let before = supervisor.cpu_seconds();
-    let words = [
-        "--stream",
-        "nothing",
-        "--leaf",
-        "--viewers",
-        &peers.to_string(),
-    ];
-    let _viewers = stage.receiver("viewers", &words)?;
+    let count = peers.to_string();
+    let words = ["--stream", "nothing", "--leaf", "--viewers", &count];
+    let words = words.into_iter().chain(rsa.then_some("--rsa"));
+    let _viewers = stage.receiver("viewers", &words.collect::<Vec<_>>())?;
     let until = Instant::now() + PATIENCE;
     let here = |health: &Value| health["peers"].as_u64().unwrap_or(0);
     loop {

@@ -245,6 +245,7 @@ impl World {
                 | stream_manager::Output::Task(..)
                 | stream_manager::Output::Admit(..)
                 | stream_manager::Output::KeepKey(..)
+                | stream_manager::Output::PutOut(_)
                 | stream_manager::Output::Own { .. } => {}
                 stream_manager::Output::Close(SocketId(name), ..) => {
                     self.later(
