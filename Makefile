@@ -62,6 +62,7 @@ bench: ## what it costs, how well it plays, what attackers achieve (quiet machin
 	$(CARGO) build --release --package testbed
 	$(CARGO) build --release --package peer --example fanout
 	target/release/measure relay-cost
+	target/release/measure engine
 	target/release/measure setup
 	target/release/measure churn
 	target/release/measure security --picture docs/security-cost.svg

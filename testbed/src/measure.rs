@@ -3,6 +3,7 @@
 
 pub mod camera;
 pub mod churn;
+pub mod engine;
 pub mod lies;
 pub mod picture;
 pub mod relay_cost;

@@ -10,6 +10,7 @@ use testbed::attacks::{ATTACKS, Scene};
 use testbed::audience::Mood;
 use testbed::liar::Trick;
 use testbed::measure::churn::{Held, churn};
+use testbed::measure::engine::{depth, engine as measure_engine};
 use testbed::measure::lies::lie;
 use testbed::measure::picture;
 use testbed::measure::relay_cost::{Cost, Plan, compare};
@@ -85,6 +86,15 @@ enum What {
         #[arg(long, default_value_t = 50)]
         viewers: u32,
     },
+    /// What the topology engine takes for a large stream, and how deep its trees are.
+    Engine {
+        /// Viewers.
+        #[arg(long, default_value_t = 100_000)]
+        viewers: u32,
+        /// Who leaves.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// How long two native peers take to set up a link.
     Setup {
         /// Links, one after another.
@@ -132,6 +142,7 @@ fn main() -> ExitCode {
             anyhow::ensure!(seen.after.stalls == seen.before.stalls, "viewers suffered");
             Ok(())
         }),
+        What::Engine { viewers, seed } => engine(viewers, seed),
         What::Setup { links } => setup(links),
     };
     match result {
@@ -141,6 +152,34 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn engine(viewers: u32, seed: u64) -> anyhow::Result<()> {
+    anyhow::ensure!(viewers > 0, "at least one viewer");
+    let seen = measure_engine(viewers, seed)?;
+    println!(
+        "{viewers} joins: {:.3} s (wanted for 100 000: 1)",
+        seen.filled.as_secs_f64()
+    );
+    let us = |took: &[Duration], percent: usize| {
+        took[(took.len() - 1) * percent / 100].as_secs_f64() * 1e6
+    };
+    for (what, took) in [("join", &seen.joins), ("leave", &seen.leaves)] {
+        println!(
+            "a {what} in a tree of {viewers}: p50 {:.1} us, p99 {:.1} us (wanted: 50)",
+            us(took, 50),
+            us(took, 99)
+        );
+    }
+    println!(
+        "a leave gives another parent to its children and {} more at most; memory {} bytes a peer (wanted: 512)",
+        seen.moved_beyond_children, seen.bytes_per_peer
+    );
+    let (mean, least) = depth(1_000)?;
+    println!(
+        "1000 viewers below three relays: mean depth {mean:.2}, the least there can be {least:.2}"
+    );
+    Ok(())
 }
 
 fn setup(links: u64) -> anyhow::Result<()> {
