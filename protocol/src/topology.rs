@@ -12,6 +12,7 @@
 mod backup;
 mod balance;
 mod choice;
+mod few;
 mod graph;
 mod indexes;
 mod members;
@@ -122,7 +123,7 @@ impl Forest {
         self.peers
             .get(peer)
             .into_iter()
-            .flat_map(|known| known.streams.iter().copied())
+            .flat_map(|known| known.streams.as_slice().iter().copied())
     }
 
     /// Receivers in the stream.
@@ -288,7 +289,7 @@ impl Forest {
         if self
             .peers
             .get(peer)
-            .is_some_and(|known| known.departed && known.streams.is_empty())
+            .is_some_and(|known| known.departed && known.streams.as_slice().is_empty())
         {
             self.peers.remove(peer);
         }

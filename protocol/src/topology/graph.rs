@@ -3,10 +3,12 @@
 //! Holds the shape and nothing else: whether a link is a good idea is `placement`'s to say, what it costs a
 //! peer's uplink is `peers`' to count.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::id::PeerId;
 use crate::signal::Component;
+
+use super::few::Few;
 
 /// A peer's place in one stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +17,7 @@ pub struct Vertex {
     most_children: u32,
     arrival: u64,
     parent: Option<PeerId>,
-    children: BTreeSet<PeerId>,
+    children: Few<PeerId>,
 }
 
 impl Vertex {
@@ -26,7 +28,7 @@ impl Vertex {
             most_children,
             arrival,
             parent: None,
-            children: BTreeSet::new(),
+            children: Few::new(),
         }
     }
 
@@ -46,8 +48,8 @@ impl Vertex {
     }
 
     /// Whom it feeds.
-    pub const fn children(&self) -> &BTreeSet<PeerId> {
-        &self.children
+    pub const fn children(&self) -> &[PeerId] {
+        self.children.as_slice()
     }
 
     /// Most children the placement allows it, whatever its uplink.
@@ -57,7 +59,7 @@ impl Vertex {
 
     /// Whether the placement allows it one more child.
     pub fn takes_another(&self) -> bool {
-        (self.children.len() as u64) < u64::from(self.most_children)
+        (self.children().len() as u64) < u64::from(self.most_children)
     }
 }
 
@@ -125,7 +127,7 @@ impl Graph {
     pub fn children(&self, peer: PeerId) -> impl Iterator<Item = PeerId> + '_ {
         self.get(peer)
             .into_iter()
-            .flat_map(|vertex| vertex.children.iter().copied())
+            .flat_map(|vertex| vertex.children().iter().copied())
     }
 
     /// All vertices.
@@ -202,7 +204,7 @@ impl Graph {
     pub fn remove(&mut self, peer: PeerId) {
         debug_assert!(
             self.get(peer)
-                .is_none_or(|v| v.parent.is_none() && v.children.is_empty())
+                .is_none_or(|v| v.parent.is_none() && v.children().is_empty())
         );
         self.vertices.remove(&peer);
     }
@@ -241,7 +243,7 @@ impl Graph {
 
     fn has_children(&self, peer: PeerId) -> bool {
         self.get(peer)
-            .is_some_and(|vertex| !vertex.children.is_empty())
+            .is_some_and(|vertex| !vertex.children().is_empty())
     }
 
     fn vertex(&mut self, peer: PeerId) -> &mut Vertex {

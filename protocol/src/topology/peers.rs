@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::id::{PeerId, StreamId};
 use crate::signal::Component;
 
+use super::few::Few;
+
 /// What placement needs to know of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Traits {
@@ -35,7 +37,7 @@ pub(super) struct Peer {
     pub(super) standing: Standing,
     /// It is gone, and only still here as the root of a stream that waits for its return.
     pub(super) departed: bool,
-    pub(super) streams: BTreeSet<StreamId>,
+    pub(super) streams: Few<StreamId>,
     used_kbps: u64,
 }
 
@@ -77,7 +79,7 @@ impl Peers {
             traits,
             standing: Standing::Open,
             departed: false,
-            streams: BTreeSet::new(),
+            streams: Few::new(),
             used_kbps: 0,
         };
         self.table.entry(peer).or_insert(fresh);

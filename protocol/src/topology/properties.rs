@@ -292,6 +292,7 @@ impl World {
         for (peer, known, used) in self.forest.peers.iter() {
             let sum: u64 = known
                 .streams
+                .as_slice()
                 .iter()
                 .map(|stream| self.load(*stream, peer))
                 .sum();
