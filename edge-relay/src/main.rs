@@ -48,8 +48,10 @@ async fn relay(mut service: daemon::Service) -> anyhow::Result<()> {
         tokio::select! {
             () = tell(handle.peer(), news) => anyhow::bail!("the peer's task has ended"),
             () = feed(handle.clone(), watchdog) => anyhow::bail!("the peer's task does not answer"),
-            () = shutdown.wait() => Ok(()),
+            () = shutdown.wait() => {}
         }
+        handle.end().await; // children go elsewhere at once
+        Ok(())
     });
     service.ready(&format!(
         "relaying up to {} kbit/s as {:?}",
