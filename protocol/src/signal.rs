@@ -83,12 +83,28 @@ pub enum Topology {
     LinkedList,
     /// A complete tree; the paper's binary tree has arity 2.
     Tree {
-        /// Most children of one peer.
+        /// Most children of one peer, at least one.
+        #[serde(default = "binary", deserialize_with = "at_least_one")]
         arity: u8,
     },
     /// Relays at the top within their uplinks, viewers below them, and below viewers only when relays are full.
     #[default]
     RelayFirst,
+}
+
+/// The paper's.
+const fn binary() -> u8 {
+    2
+}
+
+fn at_least_one<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u8, D::Error> {
+    let arity = i64::deserialize(from)?;
+    u8::try_from(arity)
+        .ok()
+        .filter(|&arity| arity > 0)
+        .ok_or_else(|| {
+            serde::de::Error::custom(format!("arity is {arity}, but must be from 1 to 255"))
+        })
 }
 
 /// One track of a stream, as the list of streams shows it: enough to say "this browser cannot play it".
