@@ -665,6 +665,39 @@ mod tests {
         assert_eq!(message.to_text(), text);
     }
 
+    /// Golden vectors: what every release so far says, and takes. A line for each message.
+    const FROM_PEER: &str = include_str!("signal/from_peer.jsonl");
+    const TO_PEER: &str = include_str!("signal/to_peer.jsonl");
+
+    #[test]
+    fn every_message_is_written_as_it_always_was() {
+        for line in FROM_PEER.lines() {
+            assert_eq!(FromPeer::parse(line).expect(line).to_text(), line);
+        }
+        for line in TO_PEER.lines() {
+            assert_eq!(ToPeer::parse(line).expect(line).to_text(), line);
+        }
+    }
+
+    /// The names that no vector has, of those that the answer to an unknown one lists.
+    fn without_a_vector(error: &SignalError, vectors: &str) -> Vec<String> {
+        let words = error.to_string();
+        let names = words.split('`').skip(3).step_by(2);
+        names
+            .filter(|name| !vectors.contains(&format!("{{\"type\":\"{name}\"")))
+            .map(ToOwned::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn there_is_a_vector_for_every_message() {
+        let unknown = r#"{"type":"MAKE_COFFEE"}"#;
+        let from_peer = FromPeer::parse(unknown).expect_err("no such message");
+        assert_eq!(without_a_vector(&from_peer, FROM_PEER), [""; 0]);
+        let to_peer = ToPeer::parse(unknown).expect_err("no such message");
+        assert_eq!(without_a_vector(&to_peer, TO_PEER), [""; 0]);
+    }
+
     #[test]
     fn the_newest_common_version_is_spoken_or_none() {
         let range = |min, max| VersionRange { min, max };
