@@ -5,7 +5,8 @@ MAKEFLAGS += --no-print-directory
 
 PORT ?= 8080
 SOURCE ?=
-FUZZ_SECONDS ?= 60
+FUZZ_RUNS ?= 1000000
+FUZZ_SECONDS ?=
 
 # Saves gigabytes below target/, and costs little with crates of this size.
 export CARGO_INCREMENTAL ?= 0
@@ -32,7 +33,7 @@ test: ## all tests, those in real browsers included
 test-rust: web
 	$(CARGO) build --workspace # the end-to-end tests start these programs
 	$(CARGO) test --workspace
-	tools/fuzz.sh 5
+	tools/fuzz.sh --seconds 5
 
 test-web: web web/node_modules
 	node --test $$(find web/tests -name '*.test.js')
@@ -51,6 +52,7 @@ build: web ## the programs, optimised, into target/release
 	$(CARGO) build --release --package supervisor --package edge-relay --package edge-broadcaster
 
 web: ## the browser's half of the protocol, into web/pkg
+	@tools/deps.sh build rust wasm
 	@tools/web.sh
 
 deps: ## install the Debian packages that are missing
@@ -79,8 +81,9 @@ experiments: ## the paper's experiments beside its system (hours, may be interru
 	$(CARGO) build --release --package testbed
 	target/release/testbed experiments $(if $(QUICK),--quick --data target/quick --figures target/quick/figures)
 
-fuzz: ## every parser, FUZZ_SECONDS each
-	tools/fuzz.sh $(FUZZ_SECONDS)
+fuzz: ## every parser: a million inputs each (FUZZ_RUNS=…), or so many seconds (FUZZ_SECONDS=60)
+	@tools/deps.sh build rust fuzz
+	tools/fuzz.sh $(if $(FUZZ_SECONDS),--seconds $(FUZZ_SECONDS),--runs $(FUZZ_RUNS))
 
 clean: ## remove everything that was built
 	rm -rf --one-file-system target web/pkg web/node_modules

@@ -34,7 +34,11 @@ done
 echo "Installing: ${missing[*]}"
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then
-  command -v sudo >/dev/null || { echo "Neither root nor sudo: install them by hand." >&2; exit 1; }
+  command -v sudo >/dev/null || {
+    echo "Neither root nor sudo. As root, once, and then again what you called:" >&2
+    echo "  su -c 'apt-get update && apt-get install --yes --no-install-recommends ${missing[*]}'" >&2
+    exit 1
+  }
   as_root=(sudo)
 fi
 # Debian starts coturn as soon as it is there, for whoever comes by: the tests want the program alone.

@@ -1,10 +1,16 @@
 #!/bin/bash
-# Feeds every parser with made-up input, each for some seconds; what breaks one stays in fuzz/artifacts.
-# usage: tools/fuzz.sh SECONDS [TARGET…]
+# Feeds every parser with made-up input; what breaks one stays in fuzz/artifacts.
+# usage: tools/fuzz.sh --runs INPUTS [TARGET…]
+#        tools/fuzz.sh --seconds SECONDS [TARGET…]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-seconds=$1
-shift
+case ${1-} in
+  --runs) until=-runs ;;
+  --seconds) until=-max_total_time ;;
+  *) echo "usage: tools/fuzz.sh --runs INPUTS | --seconds SECONDS [TARGET…]" >&2; exit 2 ;;
+esac
+until+=="$2"
+shift 2
 fuzz=protocol/fuzz
 host=$(tools/with-rust rustc -vV | sed -n 's/^host: //p')
 
@@ -31,11 +37,12 @@ targets=("$@")
 for target in "${targets[@]}"; do
   corpus=target/fuzz/corpus/$target
   log=target/fuzz/$target.log
+  began=$SECONDS
   mkdir -p "$corpus" $fuzz/artifacts
   seeds=()
   [ ! -d "$fuzz/seeds/$target" ] || seeds=("$fuzz/seeds/$target")
-  "target/fuzz/$host/release/$target" -max_total_time="$seconds" -max_len=20000 -rss_limit_mb=1024 -timeout=5 \
+  "target/fuzz/$host/release/$target" "$until" -max_len=20000 -rss_limit_mb=1024 -timeout=5 \
     -artifact_prefix="$fuzz/artifacts/$target-" -print_final_stats=1 "$corpus" "${seeds[@]}" 2>"$log" ||
     { broken "$target" "$log" >&2; exit 1; }
-  echo "fuzz: $target took $(sed -n 's/^stat::number_of_executed_units: //p' "$log") inputs in $seconds s"
+  echo "fuzz: $target took $(sed -n 's/^stat::number_of_executed_units: //p' "$log") inputs in $((SECONDS - began)) s"
 done

@@ -1,7 +1,7 @@
 //! What every OwnStream service does at start and stop: read its configuration, log, tell systemd
 //! how it is, and end as a whole.
 //!
-//! A service's `main` is one line, `daemon::run("edge-relay", edge_relay::main)`, and its own
+//! A service's `main` is one line, `daemon::run("edge-relay", ABOUT, edge_relay::main)`, and its own
 //! `main(service)` is the straight line of what it does. Nothing here knows what a service is for.
 
 pub mod config;

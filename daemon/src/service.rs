@@ -37,13 +37,13 @@ pub struct Shutdown(watch::Receiver<bool>);
 
 /// Runs a service from its first line to its exit code: logging, the tokio runtime, signals, and
 /// the words about why it ended. The command line is one configuration file, read with
-/// [`crate::config::from_args`].
-pub fn run<F, Fut>(name: &'static str, main: F) -> ExitCode
+/// [`crate::config::from_args`]; `--help` answers with `about`, too.
+pub fn run<F, Fut>(name: &'static str, about: &str, main: F) -> ExitCode
 where
     F: FnOnce(Service) -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
 {
-    if let Some(answer) = about(name, std::env::args().skip(1)) {
+    if let Some(answer) = answer(name, about, std::env::args().skip(1)) {
         println!("{answer}");
         return ExitCode::SUCCESS;
     }
@@ -70,11 +70,11 @@ where
     exit_code(&result)
 }
 
-fn about(name: &str, mut args: impl Iterator<Item = String>) -> Option<String> {
+fn answer(name: &str, about: &str, mut args: impl Iterator<Item = String>) -> Option<String> {
     match args.next()?.as_str() {
         "--version" | "-V" => Some(format!("{name} {}", env!("CARGO_PKG_VERSION"))),
         "--help" | "-h" => Some(format!(
-            "usage: {name} CONFIG.toml\nOWNSTREAM_LOG=debug in the environment shows more"
+            "{about}\n\nUsage: {name} CONFIG.toml\n\nOWNSTREAM_LOG=debug in the environment shows more."
         )),
         _ => None,
     }
@@ -311,9 +311,13 @@ mod tests {
 
     #[test]
     fn version_and_help_are_answered() {
-        let ask = |word: &str| about("edge-relay", std::iter::once(word.to_owned()));
+        let ask = |word: &str| {
+            let words = std::iter::once(word.to_owned());
+            answer("edge-relay", "Passes streams on.", words)
+        };
         assert!(ask("--version").is_some_and(|text| text.starts_with("edge-relay 0.")));
-        assert!(ask("--help").is_some_and(|text| text.contains("CONFIG.toml")));
+        let help = ask("--help").expect("help");
+        assert!(help.starts_with("Passes streams on.") && help.contains("CONFIG.toml"));
         assert_eq!(ask("relay.toml"), None);
     }
 }

@@ -21,7 +21,7 @@ fn child_process() {
     let Some(path) = std::env::var_os("DAEMON_TEST_CONFIG") else {
         return;
     };
-    let code = daemon::run("sample", |service| main(PathBuf::from(path), service));
+    let code = daemon::run_parsed("sample", |service| main(PathBuf::from(path), service));
     std::process::exit(i32::from(code != std::process::ExitCode::SUCCESS));
 }
 

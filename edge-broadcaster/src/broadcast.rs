@@ -34,6 +34,10 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 /// Guess: two round trips over a bad mobile link.
 const KEY_SETTLES: Duration = Duration::from_secs(1);
 
+/// What was sent last is given this long to arrive before the stream is said to be over: then everybody forgets it.
+/// A slow child's mailbox holds 2.5 s (`protocol::forwarder`); the rest is a guess at the way down.
+const LAST_MEDIA: Duration = Duration::from_secs(3);
+
 /// What the supervisor says about one stream.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
@@ -69,15 +73,15 @@ pub struct Broadcast {
 
 /// Why a run of the source ended.
 enum End {
-    /// Nothing more will come: the stream is over.
+    /// The film is at its end: the stream is over.
     Over,
     /// The source failed, and is to be started again.
     Again(anyhow::Error),
 }
 
 impl Broadcast {
-    /// Sends the stream until it is over or `shutdown` comes. An error at the first start is the caller's; a
-    /// later one is logged, and the source is started again.
+    /// Sends the stream until it is over or `shutdown` comes. An error at the first start, or of the supervisor's
+    /// making, is the caller's; a later one is logged, and the source is started again.
     pub async fn run(mut self, mut shutdown: Shutdown) -> anyhow::Result<()> {
         tokio::select! {
             result = self.send() => result,
@@ -97,6 +101,7 @@ impl Broadcast {
             }
             match outcome {
                 End::Over => {
+                    fed(&mut self.watchdog, tokio::time::sleep(LAST_MEDIA)).await;
                     info!("the stream {:?} is over", self.config.name);
                     self.node.put(Input::EndStream(self.stream)).await;
                     return Ok(());
@@ -163,8 +168,8 @@ impl Broadcast {
                             .then(|| tokio::time::Instant::now() + KEY_SETTLES);
                         self.key = Some((id, key));
                     }
-                    Some(Verdict::Refused(words)) => anyhow::bail!("the supervisor refuses the stream {:?}: {words}", self.config.name),
-                    Some(Verdict::Ended) => return Ok(End::Over),
+                    Some(Verdict::Refused(words)) => return Err(self.refused(&words)),
+                    Some(Verdict::Ended) => return Err(self.ended()),
                     None => anyhow::bail!("the peer's task has ended"),
                 },
                 () = sleep_until(next_key) => {
@@ -207,8 +212,8 @@ impl Broadcast {
                 verdict = self.verdicts.recv() => match verdict.context("the peer's task has ended")? {
                     Verdict::Epoch(epoch, grant) => return Ok(Ok((epoch, grant))),
                     Verdict::Key(id, key) => self.key = Some((id, key)),
-                    Verdict::Refused(words) => anyhow::bail!("the supervisor refuses the stream {:?}: {words}", self.config.name),
-                    Verdict::Ended => return Ok(Err(End::Over)),
+                    Verdict::Refused(words) => return Err(self.refused(&words)),
+                    Verdict::Ended => return Err(self.ended()),
                 },
                 Some(event) = source.frames.recv() => {
                     self.watchdog.feed();
@@ -224,6 +229,18 @@ impl Broadcast {
                 }
             }
         }
+    }
+
+    fn refused(&self, words: &str) -> anyhow::Error {
+        let name = &self.config.name;
+        anyhow::anyhow!("the supervisor refuses the stream {name:?}: {words}")
+    }
+
+    /// Not our doing, so not the end: systemd starts a service again that fails, and leaves alone one whose films
+    /// are over.
+    fn ended(&self) -> anyhow::Error {
+        let name = &self.config.name;
+        anyhow::anyhow!("the supervisor has ended the stream {name:?}")
     }
 
     fn registration(&self, source: &Running) -> Registration {

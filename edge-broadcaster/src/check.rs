@@ -54,7 +54,11 @@ fn report_devices(report: &mut Report) {
     for camera in &cameras {
         report.line(format_args!("camera: {}", describe_camera(camera)));
     }
-    if cameras.is_empty() {
+    let forbidden = v4l2::forbidden();
+    for words in &forbidden {
+        report.line(format_args!("camera: {words}"));
+    }
+    if cameras.is_empty() && forbidden.is_empty() {
         report.line("camera: none found");
     }
     let microphones = alsa::microphones();
@@ -92,7 +96,7 @@ fn describe(stream: &StreamConfig) -> anyhow::Result<String> {
         SourceConfig::Test => Ok("the test picture".into()),
         SourceConfig::Auto => Ok(match v4l2::first_camera() {
             Some(camera) => describe_camera(&camera),
-            None => "the test picture, because there is no camera".into(),
+            None => "the test picture, because there is no camera to be had".into(),
         }),
         SourceConfig::Camera { device, microphone } => {
             let camera = v4l2::choose(device)?;

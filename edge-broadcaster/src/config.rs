@@ -26,10 +26,13 @@ pub struct Config {
     /// The one certificate the supervisor may show on `wss://`: its SHA-256 fingerprint, as the supervisor prints it.
     pub supervisor_certificate: Option<Fingerprint>,
     /// The suites it can do.
-    #[serde(default = "default_suites")]
+    #[serde(default = "default_suites", deserialize_with = "peer::limits::suites")]
     pub suites: Vec<Suite>,
     /// Length of its RSA key, where it needs one and has none yet.
-    #[serde(default = "default_rsa_bits")]
+    #[serde(
+        default = "default_rsa_bits",
+        deserialize_with = "peer::limits::rsa_bits"
+    )]
     pub rsa_bits: u32,
     /// Lets it in the first time: what `supervisor token create --role broadcaster` prints.
     #[serde(default, deserialize_with = "limits::join_token")]
@@ -43,7 +46,7 @@ pub struct Config {
     /// What may be sent in all, kbit/s: decides the number of children.
     #[serde(
         default = "default_uplink_kbps",
-        deserialize_with = "limits::uplink_kbps"
+        deserialize_with = "peer::limits::uplink_kbps"
     )]
     pub uplink_kbps: u32,
     /// Whether children may reach it over the loopback interface: only for peers on this machine.
@@ -59,7 +62,7 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 pub struct StreamConfig {
     /// The name viewers see; unique per supervisor.
-    #[serde(deserialize_with = "limits::name")]
+    #[serde(deserialize_with = "peer::limits::name")]
     pub name: String,
     /// Where picture and sound come from.
     #[serde(default)]
@@ -142,7 +145,6 @@ fn default_supervisor() -> String {
     "ws://127.0.0.1:8080/peer".into()
 }
 
-/// systemd's StateDirectory of the unit.
 /// What every browser can do, and costs a twentieth of RSA.
 fn default_suites() -> Vec<Suite> {
     vec![Suite::Elliptic]
@@ -153,6 +155,7 @@ const fn default_rsa_bits() -> u32 {
     2048
 }
 
+/// systemd's StateDirectory of the unit.
 fn default_state_dir() -> PathBuf {
     "/var/lib/edge-broadcaster".into()
 }

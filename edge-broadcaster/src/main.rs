@@ -8,10 +8,14 @@ use edge_broadcaster::clock::Clock;
 use edge_broadcaster::config::Config;
 use edge_broadcaster::{check, dump, send};
 
+const HELP: &str = "OWNSTREAM_LOG=debug in the environment shows more. Every key of the configuration stands, with its \
+    default, in edge-broadcaster/broadcaster.example.toml of the source: https://github.com/ownstream/ownstream-edge";
+
 /// Captures, encodes and sends live streams into the tree.
 #[derive(Debug, Parser)]
 #[command(
     version,
+    after_help = HELP,
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true
 )]
@@ -47,7 +51,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let Some(command) = arguments.command else {
         let path = arguments.config.unwrap_or_default();
-        return daemon::run("edge-broadcaster", async move |service| {
+        return daemon::run_parsed("edge-broadcaster", async move |service| {
             send::send(service, Config::load(path)?).await
         });
     };

@@ -65,8 +65,10 @@ pub async fn send(mut service: Service, config: Config) -> anyhow::Result<()> {
     service.spawn("peer", async move {
         tokio::select! {
             () = tell(news, to_streams) => anyhow::bail!("the peer's task has ended"),
-            () = shutdown.wait() => Ok(()),
+            () = shutdown.wait() => {}
         }
+        node.end().await; // that the last stream is over may still have to be said
+        Ok(())
     });
     service.ready("streams begin when the supervisor takes them");
     service.run().await

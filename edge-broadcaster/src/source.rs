@@ -93,7 +93,10 @@ fn launch(config: &StreamConfig, clock: Clock, feed: &Feed) -> anyhow::Result<(T
                 camera::launch(config, &camera, microphone, clock, feed)
             }
             None => {
-                log::info!(stream:% = config.name; "no camera found: sending the test picture");
+                for words in v4l2::forbidden() {
+                    log::warn!(stream:% = config.name; "{words}");
+                }
+                log::info!(stream:% = config.name; "no camera to be had: sending the test picture");
                 test_picture::launch(config, clock, feed)
             }
         },

@@ -24,6 +24,7 @@ fn configuration(directory: &Path, text: &str) -> String {
 fn help_and_version_are_given() {
     let help = said(&edge_broadcaster(&["--help"]).stdout);
     assert!(help.contains("check") && help.contains("dump"), "{help}");
+    assert!(help.contains("OWNSTREAM_LOG"), "{help}");
     let version = said(&edge_broadcaster(&["--version"]).stdout);
     assert_eq!(
         version.trim(),

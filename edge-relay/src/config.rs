@@ -17,16 +17,22 @@ pub(crate) struct Config {
     /// The one certificate the supervisor may show on `wss://`: its SHA-256 fingerprint, as the supervisor prints it.
     pub supervisor_certificate: Option<Fingerprint>,
     /// The suites it can do.
-    #[serde(default = "default_suites")]
+    #[serde(default = "default_suites", deserialize_with = "peer::limits::suites")]
     pub suites: Vec<Suite>,
     /// Length of its RSA key, where it needs one and has none yet.
-    #[serde(default = "default_rsa_bits")]
+    #[serde(
+        default = "default_rsa_bits",
+        deserialize_with = "peer::limits::rsa_bits"
+    )]
     pub rsa_bits: u32,
     /// What its owner calls it; the monitor shows it.
-    #[serde(default = "default_name")]
+    #[serde(default = "default_name", deserialize_with = "peer::limits::name")]
     pub name: String,
     /// What it may send over all streams, kbit/s: decides how many children it is given.
-    #[serde(default = "default_uplink_kbps")]
+    #[serde(
+        default = "default_uplink_kbps",
+        deserialize_with = "peer::limits::uplink_kbps"
+    )]
     pub uplink_kbps: u32,
     /// Lets it in the first time: what `supervisor token create --role relay` prints.
     pub join_token: Option<Token>,
@@ -134,6 +140,54 @@ mod tests {
             (example.udp_port, example.uplink_kbps),
             (0, default_uplink_kbps())
         );
+    }
+
+    /// What is said of a file that holds this one line, and where.
+    fn error_of(line: &str) -> String {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("relay.toml");
+        std::fs::write(&path, format!("udp_port = 0\n{line}\n")).expect("a file");
+        let error = daemon::config::load::<Config>(&path).expect_err("invalid");
+        let words = format!("{error:#}");
+        let (_, place_and_message) = words.split_once("relay.toml:").expect("the file is named");
+        place_and_message.to_owned()
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_is_answered_with_its_line_and_what_may_stand_there() {
+        for (line, said) in [
+            ("rsa_bits = 1024", "1024, but must be 2048, 3072 or 4096"),
+            ("suites = []", "must name \"elliptic\", \"rsa\" or both"),
+            ("uplink_kbps = 0", "0 is not from 32 to 100000000 kbit/s"),
+            ("name = \"\"", "must have at least one character"),
+        ] {
+            let error = error_of(line);
+            assert!(error.starts_with("2:"), "{error}");
+            assert!(error.contains(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_as_long_as_the_supervisor_takes_it_and_no_longer() {
+        let named = |name: String| toml::from_str::<Config>(&format!("name = {name:?}"));
+        assert!(named("ж".repeat(50)).is_ok());
+        let error = error_of(&format!("name = {:?}", "ж".repeat(51)));
+        assert!(
+            error.contains("takes 102 bytes, but may take 100"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn every_key_there_is_stands_in_the_example() {
+        let error = toml::from_str::<Config>("no_such_key = 1").expect_err("unknown");
+        let keys = error.message().split('`').skip(3).step_by(2);
+        let example = include_str!("../relay.example.toml");
+        let lines = || example.lines().map(|line| line.trim_start_matches("# "));
+        let missing: Vec<&str> = keys
+            .filter(|key| !lines().any(|line| line.starts_with(&format!("{key} ="))))
+            .collect();
+        assert_eq!(missing, [""; 0]);
     }
 
     #[test]

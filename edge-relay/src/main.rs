@@ -16,8 +16,13 @@ use protocol::node::Event;
 use protocol::signal::Component;
 use tokio::sync::mpsc;
 
+const ABOUT: &str = "\
+Forward relay point: takes live streams from a parent and passes them on to many children.
+Every key of the configuration stands, with its default, in edge-relay/relay.example.toml of the source:
+https://github.com/ownstream/ownstream-edge";
+
 fn main() -> ExitCode {
-    daemon::run("edge-relay", relay)
+    daemon::run("edge-relay", ABOUT, relay)
 }
 
 async fn relay(mut service: daemon::Service) -> anyhow::Result<()> {
@@ -48,8 +53,10 @@ async fn relay(mut service: daemon::Service) -> anyhow::Result<()> {
         tokio::select! {
             () = tell(handle.peer(), news) => anyhow::bail!("the peer's task has ended"),
             () = feed(handle.clone(), watchdog) => anyhow::bail!("the peer's task does not answer"),
-            () = shutdown.wait() => Ok(()),
+            () = shutdown.wait() => {}
         }
+        handle.end().await; // children go elsewhere at once
+        Ok(())
     });
     service.ready(&format!(
         "relaying up to {} kbit/s as {:?}",

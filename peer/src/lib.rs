@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod identity;
 pub mod keystore;
+pub mod limits;
 pub mod node;
 pub mod signalling;
 mod tls;

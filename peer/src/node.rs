@@ -7,12 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use log::{debug, warn};
 use protocol::id::{AuthorityFingerprint, LinkId, PeerId, StreamId};
 use protocol::node::{Config, Event, Input, Node, Output, StreamStats};
 use protocol::security::boxes::KeyTask;
 use protocol::security::local::{LocalKey, rsa_seal};
+use protocol::wire::Control;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
 use crate::clock::Clock;
@@ -30,10 +33,18 @@ const EVENTS: usize = 1024;
 const NEWS: usize = 2048;
 /// A link closed from here is left open this long, so that its last word is delivered. Guess: two round trips.
 const LAST_WORD: Duration = Duration::from_millis(100);
+/// Time a peer that ends has for all its last words. Guess: what a good link still takes it takes within one; a
+/// service has three seconds to end (`daemon::service`).
+const END_LIMIT: Duration = Duration::from_secs(2);
+/// Of it, time for media that neighbours have not taken yet. Guess: a second of media, sent once more.
+const DRAIN_LIMIT: Duration = Duration::from_secs(1);
+/// How often is looked whether they have. Guess: a short round trip.
+const DRAIN_GLANCE: Duration = Duration::from_millis(20);
 
 enum Command {
     Input(Input),
     Snapshot(oneshot::Sender<Snapshot>),
+    End(oneshot::Sender<()>),
 }
 
 /// How a peer stands.
@@ -47,7 +58,8 @@ pub struct Snapshot {
     pub dropped_news: u64,
 }
 
-/// The application's end of a peer. The peer ends, links and all, when every clone is dropped.
+/// The application's end of a peer. The peer ends, links and all, with [`Self::end`], or by itself when every clone
+/// is dropped: nobody waits for its last words then, and a runtime that ends cuts them short.
 #[derive(Debug, Clone)]
 pub struct Handle {
     peer: PeerId,
@@ -59,6 +71,7 @@ impl std::fmt::Debug for Command {
         match self {
             Self::Input(input) => input.fmt(f),
             Self::Snapshot(_) => f.write_str("Snapshot"),
+            Self::End(_) => f.write_str("End"),
         }
     }
 }
@@ -79,6 +92,20 @@ impl Handle {
         let (answer, told) = oneshot::channel();
         self.commands.send(Command::Snapshot(answer)).await.ok()?;
         told.await.ok()
+    }
+
+    /// Ends the peer, for every clone. Returns when all that was put in before is said, neighbours and supervisor are
+    /// told goodbye and the links are closed, or after [`END_LIMIT`].
+    pub async fn end(&self) {
+        let (done, ended) = oneshot::channel();
+        let end = async {
+            if self.commands.send(Command::End(done)).await.is_ok() {
+                let _ = ended.await; // it may have ended by itself
+            }
+        };
+        if tokio::time::timeout(END_LIMIT, end).await.is_err() {
+            warn!("not everybody could be told goodbye within {END_LIMIT:?}");
+        }
     }
 }
 
@@ -110,6 +137,7 @@ pub fn start(
         transport,
         signalling: signalling::connect(supervisor),
         links: BTreeMap::new(),
+        closing: JoinSet::new(),
         events,
         news,
         dropped_news: 0,
@@ -145,6 +173,8 @@ struct Driver {
     transport: Arc<dyn Transport>,
     signalling: Signalling,
     links: BTreeMap<LinkId, Slot>,
+    /// Links that were closed, whose last words are on their way.
+    closing: JoinSet<()>,
     events: mpsc::Sender<(LinkId, TransportEvent)>,
     news: mpsc::Sender<Event>,
     dropped_news: u64,
@@ -159,16 +189,22 @@ impl Driver {
         mut happened: mpsc::Receiver<(LinkId, TransportEvent)>,
     ) {
         let (made_to, mut made) = mpsc::unbounded_channel();
+        let mut done = None;
         loop {
             let wakeup = self.clock.instant(self.node.next_wakeup());
             tokio::select! {
                 order = orders.recv() => match order {
                     Some(Command::Input(input)) => self.step(input, &made_to).await,
                     Some(Command::Snapshot(answer)) => drop(answer.send(self.snapshot())),
+                    Some(Command::End(answer)) => {
+                        done = Some(answer);
+                        break;
+                    }
                     None => break,
                 },
                 Some((link, event)) = happened.recv() => self.happened(link, Happened::Event(event), &made_to).await,
                 Some((link, event)) = made.recv() => self.happened(link, event, &made_to).await,
+                Some(_) = self.closing.join_next() => {}
                 said = self.signalling.incoming.recv() => match said {
                     Some(FromSupervisor::Up) => self.step(Input::SupervisorUp(rand::random()), &made_to).await,
                     Some(FromSupervisor::Text(text)) => self.step(Input::SupervisorText(text), &made_to).await,
@@ -179,6 +215,9 @@ impl Driver {
             }
         }
         self.end().await;
+        if let Some(done) = done {
+            let _ = done.send(()); // whoever asked may have waited long enough
+        }
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -407,7 +446,7 @@ impl Driver {
 
     fn close(&mut self, link: LinkId, last_word: Duration) {
         if let Some(Slot::Open(connection)) = self.links.remove(&link) {
-            tokio::spawn(async move {
+            self.closing.spawn(async move {
                 tokio::time::sleep(last_word).await;
                 connection.close().await;
             });
@@ -427,14 +466,38 @@ impl Driver {
         self.transport.set_ice_servers(servers, external);
     }
 
+    /// Says the last words. A neighbour that hears them looks elsewhere at once, and need not find out by silence.
     async fn end(mut self) {
-        let connections = std::mem::take(&mut self.links).into_values();
-        for slot in connections {
-            if let Slot::Open(connection) = slot {
-                connection.close().await;
-            }
-        }
+        let links = std::mem::take(&mut self.links).into_values();
+        let goodbyes = links.filter_map(|slot| match slot {
+            Slot::Open(connection) => Some(part(connection)),
+            Slot::Opening(_) => None,
+        });
+        // The machine is not asked any more: what is to be said is the same to all.
+        let neighbours = join_all(goodbyes);
+        tokio::join!(neighbours, self.closing.join_all(), self.signalling.end());
     }
+}
+
+/// Lets go of a neighbour, once it has what was sent to it before.
+async fn part(connection: Box<dyn Connection>) {
+    let drained = async {
+        while connection.media_buffered().await > 0 {
+            tokio::time::sleep(DRAIN_GLANCE).await;
+        }
+    };
+    let _ = tokio::time::timeout(DRAIN_LIMIT, drained).await; // one that takes nothing loses it
+    let bye = Control::Bye {
+        reason: "this peer ends".into(),
+    };
+    if connection
+        .try_send(Channel::Control, &bye.encode())
+        .await
+        .is_ok()
+    {
+        tokio::time::sleep(LAST_WORD).await;
+    }
+    connection.close().await;
 }
 
 type Made = mpsc::UnboundedSender<(LinkId, Happened)>;

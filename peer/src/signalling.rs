@@ -24,6 +24,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// An attempt that takes longer is given up. Guess.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// How long a supervisor that we leave may take to say goodbye, too. Guess: two round trips over a bad mobile link.
+const GOODBYE: Duration = Duration::from_secs(1);
 /// Texts that may wait between this task and the node. Guess: a join is ten of them.
 const QUEUE: usize = 256;
 
@@ -66,6 +68,15 @@ pub struct Supervisor {
     /// The one certificate that it may show on `wss://`, by its SHA-256 fingerprint. None: any that this machine's
     /// authorities vouch for.
     pub certificate: Option<Fingerprint>,
+}
+
+impl Signalling {
+    /// Ends the conversation. Returns when all that was said before has gone out and the socket is closed; with a
+    /// supervisor that takes its time, that takes time.
+    pub async fn end(mut self) {
+        drop(self.outgoing);
+        while self.incoming.recv().await.is_some() {}
+    }
 }
 
 impl Supervisor {
@@ -130,9 +141,22 @@ impl Task {
                 }
                 Err(error) => self.tell_failure(&error),
             }
+            if !self.rest().await {
+                return;
+            }
+        }
+    }
+
+    /// Waits until the next attempt is due; false if the node is gone. What it says meanwhile is stale.
+    async fn rest(&mut self) -> bool {
+        let pause = tokio::time::sleep(self.next_pause());
+        tokio::pin!(pause);
+        loop {
             tokio::select! {
-                () = tokio::time::sleep(self.next_pause()) => {}
-                () = self.to_node.closed() => return,
+                () = &mut pause => return true,
+                order = self.from_node.recv() => if order.is_none() {
+                    return false;
+                },
             }
         }
     }
@@ -187,6 +211,11 @@ impl Task {
         }
         let end = self.carry(&mut socket).await;
         let _ = socket.close(None).await; // it may be closed already
+        if matches!(end, End::NodeGone) {
+            // A socket closed on what it has not read is reset, and what it sent last may be lost with it.
+            let read_on = async { while let Some(Ok(_)) = socket.next().await {} };
+            let _ = tokio::time::timeout(GOODBYE, read_on).await; // we have said what we had to
+        }
         match end {
             End::Closed if self.to_node.send(FromSupervisor::Down).await.is_ok() => End::Closed,
             _ => End::NodeGone,

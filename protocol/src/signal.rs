@@ -83,12 +83,28 @@ pub enum Topology {
     LinkedList,
     /// A complete tree; the paper's binary tree has arity 2.
     Tree {
-        /// Most children of one peer.
+        /// Most children of one peer, at least one.
+        #[serde(default = "binary", deserialize_with = "at_least_one")]
         arity: u8,
     },
     /// Relays at the top within their uplinks, viewers below them, and below viewers only when relays are full.
     #[default]
     RelayFirst,
+}
+
+/// The paper's.
+const fn binary() -> u8 {
+    2
+}
+
+fn at_least_one<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u8, D::Error> {
+    let arity = i64::deserialize(from)?;
+    u8::try_from(arity)
+        .ok()
+        .filter(|&arity| arity > 0)
+        .ok_or_else(|| {
+            serde::de::Error::custom(format!("arity is {arity}, but must be from 1 to 255"))
+        })
 }
 
 /// One track of a stream, as the list of streams shows it: enough to say "this browser cannot play it".
@@ -650,6 +666,39 @@ mod tests {
         let text = r#"{"type":"COLLECT_PEER_INFO_RESPONSE","versions":{"min":1,"max":1},"peer":"000102030405060708090a0b0c0d0e0f","component":"relay","fingerprint":"00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F","uplink_kbps":100000,"relays":true,"software":"edge-relay 0.1.0"}"#;
         let message = FromPeer::parse(text).expect("a message");
         assert_eq!(message.to_text(), text);
+    }
+
+    /// Golden vectors: what every release so far says, and takes. A line for each message.
+    const FROM_PEER: &str = include_str!("signal/from_peer.jsonl");
+    const TO_PEER: &str = include_str!("signal/to_peer.jsonl");
+
+    #[test]
+    fn every_message_is_written_as_it_always_was() {
+        for line in FROM_PEER.lines() {
+            assert_eq!(FromPeer::parse(line).expect(line).to_text(), line);
+        }
+        for line in TO_PEER.lines() {
+            assert_eq!(ToPeer::parse(line).expect(line).to_text(), line);
+        }
+    }
+
+    /// The names that no vector has, of those that the answer to an unknown one lists.
+    fn without_a_vector(error: &SignalError, vectors: &str) -> Vec<String> {
+        let words = error.to_string();
+        let names = words.split('`').skip(3).step_by(2);
+        names
+            .filter(|name| !vectors.contains(&format!("{{\"type\":\"{name}\"")))
+            .map(ToOwned::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn there_is_a_vector_for_every_message() {
+        let unknown = r#"{"type":"MAKE_COFFEE"}"#;
+        let from_peer = FromPeer::parse(unknown).expect_err("no such message");
+        assert_eq!(without_a_vector(&from_peer, FROM_PEER), [""; 0]);
+        let to_peer = ToPeer::parse(unknown).expect_err("no such message");
+        assert_eq!(without_a_vector(&to_peer, TO_PEER), [""; 0]);
     }
 
     #[test]

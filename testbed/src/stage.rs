@@ -38,6 +38,8 @@ pub enum Signal {
     Continue,
     /// Asks to end, as Ctrl-C does.
     Interrupt,
+    /// Asks to end, as systemd does.
+    Terminate,
     /// Means what the program says it does (SIGUSR1).
     User,
 }
@@ -132,6 +134,7 @@ impl Process {
             Signal::Stop => Unix::SIGSTOP,
             Signal::Continue => Unix::SIGCONT,
             Signal::Interrupt => Unix::SIGINT,
+            Signal::Terminate => Unix::SIGTERM,
             Signal::User => Unix::SIGUSR1,
         };
         let pid = nix::unistd::Pid::from_raw(i32::try_from(self.id()).context("a process id")?);

@@ -63,12 +63,23 @@ pub fn first_camera() -> Option<Camera> {
         .find_map(|path| Camera::look(path).ok())
 }
 
+/// Cameras that are there and that this user may not open: what a person can do about each, in words.
+pub fn forbidden() -> Vec<String> {
+    nodes(Path::new("/dev"))
+        .iter()
+        .filter_map(|path| Device::with_path(path).err().map(|error| (path, error)))
+        .filter(|(_, error)| error.kind() == io::ErrorKind::PermissionDenied)
+        .map(|(path, error)| explain(path, &error).to_string())
+        .collect()
+}
+
 /// The camera that the configuration asks for.
 pub fn choose(device: &config::Device) -> anyhow::Result<Camera> {
     match device {
-        config::Device::Auto => first_camera().context(
-            "no camera was found: is one plugged in, and is this user in the group video?",
-        ),
+        config::Device::Auto => first_camera().with_context(|| match forbidden().pop() {
+            Some(words) => words,
+            None => "no camera was found: is one plugged in?".to_owned(),
+        }),
         config::Device::Path(path) => Camera::look(path),
     }
 }
@@ -120,7 +131,8 @@ fn explain(path: &Path, error: &io::Error) -> anyhow::Error {
         (io::ErrorKind::NotFound, _) => anyhow::anyhow!("there is no camera {path}"),
         (io::ErrorKind::PermissionDenied, _) => {
             anyhow::anyhow!(
-                "the camera {path} may not be opened: this user is not in the group video"
+                "the camera {path} may not be opened: add the user to the group video \
+                 (sudo usermod -aG video $USER), and log in again"
             )
         }
         (_, Some(EBUSY)) => anyhow::anyhow!("the camera {path} is in use by another program"),
@@ -340,7 +352,7 @@ mod tests {
         };
         assert!(said(EBUSY).ends_with("is in use by another program"));
         assert!(said(ENODEV).ends_with("was unplugged"));
-        assert!(said(13).ends_with("this user is not in the group video"));
+        assert!(said(13).contains("sudo usermod -aG video"));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What each value of the configuration may be. Each check is on its own field, so that an error
-//! points at the line.
+//! What each value of the configuration may be that only a broadcaster has; `peer::limits` has the others. Each check
+//! is on its own field, so that an error points at the line.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -19,10 +19,6 @@ const VIDEO_KBPS: RangeInclusive<u32> = 50..=50_000;
 const AUDIO_KBPS: RangeInclusive<u32> = 6..=510;
 /// Shorter wastes the rate on key frames; longer makes joining wait.
 const KEY_FRAME_INTERVAL_MS: RangeInclusive<u32> = 200..=10_000;
-/// One audio stream at the least; 100 Gbit/s at the most.
-const UPLINK_KBPS: RangeInclusive<u32> = 32..=100_000_000;
-/// Guess: fits a line on a phone.
-const NAME_CHARS: usize = 64;
 
 fn within<'de, D: Deserializer<'de>>(
     from: D,
@@ -74,10 +70,6 @@ pub(super) fn key_frame_interval_ms<'de, D: Deserializer<'de>>(from: D) -> Resul
     within(from, KEY_FRAME_INTERVAL_MS, "ms")
 }
 
-pub(super) fn uplink_kbps<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
-    within(from, UPLINK_KBPS, "kbit/s")
-}
-
 pub(super) fn websocket<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     let address = String::deserialize(from)?;
     let rest = address
@@ -88,18 +80,6 @@ pub(super) fn websocket<'de, D: Deserializer<'de>>(from: D) -> Result<String, D:
         _ => Err(D::Error::custom(format!(
             "{address:?} must begin with ws:// or wss:// and a host, as in ws://192.168.1.2:8080/peer"
         ))),
-    }
-}
-
-pub(super) fn name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    let name = String::deserialize(from)?;
-    let fits = (1..=NAME_CHARS).contains(&name.chars().count());
-    if fits && name.trim() == name && !name.chars().any(char::is_control) {
-        Ok(name)
-    } else {
-        Err(D::Error::custom(format!(
-            "{name:?} must have 1 to {NAME_CHARS} characters, no control characters, and no space at either end"
-        )))
     }
 }
 

@@ -87,6 +87,44 @@ fn a_value_out_of_range_is_answered_with_the_range_and_its_own_line() {
 }
 
 #[test]
+fn keys_that_cannot_be_are_refused_at_their_line() {
+    for (line, said) in [
+        ("rsa_bits = 1024", "but must be 2048, 3072 or 4096"),
+        ("suites = []", "must name \"elliptic\", \"rsa\" or both"),
+        ("suites = [\"rsa\", \"rsa\"]", "each once"),
+    ] {
+        let (message, at) = error_of(&format!("udp_port = 0\n{line}\n[[stream]]\nname = \"a\"\n"));
+        assert_eq!(at, 2, "{message}");
+        assert!(message.contains(said), "{message}");
+    }
+}
+
+#[test]
+fn a_name_is_as_long_as_the_supervisor_takes_it_and_no_longer() {
+    let named = |name: &str| format!("[[stream]]\nname = {name:?}\n");
+    assert!(parse(&named(&"ж".repeat(50))).is_ok());
+    let (message, line) = error_of(&named(&"ж".repeat(51)));
+    assert_eq!(line, 2);
+    assert!(
+        message.contains("takes 102 bytes, but may take 100"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_tree_is_binary_if_nothing_else_is_said_and_has_at_least_one_child_each() {
+    let with = |topology: &str| format!("[[stream]]\nname = \"a\"\ntopology = {topology}\n");
+    let config = parse(&with("{ kind = \"tree\" }")).expect("valid");
+    let binary = protocol::signal::Topology::Tree { arity: 2 };
+    assert_eq!(config.streams[0].topology, Some(binary));
+    let (message, line) = error_of(&with("{ kind = \"tree\", arity = 0 }"));
+    assert_eq!(
+        (message.as_str(), line),
+        ("arity is 0, but must be from 1 to 255", 3)
+    );
+}
+
+#[test]
 fn an_odd_width_is_refused_with_the_reason() {
     let (message, _) = error_of("[[stream]]\nname = \"a\"\n[stream.video]\nwidth = 641\n");
     assert!(message.starts_with("641 is odd"), "{message}");
@@ -115,6 +153,40 @@ fn an_address_that_is_no_web_socket_is_refused_with_an_example() {
     let (message, line) = error_of("supervisor = \"http://x\"\n[[stream]]\nname = \"a\"\n");
     assert_eq!(line, 1);
     assert!(message.contains("ws://192.168.1.2:8080/peer"), "{message}");
+}
+
+/// The keys of the table that this text ends in, as the answer to one that is none of them names them.
+fn keys_after(tables: &str) -> Vec<String> {
+    let (message, _) = error_of(&format!("{tables}no_such_key = 1\n"));
+    let quoted = message.split('`').skip(3).step_by(2);
+    quoted.map(ToOwned::to_owned).collect()
+}
+
+#[test]
+fn every_key_there_is_stands_in_the_example() {
+    let stream = "[[stream]]\nname = \"a\"\n";
+    let tables = [
+        String::new(),
+        stream.to_owned(),
+        format!("{stream}[stream.video]\n"),
+        format!("{stream}[stream.audio]\n"),
+    ];
+    let example = include_str!("../../broadcaster.example.toml");
+    let stands = |key: &String| {
+        let forms = [
+            format!("{key} ="),
+            format!("[[{key}]]"),
+            format!("[stream.{key}]"),
+        ];
+        let mut lines = example
+            .lines()
+            .map(|l| l.trim_start_matches(['#', '=', ' ']));
+        lines.any(|line| forms.iter().any(|form| line.starts_with(form)))
+    };
+    let keys: Vec<String> = tables.iter().flat_map(|table| keys_after(table)).collect();
+    assert!(keys.len() > 20, "{keys:?}");
+    let missing: Vec<_> = keys.into_iter().filter(|key| !stands(key)).collect();
+    assert_eq!(missing, [""; 0]);
 }
 
 #[test]
