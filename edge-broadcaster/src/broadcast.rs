@@ -34,6 +34,10 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 /// Guess: two round trips over a bad mobile link.
 const KEY_SETTLES: Duration = Duration::from_secs(1);
 
+/// The last stream's end is this process's, and the supervisor is to hear of it before: else viewers would wait a
+/// minute for a camera that does not come back. Guess: the word has left by then.
+const LAST_WORD: Duration = Duration::from_millis(200);
+
 /// What the supervisor says about one stream.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
@@ -99,6 +103,7 @@ impl Broadcast {
                 End::Over => {
                     info!("the stream {:?} is over", self.config.name);
                     self.node.put(Input::EndStream(self.stream)).await;
+                    tokio::time::sleep(LAST_WORD).await;
                     return Ok(());
                 }
                 End::Again(error) => {
