@@ -54,7 +54,7 @@ const overlay = new Overlay(page.figures);
 
 /** How it stands with a stream that is asked for, each time it is. */
 const AT_FIRST = {
-  refused: null,
+  turnedAway: null,
   problem: null,
   ended: false,
   hasParent: false,
@@ -66,6 +66,7 @@ const AT_FIRST = {
 /** @type {words.Situation} */
 const situation = {
   ...AT_FIRST,
+  refused: null,
   connected: false,
   everConnected: false,
   name: null,
@@ -141,18 +142,19 @@ function tell(news) {
       break;
     case "accepted":
       situation.refused = null;
+      situation.turnedAway = null;
       givenUp = null; // the list follows
       break;
     case "streamRefused":
       if (news.stream === watched) {
-        situation.refused = words.refusal(news.why, news.words, Boolean(invitation()));
+        situation.turnedAway = words.refusal(news.why, news.words, Boolean(invitation()));
         giveUp();
       }
       break;
     case "parent":
       if (news.stream === watched) {
         situation.hasParent = news.parent !== null;
-        if (news.parent) Object.assign(situation, { refused: null, unreached: false });
+        if (news.parent) Object.assign(situation, { turnedAway: null, unreached: false });
       }
       break;
     case "ended":
