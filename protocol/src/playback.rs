@@ -229,6 +229,8 @@ pub struct Playback {
     /// When to see whether more came on joining than was expected.
     settle_at: Time,
     push_at: Time,
+    /// When the play head was last seen to move.
+    moved_at: Time,
     remove_at: Time,
     failed_at: Option<Time>,
     failures: u32,
@@ -264,6 +266,7 @@ impl Playback {
             rate: 1.0,
             settle_at: Time::NEVER,
             push_at: Time::ZERO,
+            moved_at: now,
             remove_at: now + BEHIND,
             failed_at: None,
             failures: 0,

@@ -111,6 +111,7 @@ export class Peer {
 
   /** @param {string} stream */
   watch(stream) {
+    this.player.close(); // it may still show the end of what was watched before
     this.#run(this.#machines.watch(performance.now(), stream, invitation()));
   }
 

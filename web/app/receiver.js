@@ -52,15 +52,9 @@ const page = {
 
 const overlay = new Overlay(page.figures);
 
-/** @type {words.Situation} */
-const situation = {
-  connected: false,
-  everConnected: false,
-  refused: null,
-  name: null,
-  listed: false,
-  live: false,
-  hasVideo: true,
+/** How it stands with a stream that is asked for, each time it is. */
+const AT_FIRST = {
+  turnedAway: null,
   problem: null,
   ended: false,
   hasParent: false,
@@ -69,20 +63,32 @@ const situation = {
   stalled: false,
   blocked: false,
 };
+/** @type {words.Situation} */
+const situation = {
+  ...AT_FIRST,
+  refused: null,
+  connected: false,
+  everConnected: false,
+  name: null,
+  listed: false,
+  live: false,
+  hasVideo: true,
+};
 /** @type {Stream[]} */
 let listed = [];
-/** The stream that is watched. @type {string | null} */
+/** The stream that is watched; none once it has ended, even if it is still played out. @type {string | null} */
 let watched = null;
+/** The stream that was refused, or cannot be decoded. @type {string | null} */
+let givenUp = null;
 /** @type {Peer | null} */
 let peer = null;
 
 /** @param {string | null} name of the stream to watch, or none */
 function want(name) {
-  if (watched) peer?.unwatch();
+  peer?.unwatch();
   watched = null;
-  overlay.reset();
-  Object.assign(situation, { name, refused: null, problem: null, ended: false, hasParent: false, unreached: false });
-  Object.assign(situation, { started: false, stalled: false, blocked: false, live: false, listed: false });
+  givenUp = null;
+  Object.assign(situation, AT_FIRST, { name, live: false, listed: false });
   // A click on the list lets it play with sound; an address typed or bookmarked does not, everywhere.
   page.video.muted = !navigator.userActivation?.hasBeenActive;
   document.body.dataset.view = name ? "watch" : "list";
@@ -98,20 +104,29 @@ function wantedStream() {
   return listed.find((stream) => stream.name === situation.name);
 }
 
-/** Watches the wanted stream as soon as there is one of its name; again if it ended and there is a new one. */
+/** Watches the wanted stream as soon as there is one of its name; again when it has ended and comes back. */
 function watchIfListed() {
   const stream = wantedStream();
+  const wasOn = situation.listed && situation.live;
   situation.listed = Boolean(stream);
   if (!stream || !peer) return;
   situation.live = stream.live;
   situation.hasVideo = stream.tracks.some(({ track }) => track === "video");
-  if (watched === stream.stream) return;
-  watched = stream.stream;
-  situation.ended = false;
-  situation.problem = whyUnplayable(stream.tracks) || null;
+  // Not at each change of the list: whoever is refused would ask again each second.
+  if (stream.live && !wasOn) givenUp = null;
+  if (watched === stream.stream || givenUp === stream.stream) return;
+  Object.assign(situation, AT_FIRST, { problem: whyUnplayable(stream.tracks) || null });
   if (situation.problem) return;
+  watched = stream.stream;
+  overlay.reset();
   performance.mark("join"); // for whoever measures how long the first picture takes
   peer.watch(stream.stream);
+}
+
+/** What is watched will not be, until something changes. */
+function giveUp() {
+  givenUp = watched;
+  watched = null;
 }
 
 /** @param {News} news */
@@ -127,19 +142,27 @@ function tell(news) {
       break;
     case "accepted":
       situation.refused = null;
+      situation.turnedAway = null;
+      givenUp = null; // the list follows
       break;
     case "streamRefused":
-      if (news.stream === watched) situation.refused = words.refusal(news.why, news.words, Boolean(invitation()));
+      if (news.stream === watched) {
+        situation.turnedAway = words.refusal(news.why, news.words, Boolean(invitation()));
+        giveUp();
+      }
       break;
     case "parent":
       if (news.stream === watched) {
         situation.hasParent = news.parent !== null;
-        if (news.parent) Object.assign(situation, { refused: null, unreached: false });
+        if (news.parent) Object.assign(situation, { turnedAway: null, unreached: false });
       }
       break;
     case "ended":
-      // What is buffered is played out first; `finished` says when.
-      if (news.stream === watched && !situation.started) situation.ended = true;
+      if (news.stream === watched) {
+        // What is buffered is played out first, and `finished` says when; nothing is while the viewer pauses.
+        situation.ended = !situation.started || !peer?.player.wanted;
+        watched = null; // it may come back under the same name and number
+      }
       break;
     case "started":
       situation.started = true;
@@ -310,6 +333,7 @@ async function begin() {
       },
       cannotPlay(problem) {
         situation.problem = problem;
+        giveUp();
         show();
       },
       playerChanged() {

@@ -6,6 +6,7 @@
  * @property {boolean} connected to the supervisor
  * @property {boolean} everConnected
  * @property {string | null} refused why the supervisor will not have us
+ * @property {string | null} turnedAway why it lets us not into this stream
  * @property {string | null} name of the stream that is wanted
  * @property {boolean} listed the stream is there
  * @property {boolean} live its broadcaster is connected
@@ -38,7 +39,8 @@ export function message(s) {
   if (s.started && !s.stalled) {
     return s.hasVideo ? { state: "playing", words: "", busy: false } : { state: "listening", words: "Sound only", busy: false };
   }
-  if (s.refused) return { state: "refused", words: s.refused, busy: false };
+  const refused = s.turnedAway ?? s.refused;
+  if (refused) return { state: "refused", words: refused, busy: false };
   return { state: s.started ? "stalled" : "waiting", words: waiting(s), busy: true };
 }
 
@@ -46,7 +48,7 @@ const UNREACHED = "This browser reaches nobody who has the stream. Trying again�
 
 /** @param {Situation} s */
 function waiting(s) {
-  if (!s.connected && !s.started) return supervisor(s).words;
+  if (!s.connected && !(s.started && s.hasParent)) return supervisor(s).words;
   if (!s.listed && s.connected) return `Waiting for the stream “${s.name}”…`;
   if (s.listed && !s.live) return "The camera is away. Waiting for it to come back…";
   if (!s.hasParent) return s.unreached && !s.started ? UNREACHED : "Waiting for a place in the stream…";
@@ -59,7 +61,7 @@ function waiting(s) {
  * @returns {{ state: "connected" | "connecting" | "lost" | "refused", words: string }}
  */
 export function supervisor(s) {
-  if (s.refused && !s.name) return { state: "refused", words: s.refused };
+  if (s.refused) return { state: "refused", words: s.refused };
   if (s.connected) return { state: "connected", words: "Connected" };
   if (s.everConnected) return { state: "lost", words: "Reconnecting to the supervisor…" };
   return { state: "connecting", words: "Connecting to the supervisor…" };

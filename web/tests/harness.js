@@ -1,6 +1,6 @@
 // Starts the real programs and a real browser for a test, and ends what it started.
 
-import { execFile, spawn } from "node:child_process";
+import { execFile, execFileSync, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -101,9 +101,27 @@ export function testPicture(name, more = "") {
 /**
  * @param {string} name
  * @param {string} path of a WebM file
+ * @param {boolean} loop whether it begins again at its end; else that is the stream's end
  */
-export function film(name, path) {
-  return `[[stream]]\nname = "${name}"\nsource = { kind = "file", path = "${path}", loop = true }\n`;
+export function film(name, path, loop = true) {
+  return `[[stream]]\nname = "${name}"\nsource = { kind = "file", path = "${path}", loop = ${loop} }\n`;
+}
+
+/**
+ * Makes a WebM file of five seconds, a key frame in each; gives its path.
+ * @param {string} dir
+ * @param {"vp8" | "vp9"} video
+ * @param {"opus" | "vorbis"} audio
+ */
+export function makeFilm(dir, video, audio) {
+  const path = join(dir, `${video}-${audio}.webm`);
+  const pipeline = `webmmux name=mux ! filesink location=${path}
+    videotestsrc num-buffers=125 pattern=ball ! video/x-raw,format=I420,width=320,height=180,framerate=25/1
+    ! ${video}enc deadline=1 cpu-used=8 target-bitrate=300000 keyframe-max-dist=25 ! queue ! mux.
+    audiotestsrc num-buffers=250 samplesperbuffer=960 ! audio/x-raw,rate=48000,channels=2 ! audioconvert
+    ! ${audio}enc ! queue ! mux.`;
+  execFileSync("gst-launch-1.0", ["-q", ...pipeline.split(/\s+/)]);
+  return path;
 }
 
 /** Programs and browsers of one test. */

@@ -1,7 +1,7 @@
 // What happens behind the page must not end what it shows.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { PATIENCE, World, clockInPicture, stats, testPicture, until } from "./harness.js";
+import { PATIENCE, World, clockAdvances, clockInPicture, film, makeFilm, plays, stats, testPicture, until } from "./harness.js";
 
 test("while the supervisor is away the picture goes on, and when it is back others can join", async () => {
   await World.run(async (world) => {
@@ -35,5 +35,37 @@ test("when the broadcaster starts again, the page goes on with the new epoch by 
     await world.broadcaster(testPicture("garden"));
     await until("the clock in the picture goes on", async () => (await clockInPicture(page)) > clock + 1_000);
     await until("it no longer waits", async () => !(await stats(page)).stalled);
+  });
+});
+
+test("when a stream has ended the page says so, and when it is back it plays by itself", async () => {
+  await World.run(async (world) => {
+    await world.supervisor();
+    const page = await world.open(await world.browser(), "/watch/garden");
+    await page.waitForSelector('#supervisor[data-state="connected"]', { timeout: PATIENCE });
+    await world.broadcaster(film("garden", makeFilm(world.dir, "vp8", "opus"), false));
+    await until("the first picture", async () => (await stats(page))?.started);
+    const { stream } = await stats(page);
+    await page.waitForSelector('#stage[data-state="ended"]', { timeout: PATIENCE });
+    assert.equal(await page.textContent("#message-words"), "The stream has ended.");
+    await world.kill("broadcaster");
+    await world.broadcaster(testPicture("garden"));
+    await page.waitForSelector('#stage[data-state="playing"]', { timeout: PATIENCE });
+    await plays(page);
+    await clockAdvances(page);
+    assert.equal((await stats(page)).stream, stream, "the same stream");
+  });
+});
+
+test("who was not let in is let in by himself when the stream comes back for everybody", async () => {
+  await World.run(async (world) => {
+    await world.supervisor();
+    await world.broadcaster(testPicture("garden", 'access = "invited"'));
+    const page = await world.open(await world.browser(), "/watch/garden");
+    await page.waitForSelector('#stage[data-state="refused"]', { timeout: PATIENCE });
+    await world.kill("broadcaster");
+    await world.broadcaster(testPicture("garden"));
+    await page.waitForSelector('#stage[data-state="playing"]', { timeout: PATIENCE });
+    await plays(page);
   });
 });

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { test } from "node:test";
-import { PATIENCE, World, clockInPicture, film, plays, stats, testPicture, until } from "./harness.js";
+import { PATIENCE, World, clockInPicture, film, makeFilm, plays, stats, testPicture, until } from "./harness.js";
 
 /**
  * A WebM file of ten seconds of a tone.
@@ -28,6 +28,30 @@ test("a stream of sound alone plays, and the page says that it is sound only", a
     await until("sound is decoded", async () => (await decoded()) > before);
   });
 });
+
+for (const [video, audio, names] of /** @type {const} */ ([["vp8", "vorbis", "VP8 + Vorbis"], ["vp9", "opus", "VP9 + Opus"]])) {
+  test(`a film of ${names} plays, and begins again at its end`, async () => {
+    await World.run(async (world) => {
+      await world.supervisor();
+      await world.broadcaster(film("film", makeFilm(world.dir, video, audio)));
+      const page = await world.viewer(await world.browser(), "film");
+      assert.match((await page.textContent("#subtitle")) ?? "", new RegExp(`${names.replace("+", "\\+")}$`));
+      const decoded = () =>
+        page.evaluate(() => {
+          const video = /** @type {any} */ (document.querySelector("video"));
+          return { frames: video.getVideoPlaybackQuality().totalVideoFrames, sound: video.webkitAudioDecodedByteCount };
+        });
+      const before = await stats(page);
+      await until("more than the film has been played", async () => (await stats(page)).positionMs > before.positionMs + 6_000);
+      const then = await decoded();
+      await until("pictures and sound come on", async () => {
+        const now = await decoded();
+        return now.frames > then.frames && now.sound > then.sound;
+      });
+      assert.equal((await stats(page)).rebuilds, before.rebuilds, "the same media source all the time");
+    });
+  });
+}
 
 test("two streams of one broadcaster play in two pages, and each shows its own", async () => {
   await World.run(async (world) => {

@@ -16,6 +16,8 @@ const SETTLED: Duration = Duration::from_millis(600);
 /// A play head that stands still with media ahead is pushed, so often. Measured: a seek takes 8–40 ms, but up to a
 /// second on a machine with too much to do, and a seek every half second kept such a one from ever playing.
 const PUSH_EVERY: Duration = Duration::from_millis(1500);
+/// A play head that has not moved for so long is at the end of the stream, if that is near. Guess: some looks.
+const AT_THE_END: Duration = Duration::from_millis(300);
 
 impl Playback {
     /// Media to play before the first track runs out, holes left out.
@@ -102,6 +104,9 @@ impl Playback {
         if self.starting && element.position_us > self.position_us {
             self.has_started(now, out);
         }
+        if element.position_us != self.position_us {
+            self.moved_at = now;
+        }
         self.position_us = element.position_us.min(MAX_MEDIA_US);
         self.meter_looks(now, out);
         self.hold.time_passes(now);
@@ -111,8 +116,7 @@ impl Playback {
         if !self.wants_to_play {
             return;
         }
-        let is_stuck = self.meter.is_stalled() && now >= self.push_at;
-        if self.ended && (self.ahead() < micros(HOLE_NEAR) || is_stuck) {
+        if self.ended && self.is_played_out(now) {
             self.finish(out);
             return;
         }
@@ -133,6 +137,15 @@ impl Playback {
             self.started = true;
             out.push(Output::Event(Event::Started));
         }
+    }
+
+    /// The browser shows no more, though it may have stopped before the last frame: with sound, Chromium has been seen
+    /// to stop 75 ms before.
+    fn is_played_out(&self, now: Time) -> bool {
+        let is_stuck = self.meter.is_stalled() && now >= self.push_at;
+        let ahead = self.ahead();
+        let has_stopped = ahead < micros(SOUND_LATE) && now.since(self.moved_at) > AT_THE_END;
+        ahead < micros(HOLE_NEAR) || has_stopped || is_stuck
     }
 
     /// Whether a viewer is right to expect movement.

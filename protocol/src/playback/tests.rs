@@ -381,10 +381,7 @@ fn a_new_epoch_with_the_same_codecs_goes_on_in_the_same_source() {
 
 /// Plays the start of a stream; then nothing comes, and the play head stands with more left than a gap is given up for.
 fn stopped_short() -> Viewer {
-    let mut viewer = Viewer::new(descriptor(1, 0, &CAMERA));
-    viewer.watch(stream(1, 0, 4_000, &CAMERA), 4_000);
-    let left = viewer.stats().ahead.as_millis() as u64;
-    viewer.watch(Vec::new(), 4_000 + left - 200);
+    let mut viewer = left_with(200);
     viewer.stop_short(5_000);
     let stats = viewer.stats();
     assert!(stats.is_stalled && stats.rate == 0.0, "{stats:?}");
@@ -425,6 +422,26 @@ fn a_play_head_that_stopped_short_of_the_sounds_end_goes_on_in_silence() {
     let stats = viewer.stats();
     assert!(stats.position_us > 8_000_000, "{stats:?}");
     assert!(stats.silent_packets > 0, "{stats:?}");
+}
+
+/// Four seconds came, and so many milliseconds of them are not played yet.
+fn left_with(left_ms: u64) -> Viewer {
+    let mut viewer = Viewer::new(descriptor(1, 0, &CAMERA));
+    viewer.watch(stream(1, 0, 4_000, &CAMERA), 4_000);
+    let left = viewer.stats().ahead.as_millis() as u64;
+    viewer.watch(Vec::new(), 4_000 + left - left_ms);
+    viewer
+}
+
+#[test]
+fn a_play_head_that_stopped_just_short_of_the_streams_end_is_finished() {
+    let mut viewer = left_with(200);
+    viewer.tell(Time::from_millis(4_100), Input::Ended);
+    viewer.watch(Vec::new(), viewer.player.looked.as_micros() / 1000 + 100);
+    assert!((ms(50)..ms(150)).contains(&viewer.stats().ahead));
+    viewer.stop_short(6_000);
+    assert_eq!(viewer.count(|o| *o == Output::End), 1);
+    assert_eq!(viewer.stats().stalls, 0);
 }
 
 #[test]
