@@ -86,7 +86,7 @@ pub fn save(path: &Path, text: &str) -> Result<(), KeystoreError> {
     let folder = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
-    let folder = fs::File::open(folder.unwrap_or(Path::new(".")));
+    let folder = fs::File::open(folder.unwrap_or_else(|| Path::new(".")));
     // Without this the new name may be gone after a power cut, and with it a key that is enrolled by then.
     folder
         .and_then(|folder| folder.sync_all())
