@@ -7,6 +7,7 @@ use protocol::id::StreamId;
 use protocol::node::{Event, Input};
 use protocol::playback::screen::Screen;
 use protocol::playback::{self, Stats};
+use protocol::signal::StreamInfo;
 use protocol::viewer::Viewer;
 use tokio::sync::mpsc;
 
@@ -23,6 +24,10 @@ pub struct Receiver {
     first_picture: Option<Instant>,
     viewer: Option<Viewer>,
     screen: Screen,
+    /// False before the stream is found, and when it has ended or was refused.
+    watching: bool,
+    /// The stream that was refused: asked for again when it is listed anew.
+    refused: Option<StreamId>,
     ended: bool,
 }
 
@@ -54,6 +59,8 @@ impl Receiver {
             first_picture: None,
             viewer: None,
             screen,
+            watching: false,
+            refused: None,
             ended: false,
         }
     }
@@ -89,22 +96,15 @@ impl Receiver {
     }
 
     async fn take(&mut self, event: Event) {
-        if let Event::Streams(streams) = &event
-            && self.viewer.is_none()
-        {
-            let found = streams
-                .iter()
-                .find(|s| self.wanted.is_empty() || s.name == self.wanted);
-            if let Some(found) = found {
-                let (stream, now) = (found.stream, self.clock.now());
-                self.viewer = Some(match self.hold {
-                    Some(hold) => Viewer::holding(stream, now, hold),
-                    None => Viewer::new(stream, now),
-                });
-                self.node.put(Input::Watch(found.stream, None)).await;
+        match &event {
+            Event::Streams(streams) => self.watch_if_listed(streams).await,
+            // The viewer plays out what it has, and keeps its figures until there is a new one.
+            Event::Ended(_) => (self.watching, self.ended) = (false, true),
+            Event::StreamRefused(stream, ..) => {
+                (self.watching, self.refused) = (false, Some(*stream));
             }
+            _ => {}
         }
-        self.ended |= matches!(event, Event::Ended(_));
         self.log(&event);
         let mut out = Vec::new();
         if let Some(viewer) = &mut self.viewer {
@@ -114,6 +114,29 @@ impl Receiver {
         self.look();
     }
 
+    async fn watch_if_listed(&mut self, streams: &[StreamInfo]) {
+        if self.watching {
+            return;
+        }
+        if !streams.iter().any(|s| Some(s.stream) == self.refused) {
+            self.refused = None;
+        }
+        let found = streams.iter().find(|s| {
+            (self.wanted.is_empty() || s.name == self.wanted) && Some(s.stream) != self.refused
+        });
+        let Some(stream) = found.map(|found| found.stream) else {
+            return;
+        };
+        let now = self.clock.now();
+        self.viewer = Some(match self.hold {
+            Some(hold) => Viewer::holding(stream, now, hold),
+            None => Viewer::new(stream, now),
+        });
+        self.screen = Screen::new();
+        (self.watching, self.ended) = (true, false);
+        self.node.put(Input::Watch(stream, None)).await;
+    }
+
     /// Why the picture stood still may be found out by this.
     fn log(&self, event: &Event) {
         let ms = self.clock.now().as_micros() / 1000;
@@ -121,7 +144,9 @@ impl Receiver {
             Event::Parent(_, parent) => eprintln!("{ms} ms: fed by {parent:?}"),
             Event::LinkLost(peer, why) => eprintln!("{ms} ms: lost {peer}: {why}"),
             Event::RoundTrip(_, time) => eprintln!("{ms} ms: there and back in {time:?}"),
-            Event::Refused(_, words) => eprintln!("{ms} ms: refused: {words}"),
+            Event::Refused(_, words) | Event::StreamRefused(_, _, words) => {
+                eprintln!("{ms} ms: refused: {words}")
+            }
             _ => {}
         }
     }

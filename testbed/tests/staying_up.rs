@@ -1,5 +1,8 @@
 //! What must not bother a viewer: neighbours that die, stand still or come back. Real programs, real sockets.
 
+use std::path::Path;
+use std::process::Command;
+
 use serde_json::Value;
 use testbed::stage::{Process, Signal, Stage, TEST_PICTURE};
 
@@ -96,6 +99,39 @@ fn viewers_go_on_by_themselves_when_the_broadcaster_starts_again() -> anyhow::Re
         |l: &Value| l["ahead_ms"].as_u64() > Some(0) && l["latency_ms"].as_u64() < Some(3_000);
     viewer.wait_for_line("it plays what is sent now", ahead)?;
     Ok(())
+}
+
+/// A WebM file of four seconds without sound.
+fn make_film(path: &Path) -> anyhow::Result<()> {
+    let pipeline = "videotestsrc num-buffers=100 ! video/x-raw,width=320,height=180,framerate=25/1 ! vp8enc deadline=1 \
+        keyframe-max-dist=25 ! webmmux ! filesink";
+    let made = Command::new("gst-launch-1.0")
+        .arg("-q")
+        .args(pipeline.split_whitespace())
+        .arg(format!("location={}", path.display()))
+        .status()?;
+    anyhow::ensure!(made.success(), "gst-launch-1.0 made no film");
+    Ok(())
+}
+
+#[test]
+fn a_viewer_whose_stream_has_ended_watches_it_again_when_it_is_back() -> anyhow::Result<()> {
+    let stage = Stage::new()?;
+    let _supervisor = stage.supervisor()?;
+    let film = stage.folder().join("film.webm");
+    make_film(&film)?;
+    let viewer = stage.receiver("viewer", &["--stream", "test"])?;
+    let mut broadcaster = stage.broadcaster(&format!(
+        "[[stream]]\nname = \"test\"\nsource = {{ kind = \"file\", path = {film:?}, loop = false }}"
+    ))?;
+    viewer.wait_for_line("it plays", plays)?;
+    viewer.wait_for_line("the film is over", |line| line["ended"] == true)?;
+    broadcaster.wait_for_end()?;
+    let _broadcaster = stage.broadcaster(TEST_PICTURE)?;
+    viewer.wait_for_line("it plays again", |line| {
+        line["ended"] == false && plays(line)
+    })?;
+    goes_on(&viewer)
 }
 
 #[test]
