@@ -95,7 +95,7 @@ impl Handle {
     }
 
     /// Ends the peer, for every clone. Returns when all that was put in before is said, neighbours and supervisor are
-    /// told goodbye and the links are closed, or after [`END_LIMIT`].
+    /// told goodbye and the links are closed, or after two seconds.
     pub async fn end(&self) {
         let (done, ended) = oneshot::channel();
         let end = async {
