@@ -22,12 +22,14 @@ async function chain(world, length) {
 test("the third page of a chain is fed by the second, which is fed by the first", async () => {
   await World.run(async (world) => {
     const pages = await chain(world, 3);
-    const [first, second, third] = await Promise.all(pages.map(stats));
-    assert.deepEqual([first.depth, second.depth, third.depth], [1, 2, 3]);
+    // As they stand: on a machine with too much to do a page may have fallen silent, and stand further down since.
+    const [first, second, third] = await until("they are a chain", async () => {
+      const all = (await Promise.all(pages.map(stats))).sort((one, other) => one.depth - other.depth);
+      return all.every(({ depth, children }, i) => depth === i + 1 && children === (i < 2 ? 1 : 0)) && all;
+    });
     assert.deepEqual([second.parent, third.parent], [first.peer, second.peer]);
-    assert.deepEqual([first.children, second.children, third.children], [1, 1, 0]);
     assert.ok(first.bytesUp > 0 && second.bytesUp > 0);
-    await clockAdvances(pages[2]);
+    for (const page of pages) await clockAdvances(page);
   });
 });
 
