@@ -475,7 +475,9 @@ impl Driver {
         });
         // The machine is not asked any more: what is to be said is the same to all.
         let neighbours = join_all(goodbyes);
-        tokio::join!(neighbours, self.closing.join_all(), self.signalling.end());
+        tokio::join!(neighbours, self.closing.join_all());
+        // After them: what they do by themselves is quicker than what the supervisor has them do.
+        self.signalling.end().await;
     }
 }
 
