@@ -35,8 +35,9 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 const KEY_SETTLES: Duration = Duration::from_secs(1);
 
 /// What was sent last is given this long to arrive before the stream is said to be over: then everybody forgets it.
-/// A slow child's mailbox holds 2.5 s (`protocol::forwarder`); the rest is a guess at the way down.
-const LAST_MEDIA: Duration = Duration::from_secs(3);
+/// Less than players hold: a page that has run dry before it hears of the end does not play when the stream comes back
+/// (seen in Chromium; why is not known). Guess: a way down a tree of some levels.
+const LAST_MEDIA: Duration = Duration::from_millis(200);
 
 /// What the supervisor says about one stream.
 #[derive(Debug, Clone, PartialEq)]
