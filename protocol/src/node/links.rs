@@ -1,7 +1,5 @@
 //! The peer's links: set up through the supervisor, greeted, kept alive, closed.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 
 use super::{Event, Input, Node, Output};
@@ -107,9 +105,10 @@ impl Node {
     /// The oldest of a neighbour's links gives way to one more than [`MAX_OFFERED`].
     fn make_room(&mut self, now: Time, peer: PeerId, out: &mut Vec<Output>) {
         let theirs = self.links.iter().filter(|(_, l)| l.peer == peer && !l.ours);
-        let by_age: BTreeSet<(Time, LinkId)> = theirs.map(|(id, l)| (l.since(), *id)).collect();
-        if by_age.len() >= MAX_OFFERED
-            && let Some(&(_, oldest)) = by_age.first()
+        let count = theirs.clone().count();
+        let oldest = theirs.min_by_key(|(_, link)| link.since());
+        if count >= MAX_OFFERED
+            && let Some((&oldest, _)) = oldest
         {
             let reason = "the other end has made newer links";
             self.close_link(now, oldest, reason, out);

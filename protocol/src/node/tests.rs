@@ -722,34 +722,6 @@ fn a_parent_that_sends_what_nobody_asked_for_loses_its_child() {
     assert_eq!(desk.nodes[&3].link_count(), 0);
 }
 
-#[test]
-fn a_message_before_its_hello_closes_the_link() {
-    let mut desk = Desk::with_peers(3);
-    desk.tell(
-        1,
-        ToPeer::ExpectChild {
-            stream: STREAM,
-            child: neighbour(3),
-        },
-    );
-    let link = LinkId(5);
-    desk.links.insert(link, (3, 1));
-    desk.tell(
-        1,
-        ToPeer::LinkOffer(LinkDescription {
-            peer: id(3),
-            link,
-            body: sdp(3),
-        }),
-    );
-    desk.put(1, Input::LinkOpen(link));
-    desk.put(
-        1,
-        Input::Control(link, Control::Unsubscribe { stream: STREAM }.encode()),
-    );
-    assert!(desk.closed.contains(&(1, link)));
-}
-
 /// Peer 3 offers peer 1 a link of this name, and peer 1 expects it.
 fn offer(desk: &mut Desk, link: LinkId) {
     desk.tell(
@@ -768,6 +740,19 @@ fn offer(desk: &mut Desk, link: LinkId) {
             body: sdp(3),
         }),
     );
+}
+
+#[test]
+fn a_message_before_its_hello_closes_the_link() {
+    let mut desk = Desk::with_peers(3);
+    let link = LinkId(5);
+    offer(&mut desk, link);
+    desk.put(1, Input::LinkOpen(link));
+    desk.put(
+        1,
+        Input::Control(link, Control::Unsubscribe { stream: STREAM }.encode()),
+    );
+    assert!(desk.closed.contains(&(1, link)));
 }
 
 #[test]

@@ -353,6 +353,18 @@ impl Village {
         })
     }
 
+    /// This peer says, true or not, that the relay forges.
+    fn accuse_relay(&mut self, n: u8) {
+        let accusation = FromPeer::Accuse {
+            stream: STREAM,
+            parent: id(RELAY),
+            what: "it forges".into(),
+        };
+        let text = accusation.to_text();
+        self.mail.push_back(Mail::ToManager(n, text));
+        self.settle();
+    }
+
     fn accusers_of(&self, n: u8) -> Vec<u8> {
         let accuse = |(at, said): &(u8, FromPeer)| match said {
             FromPeer::Accuse { parent, .. } if *parent == id(n) => Some(*at),
@@ -539,18 +551,9 @@ fn two_accusers_at_two_addresses_put_a_relay_out_and_one_liar_does_not() {
     village.watch(30, None);
     village.watch(31, None);
     village.send(0..3);
-    let accuse = |village: &mut Village, n: u8| {
-        let lie = FromPeer::Accuse {
-            stream: STREAM,
-            parent: id(RELAY),
-            what: "it forges".into(),
-        };
-        village.mail.push_back(Mail::ToManager(n, lie.to_text()));
-        village.settle();
-    };
-    (0..5).for_each(|_| accuse(&mut village, 30));
+    (0..5).for_each(|_| village.accuse_relay(30));
     assert_eq!(village.refused(RELAY), None, "one voice is none");
-    accuse(&mut village, 31);
+    village.accuse_relay(31);
     assert!(village.refused(RELAY).is_some());
     assert_eq!(village.put_out, [key(RELAY).public_key().fingerprint()]);
 }
@@ -562,15 +565,8 @@ fn two_accusers_in_the_same_network_are_one_voice() {
     village.watch(30, None);
     village.watch(31, None);
     village.send(0..3);
-    for n in [30, 31] {
-        let lie = FromPeer::Accuse {
-            stream: STREAM,
-            parent: id(RELAY),
-            what: "it forges".into(),
-        };
-        village.mail.push_back(Mail::ToManager(n, lie.to_text()));
-        village.settle();
-    }
+    village.accuse_relay(30);
+    village.accuse_relay(31);
     assert_eq!(village.refused(RELAY), None);
 }
 

@@ -304,7 +304,7 @@ impl StreamManager {
         }
     }
 
-    /// One peer says that its parent passed on something forged. Two at different addresses are believed.
+    /// One peer says that its parent passed on something forged. Two in different networks are believed.
     pub(super) fn accused(&mut self, accuser: PeerId, stream: StreamId, accused: PeerId) {
         if !self.forest.contains(stream, accuser) || !self.are_neighbours(accuser, accused) {
             return;
