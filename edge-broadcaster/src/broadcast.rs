@@ -85,8 +85,9 @@ impl Broadcast {
     /// making, is the caller's; a later one is logged, and the source is started again.
     pub async fn run(mut self, mut shutdown: Shutdown) -> anyhow::Result<()> {
         tokio::select! {
-            result = self.send() => result,
+            biased; // what ends with the service is no failure
             () = shutdown.wait() => Ok(()),
+            result = self.send() => result,
         }
     }
 

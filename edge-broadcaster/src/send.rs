@@ -64,8 +64,9 @@ pub async fn send(mut service: Service, config: Config) -> anyhow::Result<()> {
     let mut shutdown = service.shutdown();
     service.spawn("peer", async move {
         tokio::select! {
-            () = tell(news, to_streams) => anyhow::bail!("the peer's task has ended"),
+            biased; // what ends with the service is no failure
             () = shutdown.wait() => {}
+            () = tell(news, to_streams) => anyhow::bail!("the peer's task has ended"),
         }
         node.end().await; // that the last stream is over may still have to be said
         Ok(())

@@ -51,9 +51,10 @@ async fn relay(mut service: daemon::Service) -> anyhow::Result<()> {
     let (mut shutdown, watchdog) = (service.shutdown(), service.watchdog());
     service.spawn("relay", async move {
         tokio::select! {
+            biased; // what ends with the service is no failure
+            () = shutdown.wait() => {}
             () = tell(handle.peer(), news) => anyhow::bail!("the peer's task has ended"),
             () = feed(handle.clone(), watchdog) => anyhow::bail!("the peer's task does not answer"),
-            () = shutdown.wait() => {}
         }
         handle.end().await; // children go elsewhere at once
         Ok(())

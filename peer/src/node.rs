@@ -36,10 +36,6 @@ const LAST_WORD: Duration = Duration::from_millis(100);
 /// Time a peer that ends has for all its last words. Guess: what a good link still takes it takes within one; a
 /// service has three seconds to end (`daemon::service`).
 const END_LIMIT: Duration = Duration::from_secs(2);
-/// Of it, time for media that neighbours have not taken yet. Guess: a second of media, sent once more.
-const DRAIN_LIMIT: Duration = Duration::from_secs(1);
-/// How often is looked whether they have. Guess: a short round trip.
-const DRAIN_GLANCE: Duration = Duration::from_millis(20);
 
 enum Command {
     Input(Input),
@@ -481,14 +477,9 @@ impl Driver {
     }
 }
 
-/// Lets go of a neighbour, once it has what was sent to it before.
+/// Lets go of a neighbour. At once: a child that hears nothing for 200 ms takes its parent for dead, and what it still
+/// lacks it has from its backup.
 async fn part(connection: Box<dyn Connection>) {
-    let drained = async {
-        while connection.media_buffered().await > 0 {
-            tokio::time::sleep(DRAIN_GLANCE).await;
-        }
-    };
-    let _ = tokio::time::timeout(DRAIN_LIMIT, drained).await; // one that takes nothing loses it
     let bye = Control::Bye {
         reason: "this peer ends".into(),
     };
