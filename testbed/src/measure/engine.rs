@@ -31,7 +31,8 @@ pub struct Engine {
 
 fn id(n: u32) -> PeerId {
     let mut bytes = [0; 16];
-    bytes[..4].copy_from_slice(&n.to_be_bytes());
+    // Spread over the whole range, as random ids are: in a row they would leave the maps' nodes half empty.
+    bytes[..4].copy_from_slice(&n.wrapping_mul(0x9E37_79B1).to_be_bytes());
     PeerId::from_bytes(bytes)
 }
 
