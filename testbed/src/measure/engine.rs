@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use protocol::id::{PeerId, StreamId};
 use protocol::signal::{Component, Topology};
-use protocol::topology::{Change, Forest, Traits};
+use protocol::topology::{Change, Forest, Site, Traits};
 use rand::{RngExt as _, SeedableRng as _};
 
 const STREAM: StreamId = StreamId::from_bytes([1; 16]);
@@ -41,6 +41,8 @@ fn traits(component: Component, children: u32) -> Traits {
         component,
         relays: true,
         uplink_kbps: children * KBPS,
+        // As if all came from one household: the index of sites is paid for.
+        site: Site::of(std::net::Ipv4Addr::new(203, 0, 113, 7).into()),
     }
 }
 
