@@ -3,8 +3,10 @@
 use protocol::time::Time;
 
 pub mod alsa;
+mod canvas;
 mod font;
 pub mod picture;
+pub mod slate;
 pub(crate) mod timeline;
 pub mod tone;
 pub mod v4l2;

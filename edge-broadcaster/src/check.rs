@@ -81,7 +81,7 @@ fn describe_camera(camera: &Camera) -> String {
     let size = largest.map_or(String::new(), |offer| {
         format!(", up to {}x{}", offer.width, offer.height)
     });
-    format!("{} ({}{size})", camera.path.display(), camera.name)
+    format!("{} ({}{size})", camera.path.display(), camera.identity)
 }
 
 fn encoders() -> anyhow::Result<String> {
@@ -99,7 +99,7 @@ fn describe(stream: &StreamConfig) -> anyhow::Result<String> {
             None => "the test picture, because there is no camera to be had".into(),
         }),
         SourceConfig::Camera { device, microphone } => {
-            let camera = v4l2::choose(device)?;
+            let camera = v4l2::choose(device, None)?.swap_remove(0);
             let sound = match alsa::choose(microphone) {
                 Chosen::Silence => "silent".into(),
                 Chosen::Device(name) => format!("sound of {name}"),

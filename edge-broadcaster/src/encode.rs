@@ -15,16 +15,20 @@ use protocol::webm::TrackFormat;
 use crate::feed::TrackFeed;
 
 mod audio;
+mod convert;
 mod video;
 
 pub(crate) use audio::{AudioEncoder, stream_headers};
+pub(crate) use convert::Converter;
 pub(crate) use video::VideoEncoder;
 
 /// The elements that encoding needs.
-pub const ELEMENTS: [&str; 8] = [
+pub const ELEMENTS: [&str; 10] = [
     "appsrc",
     "appsink",
+    "capsfilter",
     "videoconvert",
+    "videoscale",
     "jpegdec",
     "vp8enc",
     "audioconvert",
@@ -42,13 +46,12 @@ struct Pipeline {
 }
 
 impl Pipeline {
-    /// Starts `appsrc ! elements ! appsink`; `take` is called for each encoded frame, with its length
-    /// in microseconds if the encoder says.
+    /// Starts `appsrc ! elements ! appsink`; `take` is called for whatever comes out.
     fn start(
         input: &gst::Caps,
         elements: &[gst::Element],
         origin: Time,
-        take: impl FnMut(&gst::CapsRef, Option<u64>, EncodedFrame) + Send + 'static,
+        take: impl FnMut(&gst::Sample) + Send + 'static,
     ) -> anyhow::Result<Self> {
         let pipeline = gst::Pipeline::new();
         let source = crate::elements::make("appsrc")?;
@@ -67,7 +70,7 @@ impl Pipeline {
             .downcast::<gst_app::AppSink>()
             .map_err(|_| anyhow::anyhow!("appsink is not an AppSink"))?;
         sink.set_sync(false);
-        sink.set_callbacks(on_sample(origin, take));
+        sink.set_callbacks(on_sample(take));
         let started = Self {
             pipeline,
             source,
@@ -113,17 +116,10 @@ impl Drop for Pipeline {
     }
 }
 
-fn on_sample(
-    origin: Time,
-    mut take: impl FnMut(&gst::CapsRef, Option<u64>, EncodedFrame) + Send + 'static,
-) -> gst_app::AppSinkCallbacks {
+fn on_sample(mut take: impl FnMut(&gst::Sample) + Send + 'static) -> gst_app::AppSinkCallbacks {
     gst_app::AppSinkCallbacks::builder()
         .new_sample(move |sink| {
-            let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-            if let (Some(caps), Some(frame)) = (sample.caps(), encoded(&sample, origin)) {
-                let length = sample.buffer().and_then(|buffer| buffer.duration());
-                take(caps, length.map(gst::ClockTime::useconds), frame);
-            }
+            take(&sink.pull_sample().map_err(|_| gst::FlowError::Eos)?);
             Ok(gst::FlowSuccess::Ok)
         })
         .build()
@@ -146,19 +142,24 @@ fn encoded(sample: &gst::SampleRef, origin: Time) -> Option<EncodedFrame> {
 }
 
 /// Passes frames to the queue, and says what the track is before the first. `place` may move a frame
-/// on the stream's time line.
+/// on the stream's time line; it is told the frame's length in microseconds if the encoder says.
 fn announcing(
+    origin: Time,
     mut feed: TrackFeed,
     format: impl Fn(&gst::CapsRef) -> TrackFormat + Send + 'static,
     place: impl Fn(Option<u64>, &mut EncodedFrame) + Send + 'static,
-) -> impl FnMut(&gst::CapsRef, Option<u64>, EncodedFrame) + Send + 'static {
+) -> impl FnMut(&gst::Sample) + Send + 'static {
     let mut announced = false;
-    move |caps, length_us, mut frame| {
+    move |sample| {
+        let (Some(caps), Some(mut frame)) = (sample.caps(), encoded(sample, origin)) else {
+            return;
+        };
         if !announced {
             feed.announce(format(caps));
             announced = true;
         }
-        place(length_us, &mut frame);
+        let length = sample.buffer().and_then(|buffer| buffer.duration());
+        place(length.map(gst::ClockTime::useconds), &mut frame);
         feed.send(frame);
     }
 }

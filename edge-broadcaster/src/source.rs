@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::capture::{alsa, v4l2};
 use crate::clock::Clock;
-use crate::config::{Microphone, SourceConfig, StreamConfig};
+use crate::config::{Device, Microphone, SourceConfig, StreamConfig};
 use crate::feed::{Fed, Feed};
 use crate::stop::Stop;
 
@@ -22,6 +22,9 @@ mod test_picture;
 /// Time a source has to show its first frame of each track. Guess: a camera that wakes up takes two
 /// seconds, a board under load twice that.
 const START_LIMIT: Duration = Duration::from_secs(15);
+
+/// Pause between two looks for a camera while there is none. Guess.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// What a running source tells.
 #[derive(Debug)]
@@ -87,26 +90,33 @@ async fn formats(fed: &mut Fed, count: usize) -> anyhow::Result<Vec<TrackFormat>
 fn launch(config: &StreamConfig, clock: Clock, feed: &Feed) -> anyhow::Result<(Threads, usize)> {
     crate::elements::init()?;
     match &config.source {
-        SourceConfig::Auto => match v4l2::first_camera() {
-            Some(camera) => {
-                let microphone = alsa::choose(&Microphone::Auto);
-                camera::launch(config, &camera, microphone, clock, feed)
+        SourceConfig::Auto if v4l2::first_camera().is_some() => {
+            let microphone = alsa::choose(&Microphone::Auto);
+            camera::launch(config, &Device::Auto, microphone, clock, feed)
+        }
+        SourceConfig::Auto => {
+            for words in v4l2::forbidden() {
+                log::warn!(stream:% = config.name; "{words}");
             }
-            None => {
-                for words in v4l2::forbidden() {
-                    log::warn!(stream:% = config.name; "{words}");
-                }
-                log::info!(stream:% = config.name; "no camera to be had: sending the test picture");
-                test_picture::launch(config, clock, feed)
-            }
-        },
+            log::info!(stream:% = config.name; "no camera to be had: sending the test picture until there is one");
+            let (mut threads, tracks) = test_picture::launch(config, clock, feed)?;
+            threads.spawn("camera-watch", move |stop| watch(clock, stop))?;
+            Ok((threads, tracks))
+        }
         SourceConfig::Camera { device, microphone } => {
-            let camera = v4l2::choose(device)?;
-            camera::launch(config, &camera, alsa::choose(microphone), clock, feed)
+            camera::launch(config, device, alsa::choose(microphone), clock, feed)
         }
         SourceConfig::Test => test_picture::launch(config, clock, feed),
         SourceConfig::File { path, repeat } => file::launch(path, *repeat, clock, feed),
     }
+}
+
+/// Ends the test picture when a camera is plugged in: whoever runs the source begins again, with the camera.
+fn watch(clock: Clock, stop: &Stop) -> anyhow::Result<()> {
+    while stop.sleep_until(clock, clock.now() + LOOK) {
+        anyhow::ensure!(v4l2::first_camera().is_none(), "a camera was plugged in");
+    }
+    Ok(())
 }
 
 /// A source's threads. Dropping tells them to end.

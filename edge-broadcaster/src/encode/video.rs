@@ -1,6 +1,5 @@
 //! VP8 by libvpx, set for live video.
 
-use anyhow::Context;
 use bytes::Bytes;
 use gst::prelude::*;
 use gstreamer as gst;
@@ -9,8 +8,9 @@ use protocol::media::Codec;
 use protocol::time::Time;
 use protocol::webm::{Shape, TrackFormat};
 
+use super::convert::{caps, described};
 use super::{Pipeline, announcing};
-use crate::capture::{Pixels, VideoFormat, VideoFrame};
+use crate::capture::{VideoFormat, VideoFrame};
 use crate::config::VideoConfig;
 use crate::elements;
 use crate::feed::TrackFeed;
@@ -33,7 +33,7 @@ pub(crate) struct VideoEncoder {
 }
 
 impl VideoEncoder {
-    /// Starts the encoder; frames go to `feed`, timed from `origin`.
+    /// Starts the encoder for pictures of `format`, which is I420; frames go to `feed`, timed from `origin`.
     pub(crate) fn start(
         format: &VideoFormat,
         config: &VideoConfig,
@@ -41,13 +41,8 @@ impl VideoEncoder {
         feed: TrackFeed,
     ) -> anyhow::Result<Self> {
         let track = track_format(format, config);
-        let take = announcing(feed, move |_| track.clone(), |_, _| ());
-        let mut chain = Vec::new();
-        if format.pixels == Pixels::Mjpeg {
-            chain.push(elements::make("jpegdec")?);
-        }
-        chain.push(elements::make("videoconvert")?);
-        chain.push(vp8enc(format, config)?);
+        let take = announcing(origin, feed, move |_| track.clone(), |_, _| ());
+        let chain = [elements::make("videoconvert")?, vp8enc(format, config)?];
         Ok(Self {
             pipeline: Pipeline::start(&caps(format), &chain, origin, take)?,
             format: *format,
@@ -59,17 +54,22 @@ impl VideoEncoder {
         })
     }
 
+    /// Encodes a picture without gaps between its rows.
+    pub(crate) fn push_painted(&mut self, frame: VideoFrame) -> anyhow::Result<()> {
+        let buffer = described(&self.format, frame.data)?;
+        self.push(frame.capture, buffer)
+    }
+
     /// Encodes a picture, or loses it if the encoder is behind.
-    pub(crate) fn push(&mut self, frame: VideoFrame) -> anyhow::Result<()> {
+    pub(crate) fn push(&mut self, capture: Time, picture: gst::Buffer) -> anyhow::Result<()> {
         if self.pipeline.waiting() >= MOST_WAITING {
-            if let Some(count) = self.lost.note(frame.capture) {
+            if let Some(count) = self.lost.note(capture) {
                 log::warn!("the encoder is too slow: {count} pictures were lost before it");
             }
             return Ok(());
         }
-        self.ask_for_key_frame(frame.capture);
-        let buffer = self.buffer(frame.data)?;
-        self.pipeline.push(frame.capture, None, buffer)
+        self.ask_for_key_frame(capture);
+        self.pipeline.push(capture, None, picture)
     }
 
     /// Key frames come by time and not by count: a camera gives fewer frames in the dark.
@@ -82,31 +82,6 @@ impl VideoEncoder {
             .build();
         self.pipeline.source.send_event(event);
         self.next_key_frame = capture + self.key_frame_interval;
-    }
-
-    /// Pictures that the encoder has not taken yet.
-    #[cfg(test)]
-    pub(super) fn waiting(&self) -> u64 {
-        self.pipeline.waiting()
-    }
-
-    fn buffer(&self, data: Vec<u8>) -> anyhow::Result<gst::Buffer> {
-        let mut buffer = gst::Buffer::from_mut_slice(data);
-        let Some(format) = gst_format(self.format.pixels) else {
-            return Ok(buffer);
-        };
-        let (offsets, strides) = self.format.planes();
-        gst_video::VideoMeta::add_full(
-            buffer.make_mut(),
-            gst_video::VideoFrameFlags::empty(),
-            format,
-            self.format.width,
-            self.format.height,
-            &offsets,
-            &strides,
-        )
-        .context("describing a picture to GStreamer")?;
-        Ok(buffer)
     }
 }
 
@@ -142,26 +117,5 @@ fn track_format(format: &VideoFormat, config: &VideoConfig) -> TrackFormat {
             height: format.height,
             frame_ns: 1_000_000_000 / u64::from(format.fps.max(1)),
         },
-    }
-}
-
-fn caps(format: &VideoFormat) -> gst::Caps {
-    let builder = match gst_format(format.pixels) {
-        Some(pixels) => gst::Caps::builder("video/x-raw").field("format", pixels.to_str()),
-        None => gst::Caps::builder("image/jpeg"),
-    };
-    builder
-        .field("width", format.width as i32)
-        .field("height", format.height as i32)
-        .field("framerate", gst::Fraction::new(format.fps as i32, 1))
-        .build()
-}
-
-const fn gst_format(pixels: Pixels) -> Option<gst_video::VideoFormat> {
-    match pixels {
-        Pixels::I420 => Some(gst_video::VideoFormat::I420),
-        Pixels::Nv12 => Some(gst_video::VideoFormat::Nv12),
-        Pixels::Yuyv => Some(gst_video::VideoFormat::Yuy2),
-        Pixels::Mjpeg => None,
     }
 }

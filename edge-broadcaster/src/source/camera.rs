@@ -1,51 +1,66 @@
-//! A camera and a microphone. A missing microphone is silence, unless no sound is wanted at all.
+//! A camera and a microphone. Whatever happens to them, the stream goes on: a camera that is away is a slate, a
+//! microphone that is away is silence. Only an encoder that fails ends the source.
+//!
+//! Three threads, none of which waits for another: [`keeper`] has the camera, [`pictures`] shows what there is,
+//! and the microphone's.
 
 use std::time::Duration;
 
 use protocol::media::Track;
 use protocol::time::Time;
 
+use self::keeper::{Found, Keeper};
+use self::pictures::Pictures;
 use super::Threads;
 use crate::capture::alsa::{self, Chosen};
 use crate::capture::timeline::Timeline;
-use crate::capture::v4l2::{self, Camera};
+use crate::capture::{Pixels, VideoFormat};
 use crate::clock::Clock;
-use crate::config::StreamConfig;
+use crate::config::{Device, StreamConfig, VideoConfig};
 use crate::encode::{AudioEncoder, VideoEncoder};
 use crate::feed::Feed;
 use crate::stop::Stop;
 
+mod keeper;
+mod pictures;
+mod stage;
+
 /// Pause before a microphone that failed is tried again. Guess.
-const PAUSE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_secs(2);
 /// Silence is made in steps of a packet.
 const STEP: Duration = Duration::from_millis(20);
 
 pub(super) fn launch(
     config: &StreamConfig,
-    camera: &Camera,
+    device: &Device,
     microphone: Chosen,
     clock: Clock,
     feed: &Feed,
 ) -> anyhow::Result<(Threads, usize)> {
-    let video = &config.video;
-    let opened = v4l2::Opened::new(camera, video.width, video.height, video.fps)?;
-    let format = *opened.format();
+    let found = Found::first(device, &config.video);
+    let format = shown(found.as_ref().ok(), &config.video);
     log::info!(
-        "camera {} ({}): {:?} {}x{} at {} frames/s; microphone: {}",
-        camera.path.display(),
-        camera.name,
-        format.pixels,
+        "pictures of {}x{} at {} frames/s; microphone: {}",
         format.width,
         format.height,
         format.fps,
         describe(&microphone)
     );
     let origin = clock.now();
-    let mut pictures = VideoEncoder::start(&format, video, origin, feed.track(Track::Video))?;
+    let encoder = VideoEncoder::start(&format, &config.video, origin, feed.track(Track::Video))?;
     let mut threads = Threads::new(feed);
-    threads.spawn("camera", move |stop| {
-        opened.run(clock, stop, |frame| pictures.push(frame))
-    })?;
+    let (teller, news) = pictures::way();
+    let shown = Pictures::new(&format, encoder, clock);
+    threads.spawn("pictures", move |stop| shown.run(&news, stop))?;
+    let keeper = Keeper {
+        device: device.clone(),
+        video: config.video.clone(),
+        format,
+        clock,
+        origin,
+        to: teller,
+    };
+    threads.spawn("camera", move |stop| keeper.run(found, stop))?;
     if !config.audio.enabled {
         return Ok((threads, 1));
     }
@@ -58,6 +73,22 @@ pub(super) fn launch(
     };
     threads.spawn("microphone", move |stop| sound.run(&microphone, stop))?;
     Ok((threads, 2))
+}
+
+/// What the encoder gets, for as long as the source runs: what the camera was set to, or what is wanted of it if
+/// there is none yet.
+fn shown(found: Option<&Found>, wanted: &VideoConfig) -> VideoFormat {
+    let (width, height, fps) = found.map_or((wanted.width, wanted.height, wanted.fps), |found| {
+        let format = found.opened.format();
+        (format.width, format.height, format.fps)
+    });
+    VideoFormat {
+        pixels: Pixels::I420,
+        width,
+        height,
+        fps,
+        stride: width,
+    }
 }
 
 fn describe(microphone: &Chosen) -> &str {

@@ -54,7 +54,7 @@ fn paint(
         if !stop.sleep_until(clock, capture) {
             return Ok(());
         }
-        encoder.push(VideoFrame {
+        encoder.push_painted(VideoFrame {
             capture,
             data: painter.paint(capture),
         })?;
