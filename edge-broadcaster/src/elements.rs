@@ -45,7 +45,9 @@ pub fn package_of(element: &str) -> &'static str {
         "filesrc" | "capsfilter" | "queue" | "identity" => "libgstreamer1.0-0",
         "appsrc" | "appsink" | "audioconvert" | "audioresample" | "opusenc" | "videoconvert"
         | "videoscale" => "gstreamer1.0-plugins-base",
-        "jpegdec" | "matroskademux" | "vp8enc" => "gstreamer1.0-plugins-good",
+        "jpegdec" | "matroskademux" | "videoflip" | "vp8dec" | "vp8enc" => {
+            "gstreamer1.0-plugins-good"
+        }
         _ => "gstreamer1.0-plugins-bad",
     }
 }

@@ -1,4 +1,4 @@
-//! Raw pictures and sound in, [`EncodedFrame`]s out, by GStreamer's software encoders.
+//! Raw pictures and sound in, [`EncodedFrame`]s out, by the best of GStreamer's encoders that works here.
 //!
 //! One pipeline per track: neither waits for the other. Frames carry their capture times through the
 //! encoder, so what comes out says when it was seen, however late it comes.
@@ -16,20 +16,25 @@ use crate::feed::TrackFeed;
 
 mod audio;
 mod convert;
+pub mod ladder;
+mod probe;
 mod video;
 
 pub(crate) use audio::{AudioEncoder, stream_headers};
 pub(crate) use convert::Converter;
-pub(crate) use video::VideoEncoder;
+pub(crate) use ladder::Ladder;
+pub use probe::Proof;
 
 /// The elements that encoding needs.
-pub const ELEMENTS: [&str; 10] = [
+pub const ELEMENTS: [&str; 12] = [
     "appsrc",
     "appsink",
     "capsfilter",
     "videoconvert",
     "videoscale",
+    "videoflip",
     "jpegdec",
+    "vp8dec",
     "vp8enc",
     "audioconvert",
     "audioresample",

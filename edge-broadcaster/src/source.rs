@@ -7,9 +7,9 @@ use protocol::media::{EncodedFrame, Track};
 use protocol::webm::TrackFormat;
 use tokio::sync::mpsc;
 
-use crate::capture::{alsa, v4l2};
+use crate::capture::v4l2;
 use crate::clock::Clock;
-use crate::config::{Device, Microphone, SourceConfig, StreamConfig};
+use crate::config::{CameraConfig, SourceConfig, StreamConfig};
 use crate::feed::{Fed, Feed};
 use crate::stop::Stop;
 
@@ -31,6 +31,8 @@ const LOOK: Duration = Duration::from_secs(2);
 pub enum SourceEvent {
     /// The next frame of a track. Times of one track never decrease; tracks come as they come.
     Frame(Track, EncodedFrame),
+    /// The encoder of a track is another one from here on, and this is what it gives: a new epoch.
+    Anew(TrackFormat),
     /// The file has been played to its end. Nothing follows.
     Ended,
     /// The source cannot go on. Nothing follows.
@@ -48,6 +50,15 @@ pub struct Running {
 }
 
 impl Running {
+    /// Notes that a track's encoder is another one.
+    pub fn renew(&mut self, format: TrackFormat) {
+        for track in &mut self.tracks {
+            if track.track() == format.track() {
+                *track = format.clone();
+            }
+        }
+    }
+
     /// Ends the source and waits until its devices are released. Dropping ends it too, without waiting.
     pub async fn stop(mut self) {
         self.threads.stop.set();
@@ -91,8 +102,7 @@ fn launch(config: &StreamConfig, clock: Clock, feed: &Feed) -> anyhow::Result<(T
     crate::elements::init()?;
     match &config.source {
         SourceConfig::Auto if v4l2::first_camera().is_some() => {
-            let microphone = alsa::choose(&Microphone::Auto);
-            camera::launch(config, &Device::Auto, microphone, clock, feed)
+            camera::launch(config, &CameraConfig::default(), clock, feed)
         }
         SourceConfig::Auto => {
             for words in v4l2::forbidden() {
@@ -103,9 +113,7 @@ fn launch(config: &StreamConfig, clock: Clock, feed: &Feed) -> anyhow::Result<(T
             threads.spawn("camera-watch", move |stop| watch(clock, stop))?;
             Ok((threads, tracks))
         }
-        SourceConfig::Camera { device, microphone } => {
-            camera::launch(config, device, alsa::choose(microphone), clock, feed)
-        }
+        SourceConfig::Camera(camera) => camera::launch(config, camera, clock, feed),
         SourceConfig::Test => test_picture::launch(config, clock, feed),
         SourceConfig::File { path, repeat } => file::launch(path, *repeat, clock, feed),
     }

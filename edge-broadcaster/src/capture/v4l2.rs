@@ -9,15 +9,18 @@ use v4l::{Device, Fraction};
 
 use crate::config;
 
+mod controls;
 mod identity;
 mod offer;
 mod session;
 mod trouble;
 
+pub use controls::{Control, Kind, Unfit};
 pub use identity::Identity;
 use identity::Likeness;
+pub(super) use identity::usb_above;
 pub use offer::Offer;
-pub(crate) use session::Opened;
+pub(crate) use session::{Opened, Wanted};
 pub use trouble::Trouble;
 
 /// Where the kernel says what a video device belongs to.
@@ -32,6 +35,8 @@ pub struct Camera {
     pub identity: Identity,
     /// What it can give.
     pub offers: Vec<Offer>,
+    /// What can be set.
+    pub controls: Vec<Control>,
 }
 
 /// All cameras that can capture now, by number.
@@ -135,6 +140,7 @@ impl Camera {
             path: path.to_owned(),
             identity: Identity::read(Path::new(SYS), &node, name, bus),
             offers,
+            controls: controls::all(&device),
         })
     }
 }
@@ -198,6 +204,7 @@ mod tests {
                 place: place.into(),
             },
             offers: Vec::new(),
+            controls: Vec::new(),
         }
     }
 

@@ -11,6 +11,7 @@ use protocol::time::Time;
 
 use super::Pipeline;
 use crate::capture::{Pixels, VideoFormat, VideoFrame};
+use crate::config::Rotation;
 use crate::elements;
 
 /// Pictures that may wait. Two are within the jitter of a loaded board; more would only grow old.
@@ -24,10 +25,11 @@ pub(crate) struct Converter {
 }
 
 impl Converter {
-    /// Starts the conversion from `from` to `to`, which is I420; `take` gets each picture and its capture time.
+    /// Starts the conversion from `from`, turned, to `to`, which is I420; `take` gets each picture and its capture time.
     pub(crate) fn start(
         from: &VideoFormat,
         to: &VideoFormat,
+        rotation: Rotation,
         origin: Time,
         mut take: impl FnMut(Time, gst::Buffer) + Send + 'static,
     ) -> anyhow::Result<Self> {
@@ -35,12 +37,14 @@ impl Converter {
         if from.pixels == Pixels::Mjpeg {
             chain.push(jpegdec()?);
         }
-        for element in ["videoconvert", "videoscale", "capsfilter"] {
-            chain.push(elements::make(element)?);
+        chain.push(elements::make("videoconvert")?);
+        if rotation != Rotation::None {
+            chain.push(turned(rotation)?);
         }
-        if let Some(filter) = chain.last() {
-            filter.set_property("caps", wanted(to));
-        }
+        chain.push(elements::make("videoscale")?);
+        let filter = elements::make("capsfilter")?;
+        filter.set_property("caps", wanted(to));
+        chain.push(filter);
         let taken = move |sample: &gst::Sample| {
             let buffer = sample.buffer_owned();
             if let Some((pts, buffer)) = buffer.and_then(|b| Some((b.pts()?, b))) {
@@ -69,6 +73,20 @@ impl Converter {
     pub(super) fn waiting(&self) -> u64 {
         self.pipeline.waiting()
     }
+}
+
+fn turned(rotation: Rotation) -> anyhow::Result<gst::Element> {
+    let flip = elements::make("videoflip")?;
+    flip.set_property_from_str(
+        "video-direction",
+        match rotation {
+            Rotation::None => "identity",
+            Rotation::Right => "90r",
+            Rotation::Half => "180",
+            Rotation::Left => "90l",
+        },
+    );
+    Ok(flip)
 }
 
 fn jpegdec() -> anyhow::Result<gst::Element> {

@@ -5,7 +5,7 @@ use protocol::webm::Shape;
 use super::*;
 use crate::capture::{Pixels, VideoFormat, VideoFrame};
 use crate::clock::Clock;
-use crate::config::VideoConfig;
+use crate::config::{Rotation, VideoConfig};
 use crate::feed::{Fed, Feed};
 use crate::source::SourceEvent;
 
@@ -28,10 +28,10 @@ fn started(from: &VideoFormat) -> (Converter, Fed) {
     let (feed, fed) = Feed::new(Clock::start()).expect("a feed");
     let (config, to) = (VideoConfig::default(), format(Pixels::I420, WIDTH));
     let origin = Time::from_millis(5_000);
-    let encoder = VideoEncoder::start(&to, &config, origin, feed.track(Track::Video));
+    let encoder = Ladder::start(&to, &config, origin, &feed);
     let mut encoder = encoder.expect("an encoder");
     let take = move |capture, picture| encoder.push(capture, picture).expect("taken");
-    let converter = Converter::start(from, &to, origin, take);
+    let converter = Converter::start(from, &to, Rotation::None, origin, take);
     (converter.expect("a converter"), fed)
 }
 
@@ -111,27 +111,55 @@ async fn a_damaged_jpeg_costs_its_picture_and_not_the_stream() {
     }
 }
 
-#[tokio::test]
-async fn a_camera_of_other_proportions_is_shown_between_bars_in_the_size_the_stream_has() {
+/// One picture after conversion to the usual size.
+fn converted(from: &VideoFormat, rotation: Rotation, data: Vec<u8>) -> Vec<u8> {
     crate::elements::init().expect("GStreamer");
     let (send, pictures) = std::sync::mpsc::channel();
+    let to = format(Pixels::I420, WIDTH);
+    let take = move |capture, picture| send.send((capture, picture)).expect("received");
+    let converter = Converter::start(from, &to, rotation, Time::ZERO, take).expect("a converter");
+    let capture = Time::from_millis(40);
+    assert!(converter.push(VideoFrame { capture, data }).expect("taken"));
+    let (at, picture): (Time, gst::Buffer) = pictures.recv().expect("a picture");
+    assert_eq!(at, capture);
+    let data = picture.map_readable().expect("readable").to_vec();
+    assert_eq!(data.len(), (WIDTH * HEIGHT * 3 / 2) as usize);
+    data
+}
+
+#[test]
+fn a_camera_of_other_proportions_is_shown_between_bars_in_the_size_the_stream_has() {
     let narrow = VideoFormat {
         width: 160,
         height: 120,
         ..format(Pixels::Yuyv, 320)
     };
-    let to = format(Pixels::I420, WIDTH);
-    let take = move |capture, picture| send.send((capture, picture)).expect("received");
-    let converter = Converter::start(&narrow, &to, Time::ZERO, take).expect("a converter");
-    let (capture, data) = (Time::from_millis(40), vec![200; 320 * 120]);
-    assert!(converter.push(VideoFrame { capture, data }).expect("taken"));
-    let (at, picture) = pictures.recv().expect("a picture");
-    assert_eq!(at, capture);
-    let data = picture.map_readable().expect("readable");
-    assert_eq!(data.len(), (WIDTH * HEIGHT * 3 / 2) as usize);
+    let data = converted(&narrow, Rotation::None, vec![200; 320 * 120]);
     // 4:3 in 16:9 of 180 rows is 240 columns wide: 40 are black on either side.
     let row = &data[WIDTH as usize * 90..][..WIDTH as usize];
     assert!(row[..36].iter().all(|&p| p == 16), "{row:?}");
     assert!(row[44..276].iter().all(|&p| p > 150), "{row:?}");
     assert!(row[284..].iter().all(|&p| p == 16), "{row:?}");
+}
+
+#[test]
+fn a_picture_is_turned_as_the_configuration_says() {
+    let size = (WIDTH * HEIGHT) as usize;
+    // White above, black below.
+    let mut upright = vec![235; size / 2];
+    upright.resize(size, 16);
+    upright.resize(size * 3 / 2, 128);
+    let data = converted(&format(Pixels::I420, WIDTH), Rotation::Half, upright);
+    assert_eq!((data[10], data[size - 10]), (16, 235));
+    let tall = VideoFormat {
+        width: HEIGHT,
+        height: WIDTH,
+        ..format(Pixels::I420, HEIGHT)
+    };
+    let mut above = vec![235; size / 2];
+    above.resize(size, 16);
+    above.resize(size * 3 / 2, 128);
+    // Turned to the right, what was above is at the right.
+    let data = converted(&tall, Rotation::Right, above);
+    assert_eq!((data[10], data[WIDTH as usize - 10]), (16, 235));
 }

@@ -86,10 +86,10 @@ impl Identity {
 }
 
 /// The USB device that an interface belongs to.
-fn usb_above(interface: &Path) -> Option<PathBuf> {
+pub(in crate::capture) fn usb_above(interface: &Path) -> Option<PathBuf> {
     interface
         .ancestors()
-        .take(3) // a camera's interface is right below its device
+        .take(3) // the interface is right below its device
         .find(|path| path.join("idVendor").is_file())
         .map(Path::to_owned)
 }

@@ -1,5 +1,6 @@
 //! One camera from being opened to its end.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,9 +13,10 @@ use v4l::video::Capture;
 use v4l::{Device, FourCC};
 
 use super::trouble::ENODEV;
-use super::{Camera, Offer, Trouble, offer, open, rate};
+use super::{Camera, Offer, Trouble, controls, offer, open, rate};
 use crate::capture::{VideoFormat, VideoFrame};
 use crate::clock::Clock;
+use crate::config::Setting;
 use crate::repeats::Repeats;
 use crate::stop::Stop;
 
@@ -35,21 +37,47 @@ pub(crate) struct Opened {
     path: PathBuf,
     device: Device,
     format: VideoFormat,
+    reason: String,
+}
+
+/// What a camera is to give.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// Pixels, as the camera sees them: before it is rotated.
+    pub(crate) width: u32,
+    /// Pixels.
+    pub(crate) height: u32,
+    /// Frames per second.
+    pub(crate) fps: u32,
+    /// What its controls are to be set to.
+    pub(crate) controls: &'a BTreeMap<String, Setting>,
 }
 
 impl Opened {
-    /// Opens a camera and sets it to what comes nearest to the size and rate.
-    pub(crate) fn new(camera: &Camera, width: u32, height: u32, fps: u32) -> Result<Self, Trouble> {
+    /// Opens a camera and sets it to what comes nearest to what is wanted. Controls that cannot be set are said, and
+    /// left.
+    pub(crate) fn new(camera: &Camera, wanted: &Wanted<'_>) -> Result<Self, Trouble> {
         let path = &camera.path;
-        let offer = offer::choose(&camera.offers, width, height, fps)
-            .ok_or_else(|| Trouble::NoPicture(path.clone()))?;
+        let (offer, reason) =
+            offer::choose(&camera.offers, wanted.width, wanted.height, wanted.fps)
+                .ok_or_else(|| Trouble::NoPicture(path.clone()))?;
         let device = open(path)?;
-        let format = set(&device, offer, fps).map_err(|error| Trouble::from_io(path, error))?;
+        let format =
+            set(&device, offer, wanted.fps).map_err(|error| Trouble::from_io(path, error))?;
+        for unfit in controls::set(&device, wanted.controls) {
+            log::warn!("{}: {unfit}", path.display());
+        }
         Ok(Self {
             path: path.clone(),
             device,
             format,
+            reason,
         })
+    }
+
+    /// Why it was set to that, in words.
+    pub(crate) fn reason(&self) -> &str {
+        &self.reason
     }
 
     /// What the camera was set to: its driver has the last word.

@@ -1,6 +1,7 @@
 //! The thread that keeps a camera going: finds it, opens it, takes its pictures, and begins again whenever that
 //! ends. It waits for drivers, so nobody waits for it.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use protocol::time::Time;
@@ -8,9 +9,9 @@ use protocol::time::Time;
 use super::pictures::{News, Teller};
 use super::stage::Away;
 use crate::capture::VideoFormat;
-use crate::capture::v4l2::{self, Camera, Identity, Opened, Trouble};
+use crate::capture::v4l2::{self, Camera, Identity, Opened, Trouble, Wanted};
 use crate::clock::Clock;
-use crate::config::{Device, VideoConfig};
+use crate::config::{CameraConfig, Rotation, VideoConfig};
 use crate::encode::Converter;
 use crate::repeats::Repeats;
 use crate::stop::Stop;
@@ -29,19 +30,26 @@ pub(super) struct Found {
 
 impl Found {
     /// The camera that the configuration asks for, opened.
-    pub(super) fn first(device: &Device, video: &VideoConfig) -> Result<Self, Trouble> {
-        Self::again(device, video, None)
+    pub(super) fn first(config: &CameraConfig, video: &VideoConfig) -> Result<Self, Trouble> {
+        Self::again(config, video, None)
     }
 
     /// The same, if one was used before.
     fn again(
-        device: &Device,
+        config: &CameraConfig,
         video: &VideoConfig,
         known: Option<&Identity>,
     ) -> Result<Self, Trouble> {
+        let (width, height) = turned(config.rotation, video.width, video.height);
+        let wanted = Wanted {
+            width,
+            height,
+            fps: video.fps,
+            controls: &config.controls,
+        };
         let mut first = None;
-        for camera in v4l2::choose(device, known)? {
-            match Opened::new(&camera, video.width, video.height, video.fps) {
+        for camera in v4l2::choose(&config.device, known)? {
+            match Opened::new(&camera, &wanted) {
                 Ok(opened) => return Ok(Self { camera, opened }),
                 Err(trouble) => first = first.or(Some(trouble)),
             }
@@ -50,15 +58,26 @@ impl Found {
     }
 }
 
+/// Width and height of a picture after it was turned, or before: it is the same.
+pub(super) const fn turned(rotation: Rotation, width: u32, height: u32) -> (u32, u32) {
+    if rotation.swaps() {
+        (height, width)
+    } else {
+        (width, height)
+    }
+}
+
 /// Keeps one stream's camera going.
 pub(super) struct Keeper {
-    pub(super) device: Device,
+    pub(super) camera: CameraConfig,
     pub(super) video: VideoConfig,
     /// What pictures are brought to.
     pub(super) format: VideoFormat,
     pub(super) clock: Clock,
     pub(super) origin: Time,
     pub(super) to: Teller,
+    /// Where it says which camera it has, once it has one.
+    pub(super) first: Arc<OnceLock<Identity>>,
 }
 
 impl Keeper {
@@ -69,6 +88,7 @@ impl Keeper {
             let ended = match found {
                 Ok(found) => {
                     known = Some(found.camera.identity.clone());
+                    let _ = self.first.set(found.camera.identity.clone()); // the first stays
                     self.one(&found, stop)
                 }
                 Err(trouble) => Err(trouble.into()),
@@ -83,7 +103,7 @@ impl Keeper {
             if !stop.sleep_until(self.clock, self.clock.now() + PAUSE) {
                 return Ok(());
             }
-            found = Found::again(&self.device, &self.video, known.as_ref());
+            found = Found::again(&self.camera, &self.video, known.as_ref());
         }
     }
 
@@ -91,13 +111,14 @@ impl Keeper {
     fn one(&self, found: &Found, stop: &Stop) -> anyhow::Result<()> {
         let from = found.opened.format();
         log::info!(
-            "camera {} ({}): {:?} {}x{} at {} frames/s",
+            "camera {} ({}): {:?} {}x{} at {} frames/s: {}",
             found.camera.path.display(),
             found.camera.identity,
             from.pixels,
             from.width,
             from.height,
-            from.fps
+            from.fps,
+            found.opened.reason()
         );
         self.to.tell(News::Started);
         let (to, clock, mut lost) = (self.to.clone(), self.clock, Repeats::default());
@@ -106,7 +127,8 @@ impl Keeper {
                 say_lost(&mut lost, clock.now());
             }
         };
-        let converter = Converter::start(from, &self.format, self.origin, take)?;
+        let converter =
+            Converter::start(from, &self.format, self.camera.rotation, self.origin, take)?;
         let mut lost = Repeats::default();
         found.opened.run(clock, stop, |frame| {
             if !converter.push(frame)? {

@@ -12,7 +12,7 @@ use super::stage::{Away, Fate, Stage};
 use crate::capture::slate::Slate;
 use crate::capture::{VideoFormat, VideoFrame};
 use crate::clock::Clock;
-use crate::encode::VideoEncoder;
+use crate::encode::Ladder;
 use crate::repeats::Repeats;
 use crate::stop::Stop;
 
@@ -62,7 +62,7 @@ pub(super) struct Pictures {
     clock: Clock,
     stage: Stage,
     slate: Slate,
-    encoder: VideoEncoder,
+    encoder: Ladder,
     /// The slate was the last thing shown.
     away: Option<Away>,
     stale: Repeats,
@@ -70,7 +70,7 @@ pub(super) struct Pictures {
 
 impl Pictures {
     /// Shows pictures of this format, which is the encoder's.
-    pub(super) fn new(format: &VideoFormat, encoder: VideoEncoder, clock: Clock) -> Self {
+    pub(super) fn new(format: &VideoFormat, encoder: Ladder, clock: Clock) -> Self {
         Self {
             clock,
             stage: Stage::new(clock.now(), format.fps),
