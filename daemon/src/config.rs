@@ -24,6 +24,9 @@ pub enum ConfigError {
         path: PathBuf,
         source: std::io::Error,
     },
+    /// A credential that systemd handed over is not what it should be. Says nothing of what it is.
+    #[error("{}: {message}", path.display())]
+    Credential { path: PathBuf, message: String },
     /// The file is not TOML, or not what this service understands.
     #[error("{}:{line}:{column}: {message}{excerpt}", path.display())]
     Wrong {

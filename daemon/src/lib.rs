@@ -5,10 +5,12 @@
 //! `main(service)` is the straight line of what it does. Nothing here knows what a service is for.
 
 pub mod config;
+mod credential;
 mod limit;
 pub mod logging;
 pub mod service;
 mod watchdog;
 
+pub use credential::credential;
 pub use service::{Service, Shutdown, run, run_parsed};
 pub use watchdog::Watchdog;

@@ -24,7 +24,10 @@ use crate::config::Config;
 const VERDICTS: usize = 8;
 
 /// Sends all streams of `config` until the service is told to stop, or the last stream is over.
-pub async fn send(mut service: Service, config: Config) -> anyhow::Result<()> {
+pub async fn send(mut service: Service, mut config: Config) -> anyhow::Result<()> {
+    if config.join_token.is_none() {
+        config.join_token = daemon::credential("join-token")?;
+    }
     let clock = Clock::start();
     let names = config.streams.iter().map(|s| s.name.as_str());
     let ids = stream_ids(&config.state_dir, names).context("reading the streams' identities")?;

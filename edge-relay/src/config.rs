@@ -142,6 +142,17 @@ mod tests {
         );
     }
 
+    #[test]
+    fn the_file_that_comes_with_the_unit_is_valid() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../systemd/relay.toml");
+        let packaged: Config = daemon::config::load(path).expect("valid");
+        // What the unit's StateDirectory= makes.
+        assert_eq!(
+            packaged.state_dir,
+            PathBuf::from("/var/lib/ownstream-relay")
+        );
+    }
+
     /// What is said of a file that holds this one line, and where.
     fn error_of(line: &str) -> String {
         let folder = tempfile::tempdir().expect("a folder");

@@ -27,13 +27,17 @@ fn main() -> ExitCode {
 
 async fn relay(mut service: daemon::Service) -> anyhow::Result<()> {
     let config: Config = daemon::config::from_args()?;
+    let join_token = match config.join_token.clone() {
+        Some(token) => Some(token.0),
+        None => daemon::credential("join-token")?,
+    };
     let identity = Identity {
         component: Component::Relay,
         name: Some(config.name.clone()),
         uplink_kbps: config.uplink_kbps,
         relays: true,
         signing: None,
-        join_token: config.join_token.clone().map(|token| token.0),
+        join_token,
         suites: config.suites.clone(),
         rsa_bits: config.rsa_bits,
         threshold: config.threshold,

@@ -391,6 +391,17 @@ mod tests {
     }
 
     #[test]
+    fn the_file_that_comes_with_the_unit_is_valid() {
+        let packaged = include_str!("../../systemd/supervisor.toml");
+        let config = toml::from_str::<Config>(packaged).expect("it parses");
+        // What the unit's StateDirectory= makes.
+        assert_eq!(
+            config.state_dir,
+            PathBuf::from("/var/lib/ownstream-supervisor")
+        );
+    }
+
+    #[test]
     fn the_example_is_valid_and_so_is_an_empty_file() {
         let example = include_str!("../supervisor.example.toml");
         toml::from_str::<Config>(example).expect("the example parses");

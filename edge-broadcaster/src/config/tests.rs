@@ -234,6 +234,16 @@ fn every_key_there_is_stands_in_the_example() {
 }
 
 #[test]
+fn the_file_that_comes_with_the_unit_is_valid() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../systemd/broadcaster.toml");
+    let packaged = Config::load(path).expect("valid");
+    // What the unit's StateDirectory= makes.
+    let made = std::path::Path::new("/var/lib/ownstream-broadcaster");
+    assert_eq!(packaged.state_dir, made);
+    assert_eq!(packaged.streams.len(), 1);
+}
+
+#[test]
 fn the_example_file_is_valid() {
     let text = include_str!("../../broadcaster.example.toml");
     let config = parse(text).expect("the example");
