@@ -17,6 +17,7 @@ use crate::feed::TrackFeed;
 mod audio;
 mod convert;
 pub mod ladder;
+mod pace;
 mod probe;
 mod video;
 

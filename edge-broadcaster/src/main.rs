@@ -29,10 +29,13 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Say what would be captured and encoded, without a supervisor.
+    /// Say what this machine has, how well it encodes, and what each stream would send. Succeeds if every one would.
     Check {
         /// The configuration file; without one, only what this machine has.
         config: Option<PathBuf>,
+        /// As JSON, for programs.
+        #[arg(long)]
+        json: bool,
     },
     /// Write each track of each stream to a WebM file, without a supervisor.
     Dump {
@@ -67,12 +70,15 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Check { config } => {
+        Command::Check { config, json } => {
             let config = config.map(Config::load).transpose()?;
             let report =
                 tokio::task::spawn_blocking(move || check::report(config.as_ref())).await??;
-            print!("{}", report.text);
-            Ok(if report.ready {
+            match json {
+                true => println!("{}", serde_json::to_string_pretty(&report)?),
+                false => print!("{report}"),
+            }
+            Ok(if report.ready() {
                 ExitCode::SUCCESS
             } else {
                 ExitCode::FAILURE
@@ -91,6 +97,7 @@ async fn dump_all(
     seconds: u32,
     out: &std::path::Path,
 ) -> anyhow::Result<ExitCode> {
+    daemon::logging::init("edge-broadcaster")?;
     let clock = Clock::start();
     for stream in &config.streams {
         for path in dump::dump(stream, clock, seconds, out).await? {

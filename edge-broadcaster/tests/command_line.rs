@@ -53,16 +53,42 @@ fn check_says_what_there_is_and_what_each_stream_would_send() {
     );
     let output = edge_broadcaster(&["check", &path]);
     let report = said(&output.stdout);
-    assert!(report.contains("encoders: VP8 by vp8enc"), "{report}");
+    // A row for each thing: how it is, what it is called, what was found.
+    let row = |name: &str| {
+        let found = report
+            .lines()
+            .find(|line| line.split_whitespace().nth(1) == Some(name));
+        let words: Vec<&str> = found.unwrap_or("").split_whitespace().collect();
+        words.join(" ")
+    };
+    assert!(row("vp8enc").contains("vp8enc software: "), "{report}");
     assert!(
-        report.contains("stream \"a\": the test picture"),
+        row("used").starts_with("ok used vp8enc, for 1280x720"),
+        "{report}"
+    );
+    assert_eq!(row("a"), "ok a the test picture", "{report}");
+    assert!(
+        row("b").starts_with("BAD b opening /no/such.webm"),
         "{report}"
     );
     assert!(
-        report.contains("stream \"b\": NOT READY: opening /no/such.webm"),
+        report.ends_with("NOT READY: 1 of these are BAD.\n"),
         "{report}"
     );
     assert!(!output.status.success());
+}
+
+#[test]
+fn check_gives_the_same_as_json() {
+    let output = edge_broadcaster(&["check", "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let rows = report["rows"].as_array().expect("rows");
+    let encoder = rows.iter().find(|row| row["name"] == "vp8enc").expect("it");
+    assert_eq!(encoder["section"], "ENCODERS");
+    // "doubtful" where this machine has much else to do.
+    let works = ["good", "doubtful"].map(serde_json::Value::from);
+    assert!(works.contains(&encoder["state"]), "{encoder}");
+    assert!(output.status.success());
 }
 
 #[test]

@@ -7,7 +7,9 @@ use alsa::Direction;
 
 use super::AudioFormat;
 use super::v4l2::{Identity, usb_above};
+use crate::clock::Clock;
 use crate::config;
+use crate::stop::Stop;
 
 mod session;
 
@@ -18,6 +20,9 @@ pub const FORMAT: AudioFormat = AudioFormat {
     rate_hz: 48_000,
     channels: 1,
 };
+
+/// How long `check` listens. Guess: half a second is enough to tell a room from a dead line.
+const LISTENS: Duration = Duration::from_millis(500);
 
 /// Where the kernel says what a sound card belongs to.
 const SYS: &str = "/sys/class/sound";
@@ -98,6 +103,24 @@ fn converting(name: &str) -> String {
         Some(rest) => format!("plughw:{rest}"),
         None => name.to_owned(),
     }
+}
+
+/// Listens to a microphone for a moment, and gives how far below the loudest its sound is on average, in decibels;
+/// nothing if it gives only zeros.
+pub fn level_db(device: &str) -> anyhow::Result<Option<f64>> {
+    let (clock, stop) = (Clock::start(), Stop::default());
+    let until = clock.now() + LISTENS;
+    let (mut energy, mut count) = (0.0, 0_usize);
+    Opened::new(device)?.run(clock, &stop, |_, samples| {
+        energy += samples.iter().map(|s| f64::from(s * s)).sum::<f64>();
+        count += samples.len();
+        if clock.now() >= until {
+            stop.set();
+        }
+        Ok(())
+    })?;
+    let mean = energy / count.max(1) as f64;
+    Ok((mean > 0.0).then(|| 10.0 * mean.log10()))
 }
 
 /// How long so many samples of [`FORMAT`] last.

@@ -29,7 +29,7 @@ impl Slate {
     pub fn paint(&mut self, what: &str, since: u64, now: u64) -> Vec<u8> {
         let lines = [
             what.to_owned(),
-            format!("SINCE {} {} UTC", date(since), time_of_day(since)),
+            format!("SINCE {}", utc(since)),
             format!("{} UTC", time_of_day(now)),
         ];
         match &self.last {
@@ -51,6 +51,11 @@ impl Slate {
         }
         canvas.into_data()
     }
+}
+
+/// A moment, in seconds since 1970, as people write it.
+pub fn utc(seconds: u64) -> String {
+    format!("{} {} UTC", date(seconds), time_of_day(seconds))
 }
 
 fn time_of_day(seconds: u64) -> String {

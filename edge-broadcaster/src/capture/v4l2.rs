@@ -3,11 +3,12 @@
 //! Only single-planar capture: USB cameras and what has a V4L2 driver of that kind. Camera modules whose
 //! driver gives several planes are not seen here.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use v4l::{Device, Fraction};
 
-use crate::config;
+use crate::config::{self, Setting};
 
 mod controls;
 mod identity;
@@ -108,6 +109,22 @@ fn again(cameras: Vec<Camera>, known: &Identity) -> Option<Camera> {
         return None;
     }
     found.into_iter().next().map(|(_, camera)| camera)
+}
+
+/// Links to a node that stay the same when cameras are replugged, as udev makes them.
+pub fn links(node: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir("/dev/v4l/by-id").into_iter().flatten();
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|link| link.canonicalize().is_ok_and(|target| target == *node))
+        .collect()
+}
+
+/// What of these settings a camera cannot have, in words.
+pub fn unfit(camera: &Camera, wanted: &BTreeMap<String, Setting>) -> Vec<String> {
+    let (_, unfit) = controls::resolve(&camera.controls, wanted);
+    unfit.iter().map(ToString::to_string).collect()
 }
 
 /// The nodes `video0`, `video1` … of a directory, by number.

@@ -12,6 +12,7 @@ use gstreamer as gst;
 use protocol::media::Track;
 use protocol::time::Time;
 
+use super::pace::Pace;
 use super::probe::{self, Proof};
 use super::video::VideoEncoder;
 use crate::capture::{VideoFormat, VideoFrame};
@@ -26,6 +27,8 @@ pub struct Rung {
     pub element: &'static str,
     /// Whose it is.
     pub of: &'static str,
+    /// It costs the processor's time, so the board may be too slow for it.
+    on_processor: bool,
     /// Sets it for live video.
     set: fn(&gst::Element, &VideoFormat, &VideoConfig),
 }
@@ -36,26 +39,31 @@ pub const RUNGS: [Rung; 5] = [
     Rung {
         element: "v4l2vp8enc",
         of: "hardware, by its V4L2 driver",
+        on_processor: false,
         set: v4l2,
     },
     Rung {
         element: "mppvp8enc",
         of: "Rockchip's hardware",
+        on_processor: false,
         set: mpp,
     },
     Rung {
         element: "vpuenc_vp8",
         of: "NXP's hardware",
+        on_processor: false,
         set: vpu,
     },
     Rung {
         element: "vavp8enc",
         of: "hardware, by VA-API",
+        on_processor: false,
         set: va,
     },
     Rung {
         element: "vp8enc",
         of: "software",
+        on_processor: true,
         set: software,
     },
 ];
@@ -118,6 +126,7 @@ pub(crate) struct Ladder {
     /// Those that were not tried yet.
     left: Vec<&'static Rung>,
     encoder: VideoEncoder,
+    pace: Pace,
 }
 
 impl Ladder {
@@ -139,11 +148,15 @@ impl Ladder {
             origin,
             feed: feed.clone(),
             left,
+            pace: Pace::new(format.fps),
         })
     }
 
     /// Encodes a picture, or loses it if the encoder is behind. The error is that of the last encoder.
     pub(crate) fn push(&mut self, capture: Time, picture: gst::Buffer) -> anyhow::Result<()> {
+        if self.encoder.rung().on_processor && !self.paced(capture) {
+            return Ok(());
+        }
         match self.encoder.push(capture, picture) {
             Ok(()) => Ok(()),
             Err(error) => self.replace(&error),
@@ -156,6 +169,21 @@ impl Ladder {
         self.push(frame.capture, buffer)
     }
 
+    /// Whether the board has time for the picture seen at `now`.
+    fn paced(&mut self, now: Time) -> bool {
+        let took = self.encoder.took();
+        if let Some(one_in) = took.and_then(|took| self.pace.encoded(now, took)) {
+            let fps = self.format.fps / one_in;
+            match one_in {
+                1 => log::info!("the board has time for all pictures again"),
+                _ => log::warn!(
+                    "the board is too slow for this stream: {fps} frames/s are sent for now"
+                ),
+            }
+        }
+        self.pace.picture()
+    }
+
     /// Goes on with the next encoder that works.
     fn replace(&mut self, error: &anyhow::Error) -> anyhow::Result<()> {
         let failed = self.encoder.rung().element;
@@ -165,6 +193,7 @@ impl Ladder {
             .with_context(|| format!("the encoder {failed} failed, and was the last: {error:#}"))?;
         let track = self.feed.track_anew(Track::Video);
         self.encoder = VideoEncoder::start(rung, &self.format, &self.config, self.origin, track)?;
+        self.pace = Pace::new(self.format.fps);
         let ms = began.elapsed().as_millis();
         log::warn!("{} goes on in its place, after {ms} ms", rung.element);
         Ok(())

@@ -1,5 +1,9 @@
 //! One encoder of pictures at work.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use gst::prelude::*;
 use gstreamer as gst;
@@ -26,9 +30,11 @@ const MOST_WAITING: u64 = 2;
 pub(crate) struct VideoEncoder {
     rung: &'static Rung,
     pipeline: Pipeline,
-    key_frame_interval: std::time::Duration,
+    key_frame_interval: Duration,
     next_key_frame: Time,
     lost: Repeats,
+    /// What the last picture took, µs; 0 once it was asked for.
+    took: Arc<AtomicU64>,
 }
 
 impl VideoEncoder {
@@ -41,17 +47,34 @@ impl VideoEncoder {
         feed: TrackFeed,
     ) -> anyhow::Result<Self> {
         let track = track_format(format, config);
-        let take = announcing(origin, feed, move |_| track.clone(), |_, _| ());
-        let chain = [elements::make("videoconvert")?, rung.make(format, config)?];
+        let encoder = rung.make(format, config)?;
+        let (began, took) = (Arc::new(Mutex::new(None)), Arc::new(AtomicU64::new(0)));
+        note_beginnings(&encoder, &began);
+        let (mut announce, done) = (
+            announcing(origin, feed, move |_| track.clone(), |_, _| ()),
+            Arc::clone(&took),
+        );
+        let take = move |sample: &gst::Sample| {
+            let began = began.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let us = began.map_or(0, |at: Instant| at.elapsed().as_micros() as u64);
+            done.store(us, Ordering::Relaxed);
+            announce(sample);
+        };
+        let chain = [elements::make("videoconvert")?, encoder];
         Ok(Self {
             rung,
             pipeline: Pipeline::start(&caps(format), &chain, origin, take)?,
-            key_frame_interval: std::time::Duration::from_millis(
-                config.key_frame_interval_ms.into(),
-            ),
+            key_frame_interval: Duration::from_millis(config.key_frame_interval_ms.into()),
             next_key_frame: Time::ZERO,
             lost: Repeats::default(),
+            took,
         })
+    }
+
+    /// How long the picture took that was encoded since this was last asked.
+    pub(super) fn took(&self) -> Option<Duration> {
+        let us = self.took.swap(0, Ordering::Relaxed);
+        (us > 0).then(|| Duration::from_micros(us))
     }
 
     /// Which it is.
@@ -81,6 +104,18 @@ impl VideoEncoder {
             .build();
         self.pipeline.source.send_event(event);
         self.next_key_frame = capture + self.key_frame_interval;
+    }
+}
+
+/// Notes when each picture enters an encoder. Those in hardware take several at a time; what is noted then is the
+/// newest, and nobody asks.
+fn note_beginnings(encoder: &gst::Element, began: &Arc<Mutex<Option<Instant>>>) {
+    let began = Arc::clone(began);
+    if let Some(pad) = encoder.static_pad("sink") {
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+            *began.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            gst::PadProbeReturn::Ok
+        });
     }
 }
 

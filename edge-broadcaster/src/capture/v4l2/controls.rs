@@ -9,6 +9,9 @@ use v4l::control::{self, Flags, MenuItem, Type};
 
 use crate::config::Setting;
 
+/// Choices of a menu that are listed. Guess: as many as a person reads.
+const SHOWN: usize = 24;
+
 /// One control of a camera.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Control {
@@ -63,8 +66,15 @@ impl fmt::Display for Kind {
             Self::Number { least, most, .. } => write!(f, "from {least} to {most}"),
             Self::Switch => write!(f, "true or false"),
             Self::Menu(items) => {
-                let names: Vec<_> = items.iter().map(|(_, name)| format!("{name:?}")).collect();
-                write!(f, "{}", names.join(", "))
+                let named = items
+                    .iter()
+                    .take(SHOWN)
+                    .map(|(_, name)| format!("{name:?}"));
+                write!(f, "{}", named.collect::<Vec<_>>().join(", "))?;
+                match items.len().saturating_sub(SHOWN) {
+                    0 => Ok(()),
+                    more => write!(f, " and {more} more"),
+                }
             }
         }
     }
@@ -147,7 +157,7 @@ pub(super) fn set(device: &Device, wanted: &BTreeMap<String, Setting>) -> Vec<Un
 }
 
 /// What is to be set, in the order in which it is to be set, and what cannot be.
-fn resolve<'a>(
+pub(super) fn resolve<'a>(
     controls: &'a [Control],
     wanted: &BTreeMap<String, Setting>,
 ) -> (Vec<(&'a Control, i64)>, Vec<Unfit>) {

@@ -131,6 +131,7 @@ impl Keeper {
             Converter::start(from, &self.format, self.camera.rotation, self.origin, take)?;
         let mut lost = Repeats::default();
         found.opened.run(clock, stop, |frame| {
+            self.to.heard(clock.now());
             if !converter.push(frame)? {
                 say_lost(&mut lost, clock.now());
             }

@@ -2,6 +2,8 @@
 //!
 //! The camera may hang in its driver for seconds; this thread never waits for it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -34,9 +36,14 @@ pub(super) enum News {
 
 /// The camera's side of the way here.
 #[derive(Clone)]
-pub(super) struct Teller(SyncSender<News>);
+pub(super) struct Teller(SyncSender<News>, Arc<AtomicU64>);
 
 impl Teller {
+    /// Notes that the camera gave something, whatever becomes of it.
+    pub(super) fn heard(&self, at: Time) {
+        self.1.store(at.as_micros(), Ordering::Relaxed);
+    }
+
     /// Hands a picture on. False if there is no room: it is lost.
     pub(super) fn picture(&self, capture: Time, buffer: gst::Buffer) -> bool {
         !matches!(
@@ -51,10 +58,17 @@ impl Teller {
     }
 }
 
+/// The other side.
+pub(super) struct Told {
+    news: Receiver<News>,
+    /// When the camera last gave something, µs on the clock.
+    heard: Arc<AtomicU64>,
+}
+
 /// A way from the camera's side to [`Pictures`].
-pub(super) fn way() -> (Teller, Receiver<News>) {
-    let (to, from) = sync_channel(WAITING);
-    (Teller(to), from)
+pub(super) fn way() -> (Teller, Told) {
+    let ((to, news), heard) = (sync_channel(WAITING), Arc::default());
+    (Teller(to, Arc::clone(&heard)), Told { news, heard })
 }
 
 /// What is shown, and to whom.
@@ -82,14 +96,16 @@ impl Pictures {
     }
 
     /// Shows what there is until told to stop, or the encoder fails.
-    pub(super) fn run(mut self, from: &Receiver<News>, stop: &Stop) -> anyhow::Result<()> {
+    pub(super) fn run(mut self, from: &Told, stop: &Stop) -> anyhow::Result<()> {
         while !stop.is_set() {
             let due = self.stage.next_wakeup().since(self.clock.now());
-            match from.recv_timeout(due.min(GLANCE)) {
+            match from.news.recv_timeout(due.min(GLANCE)) {
                 Ok(news) => self.take(news)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => anyhow::bail!("the camera's thread ended"),
             }
+            let heard = from.heard.load(Ordering::Relaxed);
+            self.stage.heard(Time::from_micros(heard));
             self.show_slate()?;
             self.log_change();
         }

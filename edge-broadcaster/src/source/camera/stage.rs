@@ -10,6 +10,9 @@ use protocol::time::Time;
 /// A camera is waited for so long before the slate comes: viewers are to know within a second. A camera
 /// slower than three frames a second has as long as three frames take.
 const STANDS_STILL: Duration = Duration::from_millis(800);
+/// A camera that gives pictures, of which none can be shown, is waited for so long: a board that is busy for a moment
+/// is no camera that hangs. Guess.
+const NOTHING_SHOWN: Duration = Duration::from_secs(3);
 /// Slates a second, at most: a player holds as much of the stream as lies between two pictures less. Guess:
 /// cameras in the dark give no more, and play well.
 const SLATES: u32 = 15;
@@ -27,6 +30,8 @@ pub(crate) enum Away {
     Gone,
     /// It is there and shows nothing.
     Stuck,
+    /// It gives pictures, and none can be shown: they are damaged, or the board is too slow.
+    Nothing,
     /// Another program has it.
     Busy,
     /// It is there and does not work, or may not be opened.
@@ -40,6 +45,7 @@ impl Away {
             Self::Starting => "CAMERA STARTING",
             Self::Gone => "CAMERA AWAY",
             Self::Stuck => "CAMERA STUCK",
+            Self::Nothing => "NO PICTURE",
             Self::Busy => "CAMERA IN USE ELSEWHERE",
             Self::Broken => "CAMERA NOT WORKING",
         }
@@ -66,6 +72,8 @@ pub(crate) struct Stage {
     away: Option<(Away, Time)>,
     /// When the camera last showed something, or was started.
     alive: Time,
+    /// When it last gave something, whether or not that could be shown.
+    heard: Time,
     /// Capture time of what was shown last.
     shown: Option<Time>,
     next_slate: Time,
@@ -82,6 +90,7 @@ impl Stage {
             between_slates: Duration::from_secs(1) / fps.clamp(1, SLATES),
             away: None,
             alive: now,
+            heard: Time::ZERO,
             shown: None,
             next_slate: Time::ZERO,
             quickest: Duration::MAX,
@@ -91,6 +100,11 @@ impl Stage {
     /// A camera, perhaps another one, has been started.
     pub(crate) const fn started(&mut self) {
         self.quickest = Duration::MAX;
+    }
+
+    /// The camera gave something at that time; what became of it is not known yet.
+    pub(crate) fn heard(&mut self, at: Time) {
+        self.heard = self.heard.max(at);
     }
 
     /// The camera cannot go on.
@@ -119,8 +133,10 @@ impl Stage {
 
     /// Gives the slate that is due: what it says and since when that is so.
     pub(crate) fn slate(&mut self, now: Time) -> Option<(Away, Time)> {
-        if self.away.is_none() && now >= self.alive + self.still {
-            let away = if self.shown.is_some() {
+        if self.away.is_none() && now >= self.waited_for() {
+            let away = if now < self.heard + self.still {
+                Away::Nothing
+            } else if self.shown.is_some() {
                 Away::Stuck
             } else {
                 Away::Starting
@@ -140,8 +156,14 @@ impl Stage {
     pub(crate) fn next_wakeup(&self) -> Time {
         match self.away {
             Some(_) => self.next_slate,
-            None => self.alive + self.still,
+            None => self.waited_for(),
         }
+    }
+
+    /// Until when the camera's next picture is waited for.
+    fn waited_for(&self) -> Time {
+        let patience = self.alive + self.still.max(NOTHING_SHOWN);
+        (self.alive.max(self.heard) + self.still).min(patience)
     }
 
     /// Why the camera shows nothing; none while it does.
@@ -261,6 +283,17 @@ mod tests {
             stage.slate(at(2_910)).map(|(away, _)| away),
             Some(Away::Stuck)
         );
+    }
+
+    #[test]
+    fn a_camera_whose_pictures_are_lost_on_the_way_is_not_said_to_hang() {
+        let mut stage = live();
+        for ms in (1_100..4_000).step_by(100) {
+            stage.heard(at(ms));
+            assert_eq!(stage.slate(at(ms)), None);
+        }
+        assert_eq!(stage.slate(at(4_010)), Some((Away::Nothing, at(1_010))));
+        assert_eq!(stage.picture(at(4_050), at(4_040)), Fate::Show);
     }
 
     #[test]
