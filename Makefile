@@ -5,6 +5,7 @@ MAKEFLAGS += --no-print-directory
 
 PORT ?= 8080
 SOURCE ?=
+ARCH ?= arm64
 FUZZ_RUNS ?= 1000000
 FUZZ_SECONDS ?=
 
@@ -15,7 +16,7 @@ export CROSS_CONFIG := cross.toml
 CARGO := tools/with-rust cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build web demo test test-rust test-web check bench experiments fuzz clean
+.PHONY: help deps build web demo test test-rust test-web check bench experiments fuzz cross yocto-crates clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +51,13 @@ check: web/node_modules ## format, lints, documentation, JavaScript types, licen
 
 build: web ## the programs, optimised, into target/release
 	$(CARGO) build --release --package supervisor --package edge-relay --package edge-broadcaster
+
+cross: web ## the programs for a board, into target/cross/ARCH/release (ARCH=arm64, armhf)
+	@tools/deps.sh build rust box
+	@tools/cross.sh $(ARCH)
+
+yocto-crates: ## refresh what the Yocto recipe downloads, after Cargo.lock has changed
+	@tools/yocto-crates.sh
 
 web: ## the browser's half of the protocol, into web/pkg
 	@tools/deps.sh build rust wasm
