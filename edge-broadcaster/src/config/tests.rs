@@ -194,7 +194,7 @@ fn the_file_that_comes_with_the_unit_is_valid() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../systemd/broadcaster.toml");
     let packaged = Config::load(path).expect("valid");
     // What the unit's StateDirectory= makes.
-    let made = std::path::Path::new("/var/lib/ownstream-broadcaster");
+    let made = Path::new("/var/lib/ownstream-broadcaster");
     assert_eq!(packaged.state_dir, made);
     assert_eq!(packaged.streams.len(), 1);
 }
