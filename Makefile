@@ -5,6 +5,7 @@ MAKEFLAGS += --no-print-directory
 
 PORT ?= 8080
 SOURCE ?=
+ARCH ?= $(if $(filter deb,$(MAKECMDGOALS)),$(shell dpkg --print-architecture),arm64)
 FUZZ_RUNS ?= 1000000
 FUZZ_SECONDS ?=
 
@@ -15,7 +16,7 @@ export CROSS_CONFIG := cross.toml
 CARGO := tools/with-rust cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build web demo test test-rust test-web check bench experiments fuzz clean
+.PHONY: help deps build web demo test test-rust test-web test-box check bench experiments fuzz cross deb yocto-crates clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +39,13 @@ test-rust: web
 test-web: web web/node_modules
 	node --test $$(find web/tests -name '*.test.js')
 
+test-box: web ## packages, services under systemd, and the programs for boards, each in a machine of its own (as root)
+	@tools/deps.sh build rust wasm run box deb
+	$(CARGO) build --workspace
+	@PROFILE=dev tools/deb.sh $$(dpkg --print-architecture)
+	@CARGO_PROFILE_RELEASE_LTO=off tools/cross.sh arm64 edge-broadcaster
+	@testbed/box/run.sh
+
 check: web/node_modules ## format, lints, documentation, JavaScript types, licences
 	@tools/deps.sh build rust wasm node check
 	@$(MAKE) web
@@ -50,6 +58,18 @@ check: web/node_modules ## format, lints, documentation, JavaScript types, licen
 
 build: web ## the programs, optimised, into target/release
 	$(CARGO) build --release --package supervisor --package edge-relay --package edge-broadcaster
+
+cross: web ## the programs for a board, into target/cross/ARCH/release (ARCH=arm64, armhf)
+	@tools/deps.sh build rust box
+	@tools/cross.sh $(ARCH)
+
+deb: ## Debian packages of the services, into target/deb (ARCH=amd64, arm64)
+	@tools/deps.sh build rust wasm deb
+	@if [ $(ARCH) = $$(dpkg --print-architecture) ]; then $(MAKE) build; else $(MAKE) cross ARCH=$(ARCH); fi
+	@tools/deb.sh $(ARCH)
+
+yocto-crates: ## refresh what the Yocto recipe downloads, after Cargo.lock has changed
+	@tools/yocto-crates.sh
 
 web: ## the browser's half of the protocol, into web/pkg
 	@tools/deps.sh build rust wasm

@@ -43,4 +43,4 @@ for service in "${services[@]}"; do
 done
 systemctl daemon-reload
 systemctl enable --quiet --now "${services[@]/#/ownstream-}"
-echo "Started: ${services[*]/#/ownstream-}. A relay or broadcaster waits for its join token: see its configuration."
+echo "Started: ${services[*]/#/ownstream-}. A relay or broadcaster waits for its join token: see docs/install.md."

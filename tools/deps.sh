@@ -4,10 +4,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages_for() { # PURPOSE
-  awk -v section="[$1]" '/^\[/ { inside = $1 == section; next } inside && $1 ~ /^[a-z]/ { print $1 }' packages.txt
-}
-
 # Some purposes are served already by tools that are no Debian packages.
 served() { # PURPOSE
   case $1 in
@@ -21,7 +17,7 @@ served() { # PURPOSE
 
 wanted=()
 for purpose in "$@"; do
-  served "$purpose" || mapfile -t -O "${#wanted[@]}" wanted < <(packages_for "$purpose")
+  served "$purpose" || mapfile -t -O "${#wanted[@]}" wanted < <(tools/packages.sh "$purpose")
 done
 
 missing=()
