@@ -2,12 +2,13 @@
 # Runs supervisor, relay and broadcaster in this terminal until Ctrl-C, and leaves nothing behind.
 # usage: PORT=8080 SOURCE=film.webm tools/demo.sh     (after `make build`)
 #        SOURCE is a WebM file, or "test" for the test picture; without it: a camera if there is one
+#        PROGRAMS=target/debug: those of another build
 set -euo pipefail
 source=${SOURCE:-auto}
 [ -f "$source" ] && source=$(realpath "$source")
 cd "$(dirname "$0")/.."
 port=${PORT:-8080}
-programs=target/release
+programs=${PROGRAMS:-target/release}
 
 fail() { # WORDS
   echo "demo: $1" >&2

@@ -2,12 +2,14 @@
 # Feeds every parser with made-up input; what breaks one stays in fuzz/artifacts.
 # usage: tools/fuzz.sh --runs INPUTS [TARGET…]
 #        tools/fuzz.sh --seconds SECONDS [TARGET…]
+#        tools/fuzz.sh --keep BYTES [TARGET…]     add what was found and is no longer than this to the seeds
 set -euo pipefail
 cd "$(dirname "$0")/.."
 case ${1-} in
   --runs) until=-runs ;;
   --seconds) until=-max_total_time ;;
-  *) echo "usage: tools/fuzz.sh --runs INPUTS | --seconds SECONDS [TARGET…]" >&2; exit 2 ;;
+  --keep) until= keep=$2 ;;
+  *) echo "usage: tools/fuzz.sh --runs INPUTS | --seconds SECONDS | --keep BYTES [TARGET…]" >&2; exit 2 ;;
 esac
 until+=="$2"
 shift 2
@@ -41,6 +43,12 @@ for target in "${targets[@]}"; do
   mkdir -p "$corpus" $fuzz/artifacts
   seeds=()
   [ ! -d "$fuzz/seeds/$target" ] || seeds=("$fuzz/seeds/$target")
+  if [ -n "${keep-}" ]; then
+    mkdir -p "$fuzz/seeds/$target"
+    "target/fuzz/$host/release/$target" -merge=1 -max_len="$keep" "$fuzz/seeds/$target" "$corpus" 2>"$log"
+    echo "fuzz: $target has $(find "$fuzz/seeds/$target" -type f | wc -l) seeds"
+    continue
+  fi
   "target/fuzz/$host/release/$target" "$until" -max_len=20000 -rss_limit_mb=1024 -timeout=5 \
     -artifact_prefix="$fuzz/artifacts/$target-" -print_final_stats=1 "$corpus" "${seeds[@]}" 2>"$log" ||
     { broken "$target" "$log" >&2; exit 1; }

@@ -76,6 +76,8 @@ pub struct Broadcast {
 enum End {
     /// The film is at its end: the stream is over.
     Over,
+    /// Its encoder is another one: it runs on, in a new epoch.
+    Renewed,
     /// The source failed, and is to be started again.
     Again(anyhow::Error),
 }
@@ -108,6 +110,7 @@ impl Broadcast {
                     self.node.put(Input::EndStream(self.stream)).await;
                     return Ok(());
                 }
+                End::Renewed => continue,
                 End::Again(error) => {
                     warn!("the stream {:?} starts again: {error:#}", self.config.name)
                 }
@@ -154,6 +157,10 @@ impl Broadcast {
             tokio::select! {
                 event = source.frames.recv() => match event {
                     Some(SourceEvent::Frame(track, frame)) => self.send_frame(&mut run, track, frame).await,
+                    Some(SourceEvent::Anew(format)) => {
+                        source.renew(format);
+                        return Ok(End::Renewed);
+                    }
                     Some(SourceEvent::Ended) => return Ok(End::Over),
                     Some(SourceEvent::Failed(error)) => return Ok(End::Again(error)),
                     None => return Ok(End::Again(anyhow::anyhow!("the source stopped without a word"))),
@@ -221,6 +228,10 @@ impl Broadcast {
                     self.watchdog.feed();
                     match event {
                         SourceEvent::Frame(..) => {}
+                        SourceEvent::Anew(format) => {
+                            source.renew(format);
+                            return Ok(Err(End::Renewed)); // what was registered is no longer so
+                        }
                         SourceEvent::Failed(error) => return Ok(Err(End::Again(error))),
                         // A film nobody could watch is not over.
                         SourceEvent::Ended => {

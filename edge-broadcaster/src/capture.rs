@@ -3,8 +3,13 @@
 use protocol::time::Time;
 
 pub mod alsa;
+mod canvas;
+mod drift;
 mod font;
 pub mod picture;
+mod resample;
+pub mod slate;
+pub(crate) mod steady;
 pub(crate) mod timeline;
 pub mod tone;
 pub mod v4l2;

@@ -53,6 +53,11 @@ fn report_devices(report: &mut Report) {
     let cameras = v4l2::cameras();
     for camera in &cameras {
         report.line(format_args!("camera: {}", describe_camera(camera)));
+        for control in &camera.controls {
+            let value = control.value.map_or_else(|| "?".into(), |v| v.to_string());
+            let (name, kind) = (&control.name, &control.kind);
+            report.line(format_args!("    {name} = {value}: {kind}"));
+        }
     }
     let forbidden = v4l2::forbidden();
     for words in &forbidden {
@@ -81,7 +86,7 @@ fn describe_camera(camera: &Camera) -> String {
     let size = largest.map_or(String::new(), |offer| {
         format!(", up to {}x{}", offer.width, offer.height)
     });
-    format!("{} ({}{size})", camera.path.display(), camera.name)
+    format!("{} ({}{size})", camera.path.display(), camera.identity)
 }
 
 fn encoders() -> anyhow::Result<String> {
@@ -98,9 +103,9 @@ fn describe(stream: &StreamConfig) -> anyhow::Result<String> {
             Some(camera) => describe_camera(&camera),
             None => "the test picture, because there is no camera to be had".into(),
         }),
-        SourceConfig::Camera { device, microphone } => {
-            let camera = v4l2::choose(device)?;
-            let sound = match alsa::choose(microphone) {
+        SourceConfig::Camera(config) => {
+            let camera = v4l2::choose(&config.device, None)?.swap_remove(0);
+            let sound = match alsa::choose(&config.microphone, Some(&camera.identity)) {
                 Chosen::Silence => "silent".into(),
                 Chosen::Device(name) => format!("sound of {name}"),
             };

@@ -11,10 +11,12 @@ use protocol::security::suite::Suite;
 use protocol::security::token::JoinToken;
 use serde::Deserialize;
 
+mod encoders;
 mod limits;
 mod source;
 
-pub use source::{Device, Microphone, SourceConfig};
+pub use encoders::Encoders;
+pub use source::{CameraConfig, Device, Microphone, Rotation, Setting, SourceConfig};
 
 /// What one broadcaster process does.
 #[derive(Debug, Clone, Deserialize)]
@@ -99,6 +101,8 @@ pub struct VideoConfig {
     /// Time from key frame to key frame, milliseconds: bounds the cost of joining and of repair.
     #[serde(deserialize_with = "limits::key_frame_interval_ms")]
     pub key_frame_interval_ms: u32,
+    /// The encoders that may be used, the best first.
+    pub encoders: Encoders,
 }
 
 impl Default for VideoConfig {
@@ -110,6 +114,7 @@ impl Default for VideoConfig {
             fps: 30,
             bitrate_kbps: 1000,
             key_frame_interval_ms: 1000,
+            encoders: Encoders::default(),
         }
     }
 }
@@ -123,6 +128,9 @@ pub struct AudioConfig {
     /// Mean rate, kbit/s.
     #[serde(deserialize_with = "limits::audio_kbps")]
     pub bitrate_kbps: u32,
+    /// How much louder a microphone is made, decibels; negative is quieter.
+    #[serde(deserialize_with = "limits::gain_db")]
+    pub gain_db: i8,
 }
 
 impl Default for AudioConfig {
@@ -130,6 +138,7 @@ impl Default for AudioConfig {
         Self {
             enabled: true,
             bitrate_kbps: 64,
+            gain_db: 0,
         }
     }
 }

@@ -21,14 +21,23 @@ struct Dump {
 }
 
 impl Dump {
-    fn create(directory: &Path, stream: &str, format: TrackFormat) -> anyhow::Result<Self> {
+    /// `run` counts the encoders that a track has had.
+    fn create(
+        directory: &Path,
+        stream: &str,
+        run: usize,
+        format: TrackFormat,
+    ) -> anyhow::Result<Self> {
         let track = format.track();
         let kind = match track {
             Track::Video => "video",
             Track::Audio => "audio",
         };
         let stream = stream.replace('/', "_");
-        let path = directory.join(format!("{stream}.{kind}.webm"));
+        let path = directory.join(match run {
+            0 => format!("{stream}.{kind}.webm"),
+            again => format!("{stream}.{kind}.{}.webm", again + 1),
+        });
         let mut file =
             File::create(&path).with_context(|| format!("creating {}", path.display()))?;
         let writer = Writer::new(format);
@@ -43,7 +52,7 @@ impl Dump {
 }
 
 /// Runs a stream until `seconds` of media have come, or its end, and writes each track to a file in
-/// `directory`. Gives the files.
+/// `directory`, and to another one when its encoder is replaced. Gives the files.
 pub async fn dump(
     config: &StreamConfig,
     clock: Clock,
@@ -55,16 +64,20 @@ pub async fn dump(
     let mut running = source::start(config, clock).await?;
     let mut dumps = std::mem::take(&mut running.tracks)
         .into_iter()
-        .map(|format| Dump::create(directory, &config.name, format))
+        .map(|format| Dump::create(directory, &config.name, 0, format))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let end_us = u64::from(seconds) * 1_000_000;
     while let Some(event) = running.frames.recv().await {
         match event {
             SourceEvent::Frame(_, frame) if frame.media_us >= end_us => break,
             SourceEvent::Frame(track, frame) => {
-                for dump in dumps.iter_mut().filter(|dump| dump.track == track) {
+                if let Some(dump) = dumps.iter_mut().rfind(|dump| dump.track == track) {
                     dump.file.write_all(&dump.writer.write(&frame).container)?;
                 }
+            }
+            SourceEvent::Anew(format) => {
+                let run = dumps.iter().filter(|d| d.track == format.track()).count();
+                dumps.push(Dump::create(directory, &config.name, run, format)?);
             }
             SourceEvent::Ended => break,
             SourceEvent::Failed(error) => return Err(error),

@@ -43,10 +43,11 @@ pub fn exists(name: &str) -> Result<(), Missing> {
 pub fn package_of(element: &str) -> &'static str {
     match element {
         "filesrc" | "capsfilter" | "queue" | "identity" => "libgstreamer1.0-0",
-        "appsrc" | "appsink" | "audioconvert" | "audioresample" | "opusenc" | "videoconvert" => {
-            "gstreamer1.0-plugins-base"
+        "appsrc" | "appsink" | "audioconvert" | "audioresample" | "opusenc" | "videoconvert"
+        | "videoscale" => "gstreamer1.0-plugins-base",
+        "jpegdec" | "matroskademux" | "videoflip" | "vp8dec" | "vp8enc" => {
+            "gstreamer1.0-plugins-good"
         }
-        "jpegdec" | "matroskademux" | "vp8enc" => "gstreamer1.0-plugins-good",
         _ => "gstreamer1.0-plugins-bad",
     }
 }

@@ -1,4 +1,4 @@
-//! Raw pictures and sound in, [`EncodedFrame`]s out, by GStreamer's software encoders.
+//! Raw pictures and sound in, [`EncodedFrame`]s out, by the best of GStreamer's encoders that works here.
 //!
 //! One pipeline per track: neither waits for the other. Frames carry their capture times through the
 //! encoder, so what comes out says when it was seen, however late it comes.
@@ -15,17 +15,26 @@ use protocol::webm::TrackFormat;
 use crate::feed::TrackFeed;
 
 mod audio;
+mod convert;
+pub mod ladder;
+mod probe;
 mod video;
 
 pub(crate) use audio::{AudioEncoder, stream_headers};
-pub(crate) use video::VideoEncoder;
+pub(crate) use convert::Converter;
+pub(crate) use ladder::Ladder;
+pub use probe::Proof;
 
 /// The elements that encoding needs.
-pub const ELEMENTS: [&str; 8] = [
+pub const ELEMENTS: [&str; 12] = [
     "appsrc",
     "appsink",
+    "capsfilter",
     "videoconvert",
+    "videoscale",
+    "videoflip",
     "jpegdec",
+    "vp8dec",
     "vp8enc",
     "audioconvert",
     "audioresample",
@@ -42,13 +51,12 @@ struct Pipeline {
 }
 
 impl Pipeline {
-    /// Starts `appsrc ! elements ! appsink`; `take` is called for each encoded frame, with its length
-    /// in microseconds if the encoder says.
+    /// Starts `appsrc ! elements ! appsink`; `take` is called for whatever comes out.
     fn start(
         input: &gst::Caps,
         elements: &[gst::Element],
         origin: Time,
-        take: impl FnMut(&gst::CapsRef, Option<u64>, EncodedFrame) + Send + 'static,
+        take: impl FnMut(&gst::Sample) + Send + 'static,
     ) -> anyhow::Result<Self> {
         let pipeline = gst::Pipeline::new();
         let source = crate::elements::make("appsrc")?;
@@ -67,7 +75,7 @@ impl Pipeline {
             .downcast::<gst_app::AppSink>()
             .map_err(|_| anyhow::anyhow!("appsink is not an AppSink"))?;
         sink.set_sync(false);
-        sink.set_callbacks(on_sample(origin, take));
+        sink.set_callbacks(on_sample(take));
         let started = Self {
             pipeline,
             source,
@@ -113,17 +121,10 @@ impl Drop for Pipeline {
     }
 }
 
-fn on_sample(
-    origin: Time,
-    mut take: impl FnMut(&gst::CapsRef, Option<u64>, EncodedFrame) + Send + 'static,
-) -> gst_app::AppSinkCallbacks {
+fn on_sample(mut take: impl FnMut(&gst::Sample) + Send + 'static) -> gst_app::AppSinkCallbacks {
     gst_app::AppSinkCallbacks::builder()
         .new_sample(move |sink| {
-            let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-            if let (Some(caps), Some(frame)) = (sample.caps(), encoded(&sample, origin)) {
-                let length = sample.buffer().and_then(|buffer| buffer.duration());
-                take(caps, length.map(gst::ClockTime::useconds), frame);
-            }
+            take(&sink.pull_sample().map_err(|_| gst::FlowError::Eos)?);
             Ok(gst::FlowSuccess::Ok)
         })
         .build()
@@ -146,19 +147,24 @@ fn encoded(sample: &gst::SampleRef, origin: Time) -> Option<EncodedFrame> {
 }
 
 /// Passes frames to the queue, and says what the track is before the first. `place` may move a frame
-/// on the stream's time line.
+/// on the stream's time line; it is told the frame's length in microseconds if the encoder says.
 fn announcing(
+    origin: Time,
     mut feed: TrackFeed,
     format: impl Fn(&gst::CapsRef) -> TrackFormat + Send + 'static,
     place: impl Fn(Option<u64>, &mut EncodedFrame) + Send + 'static,
-) -> impl FnMut(&gst::CapsRef, Option<u64>, EncodedFrame) + Send + 'static {
+) -> impl FnMut(&gst::Sample) + Send + 'static {
     let mut announced = false;
-    move |caps, length_us, mut frame| {
+    move |sample| {
+        let (Some(caps), Some(mut frame)) = (sample.caps(), encoded(sample, origin)) else {
+            return;
+        };
         if !announced {
             feed.announce(format(caps));
             announced = true;
         }
-        place(length_us, &mut frame);
+        let length = sample.buffer().and_then(|buffer| buffer.duration());
+        place(length.map(gst::ClockTime::useconds), &mut frame);
         feed.send(frame);
     }
 }

@@ -85,7 +85,17 @@ impl Feed {
             feed: self.clone(),
             track,
             skipping: false,
+            anew: None,
             lost: Repeats::default(),
+        }
+    }
+
+    /// The queue for a track whose encoder was replaced: its format comes before its next key frame.
+    pub(crate) fn track_anew(&self, track: Track) -> TrackFeed {
+        TrackFeed {
+            skipping: true,
+            anew: Some(None),
+            ..self.track(track)
         }
     }
 }
@@ -110,18 +120,35 @@ pub(crate) struct TrackFeed {
     track: Track,
     /// Video was lost, and no key frame has come since.
     skipping: bool,
+    /// The encoder is a new one, and this its format, once it is known.
+    anew: Option<Option<TrackFormat>>,
     lost: Repeats,
 }
 
 impl TrackFeed {
     /// Says what the track is.
-    pub(crate) fn announce(&self, format: TrackFormat) {
-        self.feed.announce(format);
+    pub(crate) fn announce(&mut self, format: TrackFormat) {
+        match &mut self.anew {
+            None => self.feed.announce(format),
+            Some(anew) => *anew = Some(format),
+        }
+    }
+
+    /// Says that the encoder is a new one, if it is and that was not said. False if there is no room to say it.
+    fn say_anew(&mut self) -> bool {
+        let Some(Some(format)) = &self.anew else {
+            return true;
+        };
+        let said = self.feed.events.try_send(SourceEvent::Anew(format.clone()));
+        if said.is_ok() {
+            self.anew = None;
+        }
+        said.is_ok()
     }
 
     /// Queues a frame, or loses it if there is no room.
     pub(crate) fn send(&mut self, frame: EncodedFrame) {
-        self.skipping &= !frame.key;
+        self.skipping &= !frame.key || !self.say_anew();
         if !self.skipping {
             let event = SourceEvent::Frame(self.track, frame);
             match self.feed.events.try_send(event) {
@@ -170,6 +197,36 @@ mod tests {
             video.send(frame(key, at));
         }
         assert_eq!(drain(&mut fed), [2, 3]);
+    }
+
+    fn format() -> TrackFormat {
+        TrackFormat {
+            codec: protocol::media::Codec::Vp8,
+            codec_private: Bytes::new(),
+            kbps: 1,
+            shape: protocol::webm::Shape::Video {
+                width: 320,
+                height: 180,
+                frame_ns: 1,
+            },
+        }
+    }
+
+    #[test]
+    fn a_new_encoder_is_announced_before_its_first_key_frame_even_if_there_was_no_room_for_it() {
+        let (feed, mut fed) = Feed::new(Clock::start()).expect("a feed");
+        let mut audio = feed.track(Track::Audio);
+        (0..2 * CAPACITY as u64).for_each(|n| audio.send(frame(true, n)));
+        let mut video = feed.track_anew(Track::Video);
+        video.announce(format());
+        video.send(frame(true, 1)); // no room
+        drain(&mut fed);
+        video.send(frame(false, 2)); // of a group that began without being announced
+        video.send(frame(true, 3));
+        video.send(frame(false, 4));
+        let first = fed.events.try_recv().expect("something");
+        assert!(matches!(first, SourceEvent::Anew(_)), "{first:?}");
+        assert_eq!(drain(&mut fed), [3, 4]);
     }
 
     #[test]

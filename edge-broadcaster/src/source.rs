@@ -7,9 +7,9 @@ use protocol::media::{EncodedFrame, Track};
 use protocol::webm::TrackFormat;
 use tokio::sync::mpsc;
 
-use crate::capture::{alsa, v4l2};
+use crate::capture::v4l2;
 use crate::clock::Clock;
-use crate::config::{Microphone, SourceConfig, StreamConfig};
+use crate::config::{CameraConfig, SourceConfig, StreamConfig};
 use crate::feed::{Fed, Feed};
 use crate::stop::Stop;
 
@@ -23,11 +23,16 @@ mod test_picture;
 /// seconds, a board under load twice that.
 const START_LIMIT: Duration = Duration::from_secs(15);
 
+/// Pause between two looks for a camera while there is none. Guess.
+const LOOK: Duration = Duration::from_secs(2);
+
 /// What a running source tells.
 #[derive(Debug)]
 pub enum SourceEvent {
     /// The next frame of a track. Times of one track never decrease; tracks come as they come.
     Frame(Track, EncodedFrame),
+    /// The encoder of a track is another one from here on, and this is what it gives: a new epoch.
+    Anew(TrackFormat),
     /// The file has been played to its end. Nothing follows.
     Ended,
     /// The source cannot go on. Nothing follows.
@@ -45,6 +50,15 @@ pub struct Running {
 }
 
 impl Running {
+    /// Notes that a track's encoder is another one.
+    pub fn renew(&mut self, format: TrackFormat) {
+        for track in &mut self.tracks {
+            if track.track() == format.track() {
+                *track = format.clone();
+            }
+        }
+    }
+
     /// Ends the source and waits until its devices are released. Dropping ends it too, without waiting.
     pub async fn stop(mut self) {
         self.threads.stop.set();
@@ -87,26 +101,30 @@ async fn formats(fed: &mut Fed, count: usize) -> anyhow::Result<Vec<TrackFormat>
 fn launch(config: &StreamConfig, clock: Clock, feed: &Feed) -> anyhow::Result<(Threads, usize)> {
     crate::elements::init()?;
     match &config.source {
-        SourceConfig::Auto => match v4l2::first_camera() {
-            Some(camera) => {
-                let microphone = alsa::choose(&Microphone::Auto);
-                camera::launch(config, &camera, microphone, clock, feed)
-            }
-            None => {
-                for words in v4l2::forbidden() {
-                    log::warn!(stream:% = config.name; "{words}");
-                }
-                log::info!(stream:% = config.name; "no camera to be had: sending the test picture");
-                test_picture::launch(config, clock, feed)
-            }
-        },
-        SourceConfig::Camera { device, microphone } => {
-            let camera = v4l2::choose(device)?;
-            camera::launch(config, &camera, alsa::choose(microphone), clock, feed)
+        SourceConfig::Auto if v4l2::first_camera().is_some() => {
+            camera::launch(config, &CameraConfig::default(), clock, feed)
         }
+        SourceConfig::Auto => {
+            for words in v4l2::forbidden() {
+                log::warn!(stream:% = config.name; "{words}");
+            }
+            log::info!(stream:% = config.name; "no camera to be had: sending the test picture until there is one");
+            let (mut threads, tracks) = test_picture::launch(config, clock, feed)?;
+            threads.spawn("camera-watch", move |stop| watch(clock, stop))?;
+            Ok((threads, tracks))
+        }
+        SourceConfig::Camera(camera) => camera::launch(config, camera, clock, feed),
         SourceConfig::Test => test_picture::launch(config, clock, feed),
         SourceConfig::File { path, repeat } => file::launch(path, *repeat, clock, feed),
     }
+}
+
+/// Ends the test picture when a camera is plugged in: whoever runs the source begins again, with the camera.
+fn watch(clock: Clock, stop: &Stop) -> anyhow::Result<()> {
+    while stop.sleep_until(clock, clock.now() + LOOK) {
+        anyhow::ensure!(v4l2::first_camera().is_none(), "a camera was plugged in");
+    }
+    Ok(())
 }
 
 /// A source's threads. Dropping tells them to end.

@@ -4,6 +4,7 @@
 mod support;
 
 use edge_broadcaster::capture::picture::read_clock_ms;
+use edge_broadcaster::capture::slate::GROUND;
 use edge_broadcaster::source::SourceEvent;
 use protocol::media::{Codec, Track};
 use protocol::webm::Shape;
@@ -212,10 +213,25 @@ async fn a_file_that_is_not_there_is_named() {
 }
 
 #[tokio::test]
-async fn a_camera_that_is_not_there_is_named() {
-    let source = "{ kind = \"camera\", device = \"/dev/video250\" }";
-    let error = start(source, "").await.expect_err("no camera");
-    assert!(format!("{error:#}").contains("there is no camera /dev/video250"));
+async fn a_camera_that_is_not_there_is_a_slate_whose_time_advances_and_silence() {
+    let source = "{ kind = \"camera\", device = \"/dev/video250\", microphone = \"none\" }";
+    let played = play(source, "width = 640\nheight = 360", 2_500)
+        .await
+        .expect("it runs");
+    let pictures = support::decode_luma(&played.webm(Track::Video));
+    assert!(pictures.len() > 5, "{} pictures", pictures.len());
+    let ground = |picture: &&support::Picture| {
+        let near = |luma: &&u8| luma.abs_diff(GROUND) < 6;
+        let count = picture.luma.iter().filter(near).count();
+        count > picture.luma.len() / 2
+    };
+    assert_eq!(pictures.iter().filter(ground).count(), pictures.len());
+    let lowest = |picture: &support::Picture| picture.luma[picture.stride * 250..].to_vec();
+    let (first, last) = (&pictures[0], &pictures[pictures.len() - 1]);
+    assert_ne!(lowest(first), lowest(last), "the time stands still");
+    let sound: Vec<u64> = played.of(Track::Audio).map(|f| f.media_us).collect();
+    assert!(sound.windows(2).all(|w| w[1] - w[0] == 20_000), "{sound:?}");
+    assert!(sound.len() > 50, "{} packets", sound.len());
 }
 
 #[tokio::test]

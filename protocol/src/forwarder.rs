@@ -184,7 +184,7 @@ impl Mailbox {
     }
 
     /// How far the oldest waiting chunk is behind the newest.
-    fn lag(&self) -> Duration {
+    pub fn lag(&self) -> Duration {
         match (self.waiting.front(), self.waiting.back()) {
             (Some(first), Some(last)) => last.header().capture.since(first.header().capture),
             _ => Duration::ZERO,

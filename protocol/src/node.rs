@@ -8,6 +8,7 @@ mod backups;
 mod children;
 mod credentials;
 mod joining;
+mod lag;
 mod links;
 mod media;
 mod own;

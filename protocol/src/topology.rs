@@ -20,6 +20,8 @@ mod peers;
 mod placement;
 #[cfg(test)]
 mod properties;
+mod site;
+mod slots;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -28,6 +30,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use graph::{Graph, LinkError, Vertex};
 pub use peers::{Standing, Traits};
+pub use site::Site;
 
 use crate::id::{PeerId, StreamId};
 use crate::signal::Topology;

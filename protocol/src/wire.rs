@@ -135,6 +135,13 @@ pub enum Control {
         /// Which; at most [`MAX_RANGES`].
         frames: Vec<FrameRange>,
     },
+    /// So much of a stream waits at the sender for this child, because the link does not take it in time.
+    Behind {
+        /// The stream.
+        handle: StreamHandle,
+        /// Capture time from the oldest frame that waits to the newest.
+        millis: u32,
+    },
 }
 
 /// Why bytes off a control channel are not a message. The sender's doing, whichever it is: close that link.
@@ -372,6 +379,13 @@ mod tests {
                     }],
                 },
                 "010d05010100ac0207ac0208",
+            ),
+            (
+                Control::Behind {
+                    handle,
+                    millis: 300,
+                },
+                "010e05ac02",
             ),
         ]
     }

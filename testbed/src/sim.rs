@@ -1,9 +1,10 @@
 //! A seeded simulator: the very machines of supervisor, broadcaster, relays and viewers under virtual time.
 //!
-//! No socket, no thread, no clock: what one machine puts out reaches another after a latency, and whatever is
-//! random comes from the seed. Two runs from one seed are the same to the last chunk. Bandwidth and loss are absent
-//! as yet.
+//! No socket, no thread, no clock: what one machine puts out reaches another after a latency, and after it had its turn on an
+//! uplink that is slow; whatever is random comes from the seed. Two runs from one seed are the same to the last chunk. Loss
+//! is absent as yet.
 
+mod uplink;
 mod world;
 
 use std::time::Duration;
@@ -31,6 +32,10 @@ pub struct Plan {
     pub relay_kbps: u32,
     /// What each viewer may send, kbit/s.
     pub viewer_kbps: u32,
+    /// Every so many-th peer, if a viewer, can really send no more than `slow_kbps`, whatever it says; 0 for none.
+    pub slow_every: u32,
+    /// See above, kbit/s.
+    pub slow_kbps: u32,
     /// How long, in virtual time.
     pub length: Duration,
     /// Failures a second, among viewers.
@@ -67,6 +72,8 @@ impl Default for Plan {
             backups: true,
             relay_kbps: 50_000,
             viewer_kbps: 3_000,
+            slow_every: 0,
+            slow_kbps: 0,
             length: Duration::from_secs(60),
             failures_per_s: 0.0,
             failure: Failure::Leave,

@@ -123,3 +123,19 @@ fn in_a_linked_list_the_grandparent_takes_over() {
     assert_eq!(outcome.stalls, 0, "{outcome:?}");
     assert!(outcome.takeovers > 5, "{outcome:?}");
 }
+
+#[test]
+fn whoever_sends_less_than_it_says_is_left_and_its_children_play_on() {
+    let outcome = run(&Plan {
+        relays: 0,
+        topology: Topology::Tree { arity: 2 },
+        slow_every: 5,
+        slow_kbps: 900, // the stream has 1 100
+        length: Duration::from_secs(60),
+        ..plan()
+    });
+    // Measured: 8 stalls of 5.7 s in all; 15 and 13.2 s where nobody says that it falls behind.
+    assert_eq!(outcome.playing, 40, "{outcome:?}");
+    assert!(outcome.takeovers >= 10, "{outcome:?}");
+    assert!(outcome.stalls <= 10, "{outcome:?}");
+}

@@ -169,6 +169,7 @@ export class Player {
     this.#drop();
     this.#video.removeAttribute("src");
     this.#video.load();
+    this.setRate(1); // a stream that stood still leaves 0 behind, and the next one begins at 1
     this.wanted = true;
     this.blocked = false;
   }

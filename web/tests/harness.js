@@ -3,6 +3,8 @@
 import { execFile, execFileSync, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { get as httpGet } from "node:http";
+import { get as httpsGet } from "node:https";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -90,6 +92,22 @@ export function sleep(ms) {
 }
 
 /**
+ * Whether a supervisor answers there; who signed its certificate is not asked.
+ * @param {string} url
+ * @returns {Promise<boolean>}
+ */
+function answers(url) {
+  const get = url.startsWith("https:") ? httpsGet : httpGet;
+  return new Promise((resolve) => {
+    const request = get(url, { rejectUnauthorized: false }, (answer) => {
+      answer.resume();
+      resolve(answer.statusCode === 200);
+    });
+    request.on("error", () => resolve(false));
+  });
+}
+
+/**
  * One stream of the broadcaster: TOML below `[[stream]]`.
  * @param {string} name
  * @param {string} [more]
@@ -128,6 +146,8 @@ export function makeFilm(dir, video, audio) {
 export class World {
   port = 0;
   dir = "";
+  /** Whether the supervisor speaks TLS, with a certificate it made. */
+  tls = false;
   /** How services prove who they are. @type {"elliptic" | "rsa"} */
   suite = "elliptic";
   /** @type {Map<string, import("node:child_process").ChildProcess>} */
@@ -159,11 +179,9 @@ export class World {
 
   /** @param {string} [more] TOML */
   async supervisor(more = "") {
-    await this.#start("supervisor", `listen = "127.0.0.1:${this.port}"\nstate_dir = "${this.dir}/supervisor"\n${more}`);
-    await until("the supervisor answers", async () => {
-      const answer = await fetch(`http://127.0.0.1:${this.port}/health`).catch(() => null);
-      return answer?.ok;
-    });
+    const tls = this.tls ? '[tls]\nmode = "made"\n' : "";
+    await this.#start("supervisor", `listen = "127.0.0.1:${this.port}"\nstate_dir = "${this.dir}/supervisor"\n${more}${tls}`);
+    await until("the supervisor answers", () => answers(`http${this.tls ? "s" : ""}://127.0.0.1:${this.port}/health`));
   }
 
   /** @param {number} uplinkKbps */
@@ -183,8 +201,15 @@ export class World {
   async #peer(role) {
     const arguments_ = ["token", "create", "--role", role, "--config", join(this.dir, "supervisor.toml")];
     const made = await promisify(execFile)(program("supervisor"), arguments_);
-    const lines = [`supervisor = "ws://127.0.0.1:${this.port}/peer"`, `state_dir = "${this.dir}/${role}"`];
+    const lines = [`supervisor = "ws${this.tls ? "s" : ""}://127.0.0.1:${this.port}/peer"`, `state_dir = "${this.dir}/${role}"`];
+    if (this.tls) lines.push(`supervisor_certificate = "${this.#printedFingerprint()}"`);
     return [...lines, `suites = ["${this.suite}"]`, `join_token = "${made.stdout.trim()}"`, ""].join("\n");
+  }
+
+  /** The fingerprint of its certificate, as the supervisor prints it for people to copy. */
+  #printedFingerprint() {
+    const line = this.#log.find((said) => said.includes("its SHA-256 fingerprint is"));
+    return line?.split(" ").at(-1) ?? "";
   }
 
   /**
@@ -312,7 +337,7 @@ ${more}
     const page = await where.newPage();
     page.on("console", (message) => this.#log.push(`page: ${message.text()}`));
     page.on("pageerror", (error) => this.#log.push(`page: ${error.stack}`));
-    await page.goto(`http://${host}:${this.port}${path}`);
+    await page.goto(`http${this.tls ? "s" : ""}://${host}:${this.port}${path}`);
     return page;
   }
 

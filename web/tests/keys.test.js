@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { World, plays, sleep, testPicture, until } from "./harness.js";
+import { World, clockAdvances, plays, sleep, testPicture, until } from "./harness.js";
 
 const RSA_ALONE = '[security]\nsuites = ["rsa"]\n';
 
@@ -53,6 +53,23 @@ test("where RSA alone is taken, a page makes an RSA key, and a page over plain h
     const plain = await world.open(browser, "/watch/garden", "edge.test");
     await until("it says why", async () => (await message(plain))?.includes("only over https"));
     await plays(page);
+  });
+});
+
+test("over https with a certificate that the supervisor made, page and services meet, and the page warns of nothing", async () => {
+  await World.run(async (world) => {
+    world.tls = true;
+    await world.supervisor();
+    await world.relay();
+    await world.broadcaster(testPicture("garden"));
+    const browser = await world.browser();
+    const strict = await browser.newContext();
+    await assert.rejects(world.open(strict, "/watch/garden"), /ERR_CERT_AUTHORITY_INVALID/);
+    const page = await world.viewer(await browser.newContext({ ignoreHTTPSErrors: true }), "garden");
+    await clockAdvances(page);
+    assert.equal(await page.evaluate("isSecureContext && location.protocol"), "https:");
+    assert.equal(await page.isVisible("#plain-http"), false);
+    assert.equal((await page.evaluate(keptKeys))[0]?.extractable, false);
   });
 });
 

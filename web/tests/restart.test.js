@@ -57,6 +57,22 @@ test("when a stream has ended the page says so, and when it is back it plays by 
   });
 });
 
+test("who leaves a stream that stands still for another one sees that one move", async () => {
+  await World.run(async (world) => {
+    await world.supervisor();
+    await world.broadcaster(testPicture("garden"));
+    const page = await world.viewer(await world.browser(), "garden");
+    await world.kill("broadcaster", "SIGKILL");
+    await until("the page waits", async () => (await page.getAttribute("#stage", "data-state")) === "stalled");
+    await world.broadcaster(testPicture("door"));
+    await page.click("#back");
+    await page.click('.stream[data-name="door"]');
+    await page.waitForSelector('#stage[data-state="playing"]', { timeout: PATIENCE });
+    await plays(page);
+    await clockAdvances(page);
+  });
+});
+
 test("who was not let in is let in by himself when the stream comes back for everybody", async () => {
   await World.run(async (world) => {
     await world.supervisor();

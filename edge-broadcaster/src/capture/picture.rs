@@ -16,7 +16,7 @@
 
 use protocol::time::Time;
 
-use super::font;
+use super::canvas::{BLACK, Canvas, GREY, WHITE};
 use super::{Pixels, VideoFormat};
 
 /// Side of a square, pixels. Twice a VP8 transform block, so that no bit bleeds into its neighbour.
@@ -28,10 +28,6 @@ pub const TOP: usize = 32;
 /// Squares in a row.
 pub const PER_ROW: usize = 16;
 
-/// Luma of black and of white in video range (BT.601).
-const BLACK: u8 = 16;
-const WHITE: u8 = 235;
-const GREY: u8 = 128;
 /// 75 % colour bars as (Y, U, V), BT.601.
 const BARS: [(u8, u8, u8); 7] = [
     (180, 128, 128),
@@ -75,15 +71,15 @@ impl Painter {
 
     /// The picture seen at `capture`.
     pub fn paint(&self, capture: Time) -> Vec<u8> {
-        let mut canvas = Canvas {
-            width: self.format.width as usize,
-            height: self.format.height as usize,
-            data: self.background.clone(),
-        };
-        canvas.ball(capture);
-        canvas.squares(capture);
-        canvas.text(&clock_text(capture));
-        canvas.data
+        let (width, height) = (self.format.width as usize, self.format.height as usize);
+        let mut canvas = Canvas::new(width, height, self.background.clone());
+        ball(&mut canvas, capture);
+        squares(&mut canvas, capture);
+        // As wide as the picture is, in the lower third.
+        let text = clock_text(capture);
+        let scale = (width / (text.len() * 12)).max(1);
+        canvas.text(&text, height * 3 / 4, scale);
+        canvas.into_data()
     }
 }
 
@@ -124,96 +120,28 @@ fn bars(width: usize, height: usize) -> Vec<u8> {
     data
 }
 
-/// An I420 picture being drawn. Only the luma plane is drawn on, and colour taken away below.
-struct Canvas {
-    width: usize,
-    height: usize,
-    data: Vec<u8>,
+fn ball(canvas: &mut Canvas, at: Time) {
+    let turn = (at.as_micros() % TURN_US) as f64 / TURN_US as f64 * std::f64::consts::TAU;
+    let radius = canvas.height() / 14;
+    let centre_x = canvas.width() as f64 * (0.5 + 0.38 * turn.cos());
+    let centre_y = canvas.height() as f64 * (0.5 + 0.2 * turn.sin());
+    for row in 0..2 * radius {
+        let up = row as f64 + 0.5 - radius as f64;
+        let half = ((radius * radius) as f64 - up * up).sqrt();
+        let left = (centre_x - half) as usize;
+        let y = (centre_y + up) as usize;
+        canvas.fill(left, y, (2.0 * half) as usize, 1, WHITE);
+    }
 }
 
-impl Canvas {
-    /// Fills a rectangle with a grey; what lies outside the picture is left out.
-    fn fill(&mut self, x: usize, y: usize, width: usize, height: usize, luma: u8) {
-        let (right, bottom) = ((x + width).min(self.width), (y + height).min(self.height));
-        if x >= right {
-            return;
-        }
-        for row in y..bottom {
-            self.data[row * self.width + x..row * self.width + right].fill(luma);
-        }
-        self.bleach(x, y, right, bottom);
-    }
-
-    /// Takes the colour out of a rectangle.
-    fn bleach(&mut self, x: usize, y: usize, right: usize, bottom: usize) {
-        let (half_width, half_height) = (self.width / 2, self.height / 2);
-        let luma = self.width * self.height;
-        for plane in [luma, luma + half_width * half_height] {
-            for row in y / 2..bottom.div_ceil(2) {
-                let start = plane + row * half_width;
-                self.data[start + x / 2..start + right.div_ceil(2)].fill(GREY);
-            }
-        }
-    }
-
-    fn ball(&mut self, at: Time) {
-        let turn = (at.as_micros() % TURN_US) as f64 / TURN_US as f64 * std::f64::consts::TAU;
-        let radius = self.height / 14;
-        let centre_x = self.width as f64 * (0.5 + 0.38 * turn.cos());
-        let centre_y = self.height as f64 * (0.5 + 0.2 * turn.sin());
-        for row in 0..2 * radius {
-            let up = row as f64 + 0.5 - radius as f64;
-            let half = ((radius * radius) as f64 - up * up).sqrt();
-            let left = (centre_x - half) as usize;
-            let y = (centre_y + up) as usize;
-            self.fill(left, y, (2.0 * half) as usize, 1, WHITE);
-        }
-    }
-
-    fn squares(&mut self, at: Time) {
-        let value = (at.as_micros() / 1000) as u32;
-        // A rim, so that the first and last squares stand out for people too.
-        self.fill(LEFT - 4, TOP - 4, PER_ROW * BLOCK + 8, 2 * BLOCK + 8, GREY);
-        for i in 0..32 {
-            let (x, y) = square(i);
-            let set = value >> (31 - i) & 1 == 1;
-            self.fill(x, y, BLOCK, BLOCK, if set { WHITE } else { BLACK });
-        }
-    }
-
-    /// Writes a line, white on black, centred in the lower third.
-    fn text(&mut self, text: &str) {
-        let scale = (self.width / (text.len() * 12)).max(1);
-        let advance = (font::WIDTH + 1) * scale;
-        let (width, height) = (text.len() * advance, font::HEIGHT * scale);
-        let left = self.width.saturating_sub(width) / 2;
-        let top = self.height * 3 / 4 - height / 2;
-        self.fill(
-            left - scale,
-            top - scale,
-            width + scale,
-            height + 2 * scale,
-            BLACK,
-        );
-        for (n, c) in text.bytes().enumerate() {
-            self.glyph(left + n * advance, top, scale, c);
-        }
-    }
-
-    fn glyph(&mut self, left: usize, top: usize, scale: usize, c: u8) {
-        for (row, bits) in font::glyph(c).into_iter().enumerate() {
-            for column in
-                (0..font::WIDTH).filter(|column| bits >> (font::WIDTH - 1 - column) & 1 == 1)
-            {
-                self.fill(
-                    left + column * scale,
-                    top + row * scale,
-                    scale,
-                    scale,
-                    WHITE,
-                );
-            }
-        }
+fn squares(canvas: &mut Canvas, at: Time) {
+    let value = (at.as_micros() / 1000) as u32;
+    // A rim, so that the first and last squares stand out for people too.
+    canvas.fill(LEFT - 4, TOP - 4, PER_ROW * BLOCK + 8, 2 * BLOCK + 8, GREY);
+    for i in 0..32 {
+        let (x, y) = square(i);
+        let set = value >> (31 - i) & 1 == 1;
+        canvas.fill(x, y, BLOCK, BLOCK, if set { WHITE } else { BLACK });
     }
 }
 

@@ -1,9 +1,8 @@
 //! Keeps captured sound on the clock.
 //!
-//! A microphone counts its samples with a crystal of its own, which drifts from the board's by seconds in
-//! a day, and loses some now and then. Sound must nevertheless have no gap and stay with the picture: so
-//! samples follow each other without regard to their stamps while they are near, and when they are not,
-//! silence is put in or samples are left out, once.
+//! Samples follow each other without regard to their stamps while these are near: stamps jitter, and what the
+//! microphone's crystal is off is made up for before (`drift`). When they are not near, sound was lost: silence is put
+//! in or samples are left out, once.
 
 use std::time::Duration;
 
@@ -42,6 +41,12 @@ impl Timeline {
     /// When the sample that is added next is heard, if nothing is corrected.
     pub(crate) fn next_at(&self) -> Time {
         self.start + samples_length(self.samples + self.block.len() as u64)
+    }
+
+    /// Whether sound heard then follows what there is without a correction.
+    pub(crate) fn is_near(&self, heard: Time) -> bool {
+        let expected = self.next_at();
+        heard.since(expected).max(expected.since(heard)) <= APART
     }
 
     /// Adds samples, the first of them heard at `heard`, and gives the blocks that are full.

@@ -3,49 +3,40 @@
 //! Only single-planar capture: USB cameras and what has a V4L2 driver of that kind. Camera modules whose
 //! driver gives several planes are not seen here.
 
-use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use anyhow::Context;
-use protocol::time::Time;
-use v4l::buffer;
-use v4l::io::mmap;
-use v4l::io::traits::{CaptureStream, Stream as _};
-use v4l::video::Capture;
-use v4l::{Device, FourCC, Fraction};
+use v4l::{Device, Fraction};
 
-use super::{VideoFormat, VideoFrame};
-use crate::clock::Clock;
 use crate::config;
-use crate::stop::Stop;
 
+mod controls;
+mod identity;
 mod offer;
+mod session;
+mod trouble;
 
+pub use controls::{Control, Kind, Unfit};
+pub use identity::Identity;
+use identity::Likeness;
+pub(super) use identity::usb_above;
 pub use offer::Offer;
+pub(crate) use session::{Opened, Wanted};
+pub use trouble::Trouble;
 
-/// Buffers in the driver. Four is the crate's default: two in flight, one filling, one being read.
-const BUFFERS: u32 = 4;
-/// How long to wait for a picture before looking whether to stop.
-const GLANCE: Duration = Duration::from_millis(200);
-/// A camera that shows nothing for so long is gone or stuck. Guess: webcams wake up in two seconds.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// A time stamp further than this from the clock is not believed: some cameras send nonsense.
-const CREDIBLE: Duration = Duration::from_secs(2);
-
-/// "No such device": it was unplugged.
-const ENODEV: i32 = 19;
-const EBUSY: i32 = 16;
+/// Where the kernel says what a video device belongs to.
+const SYS: &str = "/sys/class/video4linux";
 
 /// A camera that can capture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Camera {
-    /// Its device node.
+    /// Its device node today.
     pub path: PathBuf,
-    /// What it calls itself.
-    pub name: String,
+    /// What it is, whatever its node.
+    pub identity: Identity,
     /// What it can give.
     pub offers: Vec<Offer>,
+    /// What can be set.
+    pub controls: Vec<Control>,
 }
 
 /// All cameras that can capture now, by number.
@@ -67,21 +58,56 @@ pub fn first_camera() -> Option<Camera> {
 pub fn forbidden() -> Vec<String> {
     nodes(Path::new("/dev"))
         .iter()
-        .filter_map(|path| Device::with_path(path).err().map(|error| (path, error)))
-        .filter(|(_, error)| error.kind() == io::ErrorKind::PermissionDenied)
-        .map(|(path, error)| explain(path, &error).to_string())
+        .filter_map(|path| open(path).err())
+        .filter(|error| matches!(error, Trouble::Forbidden(_)))
+        .map(|error| error.to_string())
         .collect()
 }
 
-/// The camera that the configuration asks for.
-pub fn choose(device: &config::Device) -> anyhow::Result<Camera> {
-    match device {
-        config::Device::Auto => first_camera().with_context(|| match forbidden().pop() {
-            Some(words) => words,
-            None => "no camera was found: is one plugged in?".to_owned(),
-        }),
-        config::Device::Path(path) => Camera::look(path),
+/// The cameras that the configuration allows, the best first; never an empty list. `known` is the one that was
+/// used before: it comes first, and if the configuration named it by its node, it is the only one, whatever node
+/// it has now.
+pub fn choose(device: &config::Device, known: Option<&Identity>) -> Result<Vec<Camera>, Trouble> {
+    match (device, known) {
+        // A link such as /dev/v4l/by-id/… names the camera itself: udev moves it along.
+        (config::Device::Path(path), Some(_)) if path.is_symlink() => Ok(vec![Camera::look(path)?]),
+        (config::Device::Path(path), None) => Ok(vec![Camera::look(path)?]),
+        (config::Device::Path(_), Some(known)) => again(cameras(), known)
+            .map(|camera| vec![camera])
+            .ok_or_else(|| Trouble::Away(known.to_string())),
+        (config::Device::Auto, known) => {
+            let mut all = cameras();
+            all.sort_by_key(|camera| {
+                std::cmp::Reverse(known.and_then(|known| camera.identity.likeness(known)))
+            });
+            match all.is_empty() {
+                true => Err(none()),
+                false => Ok(all),
+            }
+        }
     }
+}
+
+/// Why there is no camera at all.
+fn none() -> Trouble {
+    let mut refused = nodes(Path::new("/dev"))
+        .into_iter()
+        .filter_map(|path| open(&path).err())
+        .filter(|error| matches!(error, Trouble::Forbidden(_)));
+    refused.next().unwrap_or(Trouble::None)
+}
+
+/// The camera that `known` was, among those there are now.
+fn again(cameras: Vec<Camera>, known: &Identity) -> Option<Camera> {
+    let alike = |camera: Camera| Some((camera.identity.likeness(known)?, camera));
+    let mut found: Vec<_> = cameras.into_iter().filter_map(alike).collect();
+    found.sort_by_key(|(likeness, _)| std::cmp::Reverse(*likeness));
+    // Of several that may be it, none is: showing the wrong room is worse than showing none.
+    let doubtful = |found: &[(Likeness, Camera)]| found.len() > 1 && found[0].0 == found[1].0;
+    if doubtful(&found) {
+        return None;
+    }
+    found.into_iter().next().map(|(_, camera)| camera)
 }
 
 /// The nodes `video0`, `video1` … of a directory, by number.
@@ -100,122 +126,27 @@ fn nodes(directory: &Path) -> Vec<PathBuf> {
 
 impl Camera {
     /// Opens a node and asks what it can give. A camera's second node, for metadata, gives nothing.
-    pub fn look(path: &Path) -> anyhow::Result<Self> {
+    pub fn look(path: &Path) -> Result<Self, Trouble> {
         let device = open(path)?;
         let offers = offer::all(&device);
-        anyhow::ensure!(
-            !offers.is_empty(),
-            "{} gives no picture that can be encoded (YUYV, NV12, YU12 or MJPEG on one plane)",
-            path.display()
-        );
-        let name = device
-            .query_caps()
-            .map(|caps| caps.card)
-            .unwrap_or_default();
+        if offers.is_empty() {
+            return Err(Trouble::NoPicture(path.to_owned()));
+        }
+        let caps = device.query_caps();
+        let (name, bus) = caps.map(|caps| (caps.card, caps.bus)).unwrap_or_default();
+        let node = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let node = node.file_name().unwrap_or_default().to_string_lossy();
         Ok(Self {
             path: path.to_owned(),
-            name,
+            identity: Identity::read(Path::new(SYS), &node, name, bus),
             offers,
+            controls: controls::all(&device),
         })
     }
 }
 
-fn open(path: &Path) -> anyhow::Result<Device> {
-    Device::with_path(path).map_err(|error| explain(path, &error))
-}
-
-/// What a person can do about an error of a camera.
-fn explain(path: &Path, error: &io::Error) -> anyhow::Error {
-    let path = path.display();
-    match (error.kind(), error.raw_os_error()) {
-        (io::ErrorKind::NotFound, _) => anyhow::anyhow!("there is no camera {path}"),
-        (io::ErrorKind::PermissionDenied, _) => {
-            anyhow::anyhow!(
-                "the camera {path} may not be opened: add the user to the group video \
-                 (sudo usermod -aG video $USER), and log in again"
-            )
-        }
-        (_, Some(EBUSY)) => anyhow::anyhow!("the camera {path} is in use by another program"),
-        (_, Some(ENODEV)) => anyhow::anyhow!("the camera {path} was unplugged"),
-        _ => anyhow::anyhow!("the camera {path} fails: {error}"),
-    }
-}
-
-/// A camera set to a format.
-pub(crate) struct Opened {
-    path: PathBuf,
-    device: Device,
-    format: VideoFormat,
-}
-
-impl Opened {
-    /// Opens a camera and sets it to what comes nearest to the size and rate.
-    pub(crate) fn new(camera: &Camera, width: u32, height: u32, fps: u32) -> anyhow::Result<Self> {
-        let path = &camera.path;
-        let offer = offer::choose(&camera.offers, width, height, fps)
-            .with_context(|| format!("the camera {} offers nothing", path.display()))?;
-        let device = open(path)?;
-        let format = set(&device, offer, fps).map_err(|error| explain(path, &error))?;
-        Ok(Self {
-            path: path.clone(),
-            device,
-            format,
-        })
-    }
-
-    /// What the camera was set to: its driver has the last word.
-    pub(crate) const fn format(&self) -> &VideoFormat {
-        &self.format
-    }
-
-    /// Takes pictures until told to stop, or the camera fails.
-    pub(crate) fn run(
-        &self,
-        clock: Clock,
-        stop: &Stop,
-        mut take: impl FnMut(VideoFrame) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
-        let failed = |error: io::Error| explain(&self.path, &error);
-        let mut stream = Buffers::new(&self.device).map_err(failed)?;
-        let mut seen = clock.now();
-        while !stop.is_set() {
-            match stream.next(self.format.size()).map_err(failed)? {
-                Some(picture) => {
-                    seen = clock.now();
-                    take(VideoFrame {
-                        capture: believed(picture.stamp, clock),
-                        data: picture.data,
-                    })?;
-                }
-                None => anyhow::ensure!(
-                    clock.now().since(seen) < PATIENCE,
-                    "the camera {} has shown nothing for {} s",
-                    self.path.display(),
-                    PATIENCE.as_secs()
-                ),
-            }
-        }
-        Ok(())
-    }
-}
-
-fn set(device: &Device, offer: &Offer, fps: u32) -> io::Result<VideoFormat> {
-    // `new` leaves stride and size at 0, so that the driver fills in its own.
-    let wanted = v4l::Format::new(offer.width, offer.height, FourCC::new(&offer.fourcc()));
-    let got = device.set_format(&wanted)?;
-    let pixels = offer::pixels_of(got.fourcc.repr)
-        .ok_or_else(|| io::Error::other(format!("it insists on the format {}", got.fourcc)))?;
-    let params = v4l::video::capture::Parameters::with_fps(fps.min(offer.fps).max(1));
-    let interval = device
-        .set_params(&params)
-        .map_or(params.interval, |got| got.interval);
-    Ok(VideoFormat {
-        pixels,
-        width: got.width & !1,
-        height: got.height & !1,
-        fps: rate(interval).unwrap_or(fps),
-        stride: got.stride,
-    })
+fn open(path: &Path) -> Result<Device, Trouble> {
+    Device::with_path(path).map_err(|error| Trouble::from_io(path, error))
 }
 
 /// Frames per second of a frame interval, rounded.
@@ -224,84 +155,6 @@ fn rate(interval: Fraction) -> Option<u32> {
     (frames + seconds / 2)
         .checked_div(seconds)
         .filter(|&fps| fps > 0)
-}
-
-/// A driver's time stamp on the clock, if it can be; now, if not.
-fn believed(stamp: Option<Duration>, clock: Clock) -> Time {
-    let now = clock.now();
-    match stamp.map(|stamp| clock.at_monotonic(stamp)) {
-        Some(at) if at <= now && now.since(at) < CREDIBLE => at,
-        _ => now,
-    }
-}
-
-struct Picture {
-    stamp: Option<Duration>,
-    data: Vec<u8>,
-}
-
-/// The driver's buffers. Wraps the crate's stream, whose `next` never recovers from its own time-out and
-/// whose drop panics when the camera misbehaves.
-struct Buffers<'a> {
-    /// There until dropped.
-    stream: Option<mmap::Stream<'a>>,
-    started: bool,
-}
-
-impl<'a> Buffers<'a> {
-    fn new(device: &'a Device) -> io::Result<Self> {
-        let mut stream = mmap::Stream::with_buffers(device, buffer::Type::VideoCapture, BUFFERS)?;
-        stream.set_timeout(PATIENCE); // the first picture's only: the others are waited for below
-        Ok(Self {
-            stream: Some(stream),
-            started: false,
-        })
-    }
-
-    /// The next whole picture, or nothing after a glance.
-    fn next(&mut self, whole: Option<usize>) -> io::Result<Option<Picture>> {
-        let Some(stream) = &mut self.stream else {
-            return Ok(None);
-        };
-        let glance = i32::try_from(GLANCE.as_millis()).unwrap_or(i32::MAX);
-        if self.started && stream.handle().poll(nix::libc::POLLIN, glance)? == 0 {
-            return Ok(None);
-        }
-        self.started = true;
-        let (bytes, about) = match CaptureStream::next(stream) {
-            Ok(next) => next,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        // The mapping is larger than the picture in it, and a picture that was cut short is of no use.
-        let used = bytes.get(..about.bytesused as usize).unwrap_or(bytes);
-        let damaged = about.flags.contains(buffer::Flags::ERROR) || used.is_empty();
-        if damaged || whole.is_some_and(|whole| used.len() < whole) {
-            log::debug!("a picture came damaged: {} bytes", used.len());
-            return Ok(None);
-        }
-        let monotonic =
-            about.flags & buffer::Flags::TIMESTAMP_MASK == buffer::Flags::TIMESTAMP_MONOTONIC;
-        Ok(Some(Picture {
-            stamp: monotonic.then(|| Duration::from(about.timestamp)),
-            data: used.to_vec(),
-        }))
-    }
-}
-
-impl Drop for Buffers<'_> {
-    fn drop(&mut self) {
-        let Some(mut stream) = self.stream.take() else {
-            return;
-        };
-        if let Err(error) = stream.stop()
-            && error.raw_os_error() != Some(ENODEV)
-        {
-            log::warn!("a camera does not stop: {error}");
-            // Dropping the stream would panic. Its mapping is lost, once per misbehaving camera.
-            std::mem::forget(stream);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -341,33 +194,47 @@ mod tests {
         );
     }
 
-    #[test]
-    fn an_error_says_what_a_person_can_do() {
-        let said = |code| {
-            explain(
-                Path::new("/dev/video0"),
-                &io::Error::from_raw_os_error(code),
-            )
-            .to_string()
-        };
-        assert!(said(EBUSY).ends_with("is in use by another program"));
-        assert!(said(ENODEV).ends_with("was unplugged"));
-        assert!(said(13).contains("sudo usermod -aG video"));
+    fn camera(node: u32, serial: Option<&str>, place: &str) -> Camera {
+        Camera {
+            path: format!("/dev/video{node}").into(),
+            identity: Identity {
+                name: "C920".into(),
+                model: Some("046d:082d".into()),
+                serial: serial.map(Into::into),
+                place: place.into(),
+            },
+            offers: Vec::new(),
+            controls: Vec::new(),
+        }
+    }
+
+    fn found(cameras: &[Camera], known: &Camera) -> Option<PathBuf> {
+        again(cameras.to_vec(), &known.identity).map(|camera| camera.path)
     }
 
     #[test]
-    fn a_stamp_that_cannot_be_is_replaced_by_now() {
-        let clock = Clock::start();
-        let now = clock.now();
-        let near = Duration::from_micros(now.as_micros()) - Duration::from_millis(30);
+    fn a_camera_is_found_again_under_any_number_and_no_other_is_taken_for_it() {
+        let known = camera(0, Some("A1"), "1-1");
+        let (moved, other) = (camera(4, Some("A1"), "1-2"), camera(0, Some("B2"), "1-1"));
+        let four = Some("/dev/video4".into());
+        assert_eq!(found(&[other.clone(), moved], &known), four);
+        assert_eq!(found(&[other], &known), None);
+    }
+
+    #[test]
+    fn of_two_cameras_of_one_model_without_a_serial_number_the_port_decides() {
+        let known = camera(0, None, "1-1");
+        let (here, there) = (camera(3, None, "1-1"), camera(2, None, "1-2"));
         assert_eq!(
-            now.since(believed(Some(near), clock)),
-            Duration::from_millis(30)
+            found(&[there.clone(), here.clone()], &known),
+            Some(here.path)
         );
-        for wrong in [Duration::ZERO, near + Duration::from_secs(3600)] {
-            assert!(believed(Some(wrong), clock) >= now);
-        }
-        assert!(believed(None, clock) >= now);
+        assert_eq!(
+            found(std::slice::from_ref(&there), &known),
+            Some(there.path.clone())
+        );
+        let elsewhere = camera(5, None, "1-3");
+        assert_eq!(found(&[there, elsewhere], &known), None);
     }
 
     #[test]

@@ -17,6 +17,8 @@ const FPS: RangeInclusive<u32> = 1..=120;
 const VIDEO_KBPS: RangeInclusive<u32> = 50..=50_000;
 /// Opus' own range (RFC 6716 §2.1.1).
 const AUDIO_KBPS: RangeInclusive<u32> = 6..=510;
+/// Guess: beyond, a microphone is broken, or a hand covers it.
+const GAIN_DB: RangeInclusive<i8> = -40..=40;
 /// Shorter wastes the rate on key frames; longer makes joining wait.
 const KEY_FRAME_INTERVAL_MS: RangeInclusive<u32> = 200..=10_000;
 
@@ -64,6 +66,15 @@ pub(super) fn video_kbps<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::E
 
 pub(super) fn audio_kbps<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
     within(from, AUDIO_KBPS, "kbit/s")
+}
+
+pub(super) fn gain_db<'de, D: Deserializer<'de>>(from: D) -> Result<i8, D::Error> {
+    let value = i64::deserialize(from)?;
+    let fits = i8::try_from(value).ok().filter(|v| GAIN_DB.contains(v));
+    fits.ok_or_else(|| {
+        let (least, most) = GAIN_DB.into_inner();
+        D::Error::custom(format!("{value} is not from {least} to {most} decibels"))
+    })
 }
 
 pub(super) fn key_frame_interval_ms<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {

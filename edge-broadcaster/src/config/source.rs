@@ -1,5 +1,6 @@
 //! Where a stream comes from, as the configuration file says it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -15,12 +16,7 @@ pub enum SourceConfig {
     #[default]
     Auto,
     /// A V4L2 camera and an ALSA microphone.
-    Camera {
-        /// Which camera.
-        device: Device,
-        /// Which microphone.
-        microphone: Microphone,
-    },
+    Camera(CameraConfig),
     /// A moving picture with a clock in it, and a tone.
     Test,
     /// A WebM file, sent as it is.
@@ -30,6 +26,85 @@ pub enum SourceConfig {
         /// Begin again at the end.
         repeat: bool,
     },
+}
+
+/// A camera, its microphone, and how it is set.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CameraConfig {
+    /// Which camera.
+    #[serde(deserialize_with = "device")]
+    pub device: Device,
+    /// Which microphone.
+    #[serde(deserialize_with = "microphone")]
+    pub microphone: Microphone,
+    /// What its controls are set to, by the names that `check` lists; the others are left as they are.
+    pub controls: BTreeMap<String, Setting>,
+    /// How far the picture is turned, clockwise.
+    pub rotation: Rotation,
+}
+
+/// What a camera's control is set to.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "a control is set to a number, true, false, or the name of a choice"
+)]
+pub enum Setting {
+    /// On or off.
+    Switch(bool),
+    /// A number, or a choice by its number.
+    Number(i64),
+    /// A choice by its name.
+    Words(String),
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Switch(on) => write!(f, "{on}"),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Words(words) => write!(f, "{words:?}"),
+        }
+    }
+}
+
+/// How far a picture is turned, clockwise, in degrees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(try_from = "i64")]
+pub enum Rotation {
+    /// Not at all.
+    #[default]
+    None,
+    /// 90.
+    Right,
+    /// 180: the camera hangs upside down.
+    Half,
+    /// 270.
+    Left,
+}
+
+impl Rotation {
+    /// Whether width and height change places.
+    pub const fn swaps(self) -> bool {
+        matches!(self, Self::Right | Self::Left)
+    }
+}
+
+impl TryFrom<i64> for Rotation {
+    type Error = String;
+
+    fn try_from(degrees: i64) -> Result<Self, String> {
+        match degrees {
+            0 => Ok(Self::None),
+            90 => Ok(Self::Right),
+            180 => Ok(Self::Half),
+            270 => Ok(Self::Left),
+            other => Err(format!(
+                "rotation is {other}, but must be 0, 90, 180 or 270"
+            )),
+        }
+    }
 }
 
 /// Which camera.
@@ -59,12 +134,7 @@ pub enum Microphone {
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 enum Table {
     Auto {},
-    Camera {
-        #[serde(default, deserialize_with = "device")]
-        device: Device,
-        #[serde(default, deserialize_with = "microphone")]
-        microphone: Microphone,
-    },
+    Camera(CameraConfig),
     Test {},
     File {
         path: PathBuf,
@@ -77,7 +147,7 @@ impl From<Table> for SourceConfig {
     fn from(table: Table) -> Self {
         match table {
             Table::Auto {} => Self::Auto,
-            Table::Camera { device, microphone } => Self::Camera { device, microphone },
+            Table::Camera(camera) => Self::Camera(camera),
             Table::Test {} => Self::Test,
             Table::File { path, repeat } => Self::File { path, repeat },
         }
@@ -104,10 +174,7 @@ impl<'de> Visitor<'de> for TableOrKind {
     fn visit_str<E: Error>(self, kind: &str) -> Result<SourceConfig, E> {
         match kind {
             "auto" => Ok(SourceConfig::Auto),
-            "camera" => Ok(SourceConfig::Camera {
-                device: Device::Auto,
-                microphone: Microphone::Auto,
-            }),
+            "camera" => Ok(SourceConfig::Camera(CameraConfig::default())),
             "test" => Ok(SourceConfig::Test),
             other => Err(E::invalid_value(serde::de::Unexpected::Str(other), &self)),
         }

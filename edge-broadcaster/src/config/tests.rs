@@ -31,10 +31,11 @@ fn every_kind_of_source_can_be_said() {
     assert_eq!(source_of("{ kind = \"test\" }"), SourceConfig::Test);
     assert_eq!(
         source_of("{ kind = \"camera\", device = \"/dev/video2\", microphone = \"none\" }"),
-        SourceConfig::Camera {
+        SourceConfig::Camera(CameraConfig {
             device: Device::Path("/dev/video2".into()),
-            microphone: Microphone::None
-        }
+            microphone: Microphone::None,
+            ..CameraConfig::default()
+        })
     );
     assert_eq!(
         source_of("{ kind = \"file\", path = \"film.webm\", loop = false }"),
@@ -60,6 +61,27 @@ fn a_misspelt_key_of_a_source_is_named_with_its_line() {
     assert_eq!(line, 3);
     assert!(message.contains("unknown field `devcie`"), "{message}");
     assert!(message.contains("`device`"), "{message}");
+}
+
+#[test]
+fn a_cameras_controls_and_rotation_can_be_said() {
+    let SourceConfig::Camera(camera) = source_of(
+        "{ kind = \"camera\", rotation = 180, controls = { power_line_frequency = \"50 Hz\", gain = 7, focus_auto = false } }",
+    ) else {
+        panic!("not a camera")
+    };
+    assert_eq!(camera.rotation, Rotation::Half);
+    let controls: Vec<_> = camera.controls.values().cloned().collect();
+    let expected = [
+        Setting::Switch(false),
+        Setting::Number(7),
+        Setting::Words("50 Hz".into()),
+    ];
+    assert_eq!(controls, expected);
+    let (message, line) =
+        error_of("[[stream]]\nname = \"a\"\nsource = { kind = \"camera\", rotation = 45 }\n");
+    assert_eq!(line, 3);
+    assert!(message.contains("must be 0, 90, 180 or 270"), "{message}");
 }
 
 #[test]
@@ -122,6 +144,28 @@ fn a_tree_is_binary_if_nothing_else_is_said_and_has_at_least_one_child_each() {
         (message.as_str(), line),
         ("arity is 0, but must be from 1 to 255", 3)
     );
+}
+
+#[test]
+fn encoders_are_tried_in_the_order_given_and_unknown_ones_are_refused() {
+    let with = |encoders: &str| {
+        format!("[[stream]]\nname = \"a\"\n[stream.video]\nencoders = {encoders}\n")
+    };
+    let config = parse(&with("[\"vp8enc\", \"v4l2vp8enc\"]")).expect("valid");
+    let order = config.streams[0].video.encoders.in_order();
+    let names: Vec<_> = order.iter().map(|rung| rung.element).collect();
+    assert_eq!(names, ["vp8enc", "v4l2vp8enc"]);
+    for (encoders, said) in [
+        ("[]", "at least one of"),
+        ("[\"x265enc\"]", "\"x265enc\" is no encoder"),
+    ] {
+        let (message, line) = error_of(&with(encoders));
+        assert_eq!(line, 4);
+        assert!(
+            message.contains(said) && message.contains("\"mppvp8enc\""),
+            "{message}"
+        );
+    }
 }
 
 #[test]
@@ -212,6 +256,6 @@ fn the_example_file_is_valid() {
         .collect();
     assert_eq!(
         parse(&all).expect("the example, all of it").streams.len(),
-        3
+        4
     );
 }

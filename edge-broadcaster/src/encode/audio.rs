@@ -40,7 +40,12 @@ impl AudioEncoder {
         feed: TrackFeed,
     ) -> anyhow::Result<Self> {
         let (channels, kbps) = (format.channels, config.bitrate_kbps);
-        let take = announcing(feed, move |caps| track_format(caps, channels, kbps), place);
+        let take = announcing(
+            origin,
+            feed,
+            move |caps| track_format(caps, channels, kbps),
+            place,
+        );
         let opusenc = elements::make("opusenc")?;
         opusenc.set_property_from_str("frame-size", "20");
         opusenc.set_property("bitrate", kbps as i32 * 1000);

@@ -5,7 +5,7 @@ use protocol::webm::Shape;
 use super::*;
 use crate::capture::{Pixels, VideoFormat, VideoFrame};
 use crate::clock::Clock;
-use crate::config::VideoConfig;
+use crate::config::{Rotation, VideoConfig};
 use crate::feed::{Fed, Feed};
 use crate::source::SourceEvent;
 
@@ -22,13 +22,17 @@ fn format(pixels: Pixels, stride: u32) -> VideoFormat {
     }
 }
 
-fn started(format: &VideoFormat) -> (VideoEncoder, Fed) {
+/// A way from a camera's pictures to encoded ones of the usual size.
+fn started(from: &VideoFormat) -> (Converter, Fed) {
     crate::elements::init().expect("GStreamer");
     let (feed, fed) = Feed::new(Clock::start()).expect("a feed");
-    let config = VideoConfig::default();
-    let track = feed.track(Track::Video);
-    let encoder = VideoEncoder::start(format, &config, Time::from_millis(5_000), track);
-    (encoder.expect("an encoder"), fed)
+    let (config, to) = (VideoConfig::default(), format(Pixels::I420, WIDTH));
+    let origin = Time::from_millis(5_000);
+    let encoder = Ladder::start(&to, &config, origin, &feed);
+    let mut encoder = encoder.expect("an encoder");
+    let take = move |capture, picture| encoder.push(capture, picture).expect("taken");
+    let converter = Converter::start(from, &to, Rotation::None, origin, take);
+    (converter.expect("a converter"), fed)
 }
 
 /// One picture as a camera would send it in JPEG.
@@ -60,10 +64,10 @@ async fn every_layout_a_camera_gives_is_encoded_with_its_capture_time() {
     ];
     for (pixels, stride) in layouts {
         let format = format(pixels, stride);
-        let (mut encoder, mut fed) = started(&format);
+        let (converter, mut fed) = started(&format);
         let data = format.size().map_or_else(jpeg, |size| vec![100; size]);
         let capture = Time::from_millis(5_040);
-        encoder.push(VideoFrame { capture, data }).expect("taken");
+        converter.push(VideoFrame { capture, data }).expect("taken");
 
         let track = fed.formats(1).await.expect("a format").remove(0);
         assert!(matches!(
@@ -88,15 +92,15 @@ async fn every_layout_a_camera_gives_is_encoded_with_its_capture_time() {
 
 #[tokio::test]
 async fn a_damaged_jpeg_costs_its_picture_and_not_the_stream() {
-    let (mut encoder, mut fed) = started(&format(Pixels::Mjpeg, 0));
+    let (converter, mut fed) = started(&format(Pixels::Mjpeg, 0));
     let whole = jpeg();
     let pictures = [whole[..whole.len() / 8].to_vec(), vec![0; 500], whole];
     for (at, data) in (5_000..).step_by(33).zip(pictures) {
-        while encoder.waiting() > 0 {
-            tokio::task::yield_now().await; // the encoder loses what it is too slow for
+        while converter.waiting() > 0 {
+            tokio::task::yield_now().await; // the converter loses what it is too slow for
         }
         let capture = Time::from_millis(at);
-        encoder.push(VideoFrame { capture, data }).expect("taken");
+        converter.push(VideoFrame { capture, data }).expect("taken");
     }
     loop {
         match fed.events.recv().await {
@@ -105,4 +109,57 @@ async fn a_damaged_jpeg_costs_its_picture_and_not_the_stream() {
             other => panic!("the whole picture did not come: {other:?}"),
         }
     }
+}
+
+/// One picture after conversion to the usual size.
+fn converted(from: &VideoFormat, rotation: Rotation, data: Vec<u8>) -> Vec<u8> {
+    crate::elements::init().expect("GStreamer");
+    let (send, pictures) = std::sync::mpsc::channel();
+    let to = format(Pixels::I420, WIDTH);
+    let take = move |capture, picture| send.send((capture, picture)).expect("received");
+    let converter = Converter::start(from, &to, rotation, Time::ZERO, take).expect("a converter");
+    let capture = Time::from_millis(40);
+    assert!(converter.push(VideoFrame { capture, data }).expect("taken"));
+    let (at, picture): (Time, gst::Buffer) = pictures.recv().expect("a picture");
+    assert_eq!(at, capture);
+    let data = picture.map_readable().expect("readable").to_vec();
+    assert_eq!(data.len(), (WIDTH * HEIGHT * 3 / 2) as usize);
+    data
+}
+
+#[test]
+fn a_camera_of_other_proportions_is_shown_between_bars_in_the_size_the_stream_has() {
+    let narrow = VideoFormat {
+        width: 160,
+        height: 120,
+        ..format(Pixels::Yuyv, 320)
+    };
+    let data = converted(&narrow, Rotation::None, vec![200; 320 * 120]);
+    // 4:3 in 16:9 of 180 rows is 240 columns wide: 40 are black on either side.
+    let row = &data[WIDTH as usize * 90..][..WIDTH as usize];
+    assert!(row[..36].iter().all(|&p| p == 16), "{row:?}");
+    assert!(row[44..276].iter().all(|&p| p > 150), "{row:?}");
+    assert!(row[284..].iter().all(|&p| p == 16), "{row:?}");
+}
+
+#[test]
+fn a_picture_is_turned_as_the_configuration_says() {
+    let size = (WIDTH * HEIGHT) as usize;
+    // White above, black below.
+    let mut upright = vec![235; size / 2];
+    upright.resize(size, 16);
+    upright.resize(size * 3 / 2, 128);
+    let data = converted(&format(Pixels::I420, WIDTH), Rotation::Half, upright);
+    assert_eq!((data[10], data[size - 10]), (16, 235));
+    let tall = VideoFormat {
+        width: HEIGHT,
+        height: WIDTH,
+        ..format(Pixels::I420, HEIGHT)
+    };
+    let mut above = vec![235; size / 2];
+    above.resize(size, 16);
+    above.resize(size * 3 / 2, 128);
+    // Turned to the right, what was above is at the right.
+    let data = converted(&tall, Rotation::Right, above);
+    assert_eq!((data[10], data[WIDTH as usize - 10]), (16, 235));
 }

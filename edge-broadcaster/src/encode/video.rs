@@ -1,6 +1,5 @@
-//! VP8 by libvpx, set for live video.
+//! One encoder of pictures at work.
 
-use anyhow::Context;
 use bytes::Bytes;
 use gst::prelude::*;
 use gstreamer as gst;
@@ -9,8 +8,10 @@ use protocol::media::Codec;
 use protocol::time::Time;
 use protocol::webm::{Shape, TrackFormat};
 
+use super::convert::caps;
+use super::ladder::Rung;
 use super::{Pipeline, announcing};
-use crate::capture::{Pixels, VideoFormat, VideoFrame};
+use crate::capture::VideoFormat;
 use crate::config::VideoConfig;
 use crate::elements;
 use crate::feed::TrackFeed;
@@ -19,38 +20,32 @@ use crate::repeats::Repeats;
 /// Pictures that may wait for the encoder. It needs some 450 ms to start (findings), and what waited
 /// then would come in one burst: better to lose it. Two are within the jitter of a loaded board.
 const MOST_WAITING: u64 = 2;
-/// More threads than this gain nothing at 720p: libvpx splits a picture by rows. Guess.
-const MOST_THREADS: usize = 4;
 
-/// Encodes one track's pictures.
+/// Encodes one track's pictures with one encoder.
 #[derive(Debug)]
 pub(crate) struct VideoEncoder {
+    rung: &'static Rung,
     pipeline: Pipeline,
-    format: VideoFormat,
     key_frame_interval: std::time::Duration,
     next_key_frame: Time,
     lost: Repeats,
 }
 
 impl VideoEncoder {
-    /// Starts the encoder; frames go to `feed`, timed from `origin`.
+    /// Starts the encoder for pictures of `format`, which is I420; frames go to `feed`, timed from `origin`.
     pub(crate) fn start(
+        rung: &'static Rung,
         format: &VideoFormat,
         config: &VideoConfig,
         origin: Time,
         feed: TrackFeed,
     ) -> anyhow::Result<Self> {
         let track = track_format(format, config);
-        let take = announcing(feed, move |_| track.clone(), |_, _| ());
-        let mut chain = Vec::new();
-        if format.pixels == Pixels::Mjpeg {
-            chain.push(elements::make("jpegdec")?);
-        }
-        chain.push(elements::make("videoconvert")?);
-        chain.push(vp8enc(format, config)?);
+        let take = announcing(origin, feed, move |_| track.clone(), |_, _| ());
+        let chain = [elements::make("videoconvert")?, rung.make(format, config)?];
         Ok(Self {
+            rung,
             pipeline: Pipeline::start(&caps(format), &chain, origin, take)?,
-            format: *format,
             key_frame_interval: std::time::Duration::from_millis(
                 config.key_frame_interval_ms.into(),
             ),
@@ -59,17 +54,21 @@ impl VideoEncoder {
         })
     }
 
+    /// Which it is.
+    pub(super) const fn rung(&self) -> &'static Rung {
+        self.rung
+    }
+
     /// Encodes a picture, or loses it if the encoder is behind.
-    pub(crate) fn push(&mut self, frame: VideoFrame) -> anyhow::Result<()> {
+    pub(crate) fn push(&mut self, capture: Time, picture: gst::Buffer) -> anyhow::Result<()> {
         if self.pipeline.waiting() >= MOST_WAITING {
-            if let Some(count) = self.lost.note(frame.capture) {
+            if let Some(count) = self.lost.note(capture) {
                 log::warn!("the encoder is too slow: {count} pictures were lost before it");
             }
             return Ok(());
         }
-        self.ask_for_key_frame(frame.capture);
-        let buffer = self.buffer(frame.data)?;
-        self.pipeline.push(frame.capture, None, buffer)
+        self.ask_for_key_frame(capture);
+        self.pipeline.push(capture, None, picture)
     }
 
     /// Key frames come by time and not by count: a camera gives fewer frames in the dark.
@@ -83,53 +82,6 @@ impl VideoEncoder {
         self.pipeline.source.send_event(event);
         self.next_key_frame = capture + self.key_frame_interval;
     }
-
-    /// Pictures that the encoder has not taken yet.
-    #[cfg(test)]
-    pub(super) fn waiting(&self) -> u64 {
-        self.pipeline.waiting()
-    }
-
-    fn buffer(&self, data: Vec<u8>) -> anyhow::Result<gst::Buffer> {
-        let mut buffer = gst::Buffer::from_mut_slice(data);
-        let Some(format) = gst_format(self.format.pixels) else {
-            return Ok(buffer);
-        };
-        let (offsets, strides) = self.format.planes();
-        gst_video::VideoMeta::add_full(
-            buffer.make_mut(),
-            gst_video::VideoFrameFlags::empty(),
-            format,
-            self.format.width,
-            self.format.height,
-            &offsets,
-            &strides,
-        )
-        .context("describing a picture to GStreamer")?;
-        Ok(buffer)
-    }
-}
-
-fn vp8enc(format: &VideoFormat, config: &VideoConfig) -> anyhow::Result<gst::Element> {
-    let encoder = elements::make("vp8enc")?;
-    // The defaults are for files: best quality at any delay, a key frame every 128.
-    encoder.set_property("deadline", 1_i64);
-    encoder.set_property("cpu-used", 8_i32);
-    encoder.set_property("lag-in-frames", 0_i32);
-    encoder.set_property_from_str("end-usage", "cbr");
-    encoder.set_property("target-bitrate", config.bitrate_kbps as i32 * 1000);
-    encoder.set_property("threads", threads());
-    // Only if the event that asks for a key frame were lost.
-    let frames = 2 * format.fps * config.key_frame_interval_ms / 1000;
-    encoder.set_property("keyframe-max-dist", frames.max(1) as i32);
-    Ok(encoder)
-}
-
-/// Half the cores. libvpx' threads wait for each other by spinning: where something else wants the cores
-/// too, two threads on two cores took 24 s for 300 pictures of 720p, and one thread 2.4 s (measured).
-fn threads() -> i32 {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    (cores / 2).clamp(1, MOST_THREADS) as i32
 }
 
 fn track_format(format: &VideoFormat, config: &VideoConfig) -> TrackFormat {
@@ -142,26 +94,5 @@ fn track_format(format: &VideoFormat, config: &VideoConfig) -> TrackFormat {
             height: format.height,
             frame_ns: 1_000_000_000 / u64::from(format.fps.max(1)),
         },
-    }
-}
-
-fn caps(format: &VideoFormat) -> gst::Caps {
-    let builder = match gst_format(format.pixels) {
-        Some(pixels) => gst::Caps::builder("video/x-raw").field("format", pixels.to_str()),
-        None => gst::Caps::builder("image/jpeg"),
-    };
-    builder
-        .field("width", format.width as i32)
-        .field("height", format.height as i32)
-        .field("framerate", gst::Fraction::new(format.fps as i32, 1))
-        .build()
-}
-
-const fn gst_format(pixels: Pixels) -> Option<gst_video::VideoFormat> {
-    match pixels {
-        Pixels::I420 => Some(gst_video::VideoFormat::I420),
-        Pixels::Nv12 => Some(gst_video::VideoFormat::Nv12),
-        Pixels::Yuyv => Some(gst_video::VideoFormat::Yuy2),
-        Pixels::Mjpeg => None,
     }
 }

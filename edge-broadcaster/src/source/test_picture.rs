@@ -11,7 +11,7 @@ use crate::capture::picture::Painter;
 use crate::capture::tone::Tone;
 use crate::clock::Clock;
 use crate::config::StreamConfig;
-use crate::encode::{AudioEncoder, VideoEncoder};
+use crate::encode::{AudioEncoder, Ladder};
 use crate::feed::Feed;
 use crate::stop::Stop;
 
@@ -26,7 +26,7 @@ pub(super) fn launch(
     let origin = clock.now();
     let video = &config.video;
     let painter = Painter::new(video.width, video.height, video.fps);
-    let pictures = VideoEncoder::start(painter.format(), video, origin, feed.track(Track::Video))?;
+    let pictures = Ladder::start(painter.format(), video, origin, feed)?;
     let mut threads = Threads::new(feed);
     threads.spawn("test-picture", move |stop| {
         paint(&painter, pictures, origin, clock, stop)
@@ -42,7 +42,7 @@ pub(super) fn launch(
 
 fn paint(
     painter: &Painter,
-    mut encoder: VideoEncoder,
+    mut encoder: Ladder,
     origin: Time,
     clock: Clock,
     stop: &Stop,
@@ -54,7 +54,7 @@ fn paint(
         if !stop.sleep_until(clock, capture) {
             return Ok(());
         }
-        encoder.push(VideoFrame {
+        encoder.push_painted(VideoFrame {
             capture,
             data: painter.paint(capture),
         })?;

@@ -54,6 +54,7 @@ pub(crate) async fn play(source: &str, video: &str, ms: u64) -> anyhow::Result<P
         match running.frames.recv().await {
             Some(SourceEvent::Frame(_, frame)) if frame.media_us >= ms * 1000 => break,
             Some(SourceEvent::Frame(track, frame)) => played.frames.push((track, frame)),
+            Some(SourceEvent::Anew(format)) => panic!("the encoder was replaced by {format:?}"),
             Some(SourceEvent::Failed(error)) => return Err(error),
             Some(SourceEvent::Ended) | None => {
                 played.ended = true;

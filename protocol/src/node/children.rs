@@ -140,6 +140,8 @@ impl Node {
             peer,
             mailbox: Mailbox::starting_with(held),
             until: None,
+            has_caught_up: false,
+            told_behind: Time::ZERO,
         };
         stream.children.insert(link, child);
         let (handle, path) = (stream.handle(), stream.path.clone());
@@ -188,7 +190,11 @@ impl Node {
             let Some(stream) = self.streams.get_mut(&id) else {
                 return;
             };
-            let Some(chunk) = stream.children.get_mut(&link).and_then(|c| c.mailbox.pop()) else {
+            let Some(child) = stream.children.get_mut(&link) else {
+                return;
+            };
+            let Some(chunk) = child.mailbox.pop() else {
+                child.has_caught_up = true;
                 return flow.caught_up();
             };
             stream.bytes_up += chunk.message().len() as u64;
@@ -217,6 +223,7 @@ impl Node {
                 self.say(now, link, &skipped_message(handle, &gap), out);
             }
             self.empty_mailbox(now, id, link, out);
+            self.tell_behind(now, handle, link, out);
         }
     }
 }

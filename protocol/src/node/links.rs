@@ -266,6 +266,9 @@ impl Node {
             (Phase::Ready, Control::Want { handle, frames }) => {
                 self.wanted(now, id, handle, &frames, out);
             }
+            (Phase::Ready, Control::Behind { handle, millis }) => {
+                self.behind(now, id, handle, millis, out);
+            }
             (Phase::Ready, Control::Ping(number)) => {
                 self.say(now, id, &Control::Pong(number), out);
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::streams::{Probe, Role, Upstream};
-use super::{Node, Output};
+use super::{Node, Output, lag};
 use crate::chunk::{Chunk, Position};
 use crate::id::{LinkId, StreamHandle, StreamId};
 use crate::link::Phase;
@@ -55,6 +55,12 @@ impl Node {
             };
             let others = stream.backups.iter().filter(|b| stream.parent != Some(**b));
             let backup = others.copied().find(|b| is_ready(&b));
+            stream.lag.forget_if_old(now);
+            let ahead = if stream.lag.is_due(now) {
+                lag::AHEAD
+            } else {
+                1
+            };
             let pause = stream.probe.map_or(PROBE_AGAIN.0, |p| p.pause * 2);
             let link = backup.map_or(LinkId(0), |b| b.link);
             stream.probe = Some(Probe {
@@ -66,11 +72,17 @@ impl Node {
                 continue;
             }
             let handle = stream.handle();
-            let next = |newest: TrackPosition| FrameRange {
-                track: newest.track,
-                rendition: newest.rendition,
-                from: newest.position.next(),
-                to: newest.position.next().next(),
+            let next = |newest: TrackPosition| {
+                let from = Position {
+                    sequence: newest.position.sequence.saturating_add(ahead),
+                    ..newest.position
+                };
+                FrameRange {
+                    track: newest.track,
+                    rendition: newest.rendition,
+                    from,
+                    to: from.next(),
+                }
             };
             let frames = stream.window.newest().into_iter().map(next).collect();
             if let Some(link) = self.links.get_mut(&link) {
@@ -103,6 +115,9 @@ impl Node {
         if let Some(parent) = stream.parent.filter(|p| is_news && p.link != link) {
             let id = stream.id;
             stream.probe = None;
+            if stream.lag.is_due(now) {
+                stream.lag.left(now);
+            }
             self.take_over(now, id, parent, out);
         }
     }
@@ -144,7 +159,7 @@ impl Node {
         let header = chunk.header();
         stream.fed.insert((header.track, header.rendition), now);
         // A track that ended is not asked for again with each chunk of the other.
-        if stream.starves_at().is_none_or(|at| at > now) {
+        if stream.starves_at().is_none_or(|at| at > now) && !stream.lag.is_due(now) {
             stream.probe = None;
         }
         if stream.window.is_smooth() && stream.repair.is_empty() {
@@ -218,8 +233,9 @@ impl super::streams::Stream {
             return Time::NEVER;
         }
         let again = self.probe.map(|probe| probe.asked + probe.pause);
-        self.starves_at()
-            .map_or(Time::NEVER, |at| at.max(again.unwrap_or(at)))
+        let at = self.starves_at().unwrap_or(Time::NEVER);
+        let at = at.min(self.lag.due());
+        at.max(again.unwrap_or(at))
     }
 
     /// When one of the tracks will have brought nothing for too long.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::StreamStats;
+use super::lag::Lag;
 use crate::chunk::Chunk;
 use crate::forwarder::Mailbox;
 use crate::id::{LinkId, PeerId, StreamHandle, StreamId};
@@ -47,6 +48,10 @@ pub(super) struct Child {
     pub(super) mailbox: Mailbox,
     /// The supervisor moved it; it is fed no longer than this.
     pub(super) until: Option<Time>,
+    /// There was a moment when nothing waited for it.
+    pub(super) has_caught_up: bool,
+    /// When it was last told how much waits for it.
+    pub(super) told_behind: Time,
 }
 
 /// A subscription nobody has announced yet.
@@ -86,6 +91,8 @@ pub(super) struct Stream {
     pub(super) fed: BTreeMap<(Track, u8), Time>,
     /// The backup that was asked whether it has more than the parent brings.
     pub(super) probe: Option<Probe>,
+    /// How far behind the parent says it is.
+    pub(super) lag: Lag,
     /// Chunks that cannot be checked yet, and who brought them.
     pub(super) early: VecDeque<(LinkId, Chunk)>,
     pub(super) parent: Option<Upstream>,
@@ -132,6 +139,7 @@ impl Stream {
             repair: Repair::default(),
             fed: BTreeMap::new(),
             probe: None,
+            lag: Lag::default(),
             early: VecDeque::new(),
             parent: None,
             next: None,

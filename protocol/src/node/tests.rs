@@ -940,6 +940,10 @@ fn anything() -> impl Strategy<Value = Control> {
             lanes: 9,
             certificate: Bytes::new(),
         }),
+        (0..2_000_u32).prop_map(|millis| Control::Behind {
+            handle: STREAM.handle(),
+            millis
+        }),
         any::<u32>().prop_map(Control::Ping),
         any::<u32>().prop_map(Control::Pong),
         (position.clone(), 0..200_u64).prop_map(|(from, frames)| Control::Want {

@@ -9,7 +9,7 @@ use crate::signal::{
     Component, FromPeer, Neighbour, Order, PeerInfo, Refusal, Report, ToPeer, VERSIONS,
 };
 use crate::time::Time;
-use crate::topology::{Standing, Traits};
+use crate::topology::{Site, Standing, Traits};
 
 use super::bucket::Bucket;
 use super::deadlines::Deadline;
@@ -191,6 +191,11 @@ impl StreamManager {
             component: info.component,
             relays: info.relays,
             uplink_kbps: info.uplink_kbps,
+            site: self
+                .sockets
+                .get(&socket)
+                .and_then(|known| known.address)
+                .and_then(Site::of),
         };
         if let Some(session) = self.sockets.get_mut(&socket) {
             session.peer = Some(peer);

@@ -847,12 +847,12 @@ fn a_child_that_was_moved_is_dropped_by_its_old_parent_only_after_a_while() {
     town.says(31, FromPeer::Leave { stream: SHOW });
     assert_eq!(
         town.placed(),
-        [(33, Some(BROADCASTER))],
-        "the last one fills the gap"
+        [(32, Some(BROADCASTER))],
+        "who has been here longest fills the gap"
     );
     let drop = ToPeer::DropChild {
         stream: SHOW,
-        child: id(33),
+        child: id(32),
     };
     assert!(!town.told(30).contains(&&drop));
     town.sleep(SETTLING);

@@ -27,7 +27,8 @@ impl Forest {
             let sound = tree.relay_spot(able, |at| self.sound(at));
             return sound.or_else(|| tree.relay_spot(able, |at| self.is_here(at)));
         }
-        let slot = tree.slot(|at| self.is_suspect(at));
+        let site = self.peers.get(peer).and_then(|known| known.traits.site);
+        let slot = tree.slot(site, |at| self.is_suspect(at));
         match slot {
             Some((rank, parent)) if rank.class == placement::BEST && !self.is_suspect(parent) => {
                 Some(Spot::Under(parent))
@@ -78,7 +79,7 @@ impl Forest {
         let tree = &self.trees[&stream];
         let mut relays = tree.kind == Topology::RelayFirst;
         relays &= self.component(child) != Some(Component::Relay);
-        tree.slot(|at| self.is_suspect(at))
+        tree.slot(None, |at| self.is_suspect(at))
             .is_some_and(|(_, at)| self.sound(at))
             || (relays
                 && self

@@ -7,6 +7,7 @@ use crate::id::{PeerId, StreamId};
 use crate::signal::Component;
 
 use super::few::Few;
+use super::site::Site;
 
 /// What placement needs to know of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Traits {
     pub relays: bool,
     /// What it can send over all streams, kbit/s.
     pub uplink_kbps: u32,
+    /// Where it is, if that is known: of places as good as each other it gets one there.
+    pub site: Option<Site>,
 }
 
 /// Whether a peer is to be given children.

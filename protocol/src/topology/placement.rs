@@ -41,6 +41,21 @@ pub(super) struct Rank {
     arrival: u64,
 }
 
+impl Rank {
+    /// Nobody ranks before it.
+    pub(super) const FIRST: Self = Self {
+        suspect: false,
+        class: BEST,
+        level: 0,
+        arrival: 0,
+    };
+
+    /// Whether nothing but their age tells the two apart.
+    pub(super) fn is_as_near(&self, other: &Self) -> bool {
+        (self.suspect, self.class, self.level) == (other.suspect, other.class, other.level)
+    }
+}
+
 /// The class of relays, and of anybody as good as one.
 pub(super) const BEST: u8 = 0;
 
@@ -106,7 +121,11 @@ impl Ranked {
         self.order.iter().copied()
     }
 
-    pub(super) fn contains(&self, peer: PeerId) -> bool {
-        self.ranks.contains_key(&peer)
+    /// Those of the level, and of all that goes before it, of `rank`: who came first leads.
+    pub(super) fn level_of(&self, rank: Rank) -> impl Iterator<Item = PeerId> + '_ {
+        let first = (Rank { arrival: 0, ..rank }, PeerId::from_bytes([0; 16]));
+        let level = self.order.range(first..);
+        let level = level.take_while(move |(at, _)| at.is_as_near(&rank));
+        level.map(|&(_, peer)| peer)
     }
 }

@@ -132,6 +132,7 @@ impl World {
                 component,
                 relays,
                 uplink_kbps,
+                site: Site::of(std::net::IpAddr::from([203, 0, 113, (self.next % 4) as u8])),
             },
             &mut out,
         );

@@ -19,6 +19,8 @@ fn stream(n: u8) -> StreamId {
 struct Town {
     forest: Forest,
     changes: Vec<Change>,
+    /// Of those who come now.
+    site: Option<Site>,
 }
 
 impl Town {
@@ -26,6 +28,7 @@ impl Town {
         let mut town = Self {
             forest: Forest::default(),
             changes: Vec::new(),
+            site: None,
         };
         town.peer(0, Component::Broadcaster, broadcaster_feeds);
         town.forest.add_stream(stream(0), kind, RATE, id(0));
@@ -38,6 +41,7 @@ impl Town {
             component,
             relays: feeds > 0,
             uplink_kbps: feeds * RATE,
+            site: self.site,
         };
         self.forest.add_peer(id(n), traits, &mut self.changes);
     }
@@ -417,4 +421,31 @@ fn a_tree_that_failures_have_made_deep_is_made_shallow_again_one_peer_at_a_time(
     }
     assert!(depth(&town, 62) <= 6, "depth {}", depth(&town, 62));
     assert!(moves <= 15, "{moves} moves");
+}
+
+#[test]
+fn of_places_as_good_as_each_other_a_viewer_gets_one_at_its_own_site() {
+    let mut town = Town::new(BINARY, 2);
+    let sites = [1, 2].map(|n| Site::of(std::net::Ipv4Addr::new(203, 0, 113, n).into()));
+    for (n, site) in [(1, sites[0]), (2, sites[1]), (3, sites[1]), (4, sites[1])] {
+        town.site = site;
+        town.viewer(n, 2);
+    }
+    // 3 and 4 are at the site of 2, who came later than 1.
+    assert_eq!(
+        [1, 2, 3, 4].map(|n| town.parent(n)),
+        [Some(0), Some(0), Some(2), Some(2)]
+    );
+    // Nobody goes deeper for a neighbour's sake.
+    town.viewer(5, 2);
+    assert_eq!((town.parent(5), town.depth(5)), (Some(1), Some(2)));
+}
+
+#[test]
+fn who_has_been_here_longest_takes_the_place_of_one_that_leaves() {
+    let mut town = Town::new(BINARY, 2);
+    (1..=6).for_each(|n| town.viewer(n, 2));
+    town.leaves(1);
+    // Of the deepest level, 3 to 6, and not the last to come.
+    assert_eq!(town.parent(3), Some(0));
 }

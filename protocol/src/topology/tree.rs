@@ -11,6 +11,8 @@ use crate::signal::{Component, Topology};
 use super::graph::Graph;
 use super::peers::{Peer, Standing};
 use super::placement::{self, Rank, Ranked, Spot};
+use super::site::Site;
+use super::slots::Slots;
 
 /// How many open slots are looked at for one that is not below a suspect. Guess: suspects are few.
 const LOOK_AT: usize = 16;
@@ -24,7 +26,7 @@ pub(super) struct Tree {
     /// peer that leaves in its middle does not cost a walk to its end.
     pub(super) levels: BTreeMap<PeerId, u32>,
     /// Who has room for another child.
-    open: Ranked,
+    open: Slots,
     /// Trees: who can take the place of a peer that leaves: deepest, without children.
     fillers: Ranked,
     /// Relay-first: receivers, who make room for a relay.
@@ -52,7 +54,7 @@ impl Tree {
             kbps: kbps.max(1),
             levels: BTreeMap::from([(graph.root(), 0)]),
             graph,
-            open: Ranked::default(),
+            open: Slots::default(),
             fillers: Ranked::default(),
             yielding: Ranked::default(),
             deep: BTreeSet::new(),
@@ -103,7 +105,7 @@ impl Tree {
             true => self.crowded.insert(id),
             false => self.crowded.remove(&id),
         };
-        self.open.set(id, rank.filter(|_| room));
+        self.open.set(id, rank.filter(|_| room), peer.traits.site);
         self.fillers.set(id, rank.filter(|_| member && fills));
         self.yielding.set(
             id,
@@ -135,12 +137,8 @@ impl Tree {
             self.deep.remove(&(level, id));
         }
         self.crowded.remove(&id);
-        for index in [
-            &mut self.open,
-            &mut self.fillers,
-            &mut self.yielding,
-            &mut self.dead_ends,
-        ] {
+        self.open.set(id, None, None);
+        for index in [&mut self.fillers, &mut self.yielding, &mut self.dead_ends] {
             index.set(id, None);
         }
     }
@@ -211,13 +209,25 @@ impl Tree {
         far.find(|&(_, at)| fits(at)).map(|(_, at)| at)
     }
 
-    /// The best open slot, and its rank; one that is not below a suspect if there is one near.
-    pub(super) fn slot(&self, suspect: impl Fn(PeerId) -> bool) -> Option<(Rank, PeerId)> {
-        let mut near = self.open.iter().take(LOOK_AT);
-        let sound = near.find(|&(_, at)| {
+    /// The best open slot, and its rank; one that is not below a suspect if there is one near, and of those that are as
+    /// near to the broadcaster one at this site.
+    pub(super) fn slot(
+        &self,
+        site: Option<Site>,
+        suspect: impl Fn(PeerId) -> bool,
+    ) -> Option<(Rank, PeerId)> {
+        let sound = |&(_, at): &(Rank, PeerId)| {
             self.kind == Topology::LinkedList || !self.graph.path(at).any(&suspect)
+        };
+        let Some(best) = self.open.iter().take(LOOK_AT).find(sound) else {
+            return self.open.iter().next();
+        };
+        let here = site.and_then(|site| {
+            let at_site = self.open.at(site).take(LOOK_AT);
+            let mut as_near = at_site.filter(|(rank, _)| rank.is_as_near(&best.0));
+            as_near.find(sound)
         });
-        sound.or_else(|| self.open.iter().next())
+        here.or(Some(best))
     }
 
     /// The best place for a relay: a slot at the broadcaster or at a relay, or, if it is `able` to hold that one
@@ -265,10 +275,12 @@ impl Tree {
         found.map(|(_, at)| at)
     }
 
-    /// Who can take the place of `leaver`: the last of the deepest level.
+    /// Who can take the place of `leaver`: of the deepest level who has been here longest. Whoever has stayed so long
+    /// stays on most likely, and the nearer the root, the more hang below.
     pub(super) fn filler(&self, leaver: PeerId) -> Option<PeerId> {
         let level = *self.levels.get(&leaver)?;
-        let (rank, last) = self.fillers.iter().rev().find(|&(_, at)| at != leaver)?;
-        (rank.level > level).then_some(last)
+        let (rank, _) = self.fillers.iter().rev().find(|&(_, at)| at != leaver)?;
+        let mut deepest = self.fillers.level_of(rank);
+        deepest.find(|&at| rank.level > level && at != leaver)
     }
 }

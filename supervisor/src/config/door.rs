@@ -201,6 +201,22 @@ mod tests {
         assert!(!at("file://", ""));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_a_stranger_writes_only_the_host_itself_is_at_home(
+            scheme in "https?://|ftp://|HTTP://|",
+            host in "[a-zA-Z0-9.:\\-\\[\\]@/%]{0,40}|.{0,40}",
+        ) {
+            let origin = format!("{scheme}{host}");
+            let at_ours = at(&origin, "live.example.org");
+            let said = host.to_ascii_lowercase();
+            let ours = said.split(':').next() == Some("live.example.org");
+            proptest::prop_assert!(ours || !at_ours, "{} is taken for ours", origin);
+            let home = Origin::parse(&origin).is_some_and(|known| known.is_at(&host));
+            proptest::prop_assert_eq!(home, Origin::parse(&origin).is_some());
+        }
+    }
+
     #[test]
     fn an_origin_has_no_path() {
         let parse = |text: &str| Origin::try_from(text.to_owned());

@@ -43,6 +43,24 @@ mod tests {
         assert_eq!(of(&[]), None);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_bytes_a_client_writes_the_proxys_own_word_counts(
+            theirs in proptest::collection::vec(0x20_u8..=0xFF, 0..200),
+            ours in proptest::arbitrary::any::<[u8; 4]>(),
+        ) {
+            let mut headers = HeaderMap::new();
+            if let Ok(value) = axum::http::HeaderValue::from_bytes(&theirs) {
+                headers.append("x-forwarded-for", value);
+                let _ = address(&headers); // alone: an address or none, and no panic
+            }
+            let ours = IpAddr::from(ours);
+            let value = ours.to_string().parse().expect("an address is a header value");
+            headers.append("x-forwarded-for", value);
+            proptest::prop_assert_eq!(address(&headers), Some(ours));
+        }
+    }
+
     #[test]
     fn an_address_may_have_brackets_and_a_port() {
         assert_eq!(of(&["[2001:db8::7]"]).as_deref(), Some("2001:db8::7"));

@@ -18,6 +18,7 @@ use protocol::viewer::Viewer;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
+use super::uplink::Uplink;
 use super::{Failure, JOINING, Outcome, Plan};
 use crate::live;
 
@@ -65,6 +66,7 @@ struct World {
     manager_wakes_at: Time,
     actors: BTreeMap<Name, Actor>,
     links: BTreeMap<LinkId, (Name, Name)>,
+    uplinks: BTreeMap<Name, Uplink>,
     peers: BTreeMap<PeerId, Name>,
     random: StdRng,
     made: u64,
@@ -112,6 +114,7 @@ impl World {
             manager_wakes_at: Time::NEVER,
             actors: BTreeMap::new(),
             links: BTreeMap::new(),
+            uplinks: BTreeMap::new(),
             peers: BTreeMap::new(),
             random: StdRng::seed_from_u64(plan.seed),
             made: 0,
@@ -169,6 +172,12 @@ impl World {
             seed: self.random.random(),
             security: None,
         };
+        if component == Component::Receiver
+            && self.plan.slow_every > 0
+            && name.is_multiple_of(u64::from(self.plan.slow_every))
+        {
+            self.uplinks.insert(name, Uplink::new(self.plan.slow_kbps));
+        }
         let viewer = (component == Component::Receiver).then(|| (self.player(), Screen::new()));
         self.peers.insert(config.peer, name);
         let node = Node::new(config, self.now);
@@ -308,10 +317,10 @@ impl World {
             Output::Control(link, bytes) => {
                 self.send(name, link, |link| node::Input::Control(link, bytes))
             }
-            Output::Media(link, bytes) => {
-                self.send(name, link, |link| node::Input::Media(link, bytes))
+            Output::Media(link, bytes) => self.send_media(name, link, bytes),
+            Output::AskBacklog(link, water) => {
+                return Some(self.backlog(name, link, water));
             }
-            Output::AskBacklog(link, _) => return Some(node::Input::Backlog(link, 0)),
             Output::Close(link) => {
                 self.send(name, link, |link| {
                     node::Input::LinkClosed(link, "closed".into())
@@ -365,6 +374,38 @@ impl World {
             self.latency(child, parent),
             Happening::ToNode(other, input(link)),
         );
+    }
+
+    /// Media goes out one after the other where the uplink is no more than it is.
+    fn send_media(&mut self, name: Name, link: LinkId, bytes: Bytes) {
+        let now = self.now;
+        let gone = match self.uplinks.get_mut(&name) {
+            Some(uplink) => uplink.send(now, link, bytes.len()),
+            None => now,
+        };
+        let Some(&(child, parent)) = self.links.get(&link) else {
+            return;
+        };
+        let other = if name == child { parent } else { child };
+        let there = gone.since(now) + self.latency(child, parent);
+        self.later(
+            there,
+            Happening::ToNode(other, node::Input::Media(link, bytes)),
+        );
+    }
+
+    /// What an uplink has not sent yet; when it is above the water, the node is told again when half of that is left.
+    fn backlog(&mut self, name: Name, link: LinkId, water: usize) -> node::Input {
+        let now = self.now;
+        let Some(uplink) = self.uplinks.get_mut(&name) else {
+            return node::Input::Backlog(link, 0);
+        };
+        let (left, half_at) = uplink.left(now, link, water / 2);
+        if left > water {
+            let again = node::Input::Backlog(link, water / 2);
+            self.later(half_at.since(now), Happening::ToNode(name, again));
+        }
+        node::Input::Backlog(link, left)
     }
 
     fn news(&mut self, name: Name, event: &node::Event) -> Option<node::Input> {
@@ -476,6 +517,7 @@ impl World {
     fn bury(&mut self, name: Name) -> Option<(bool, u16)> {
         let actor = self.actors.remove(&name)?;
         self.peers.remove(&actor.node.config().peer);
+        self.uplinks.remove(&name);
         let (viewer, _) = actor.viewer?;
         let stats = viewer.stats(self.now);
         self.outcome.stalls += u64::from(stats.stalls);

@@ -108,12 +108,42 @@ fn fastest(device: &Device, fourcc: FourCC, width: u32, height: u32) -> u32 {
     rates.max().unwrap_or(USUAL_FPS)
 }
 
-/// What comes nearest to what is wanted: size first, then rate, then what costs least to encode.
-pub(super) fn choose(offers: &[Offer], width: u32, height: u32, fps: u32) -> Option<&Offer> {
-    offers.iter().min_by_key(|offer| {
+/// What comes nearest to what is wanted, and why it does. At least half the rate, then the size, then the rate, then
+/// what costs least to encode: a raw picture is one that need not be decoded first.
+pub(super) fn choose(
+    offers: &[Offer],
+    width: u32,
+    height: u32,
+    fps: u32,
+) -> Option<(&Offer, String)> {
+    let best = offers.iter().min_by_key(|offer| {
         let away = offer.width.abs_diff(width) + offer.height.abs_diff(height);
-        (away, fps.saturating_sub(offer.fps), offer.pixels)
-    })
+        let jerky = offer.fps * 2 < fps;
+        (jerky, away, fps.saturating_sub(offer.fps), offer.pixels)
+    })?;
+    Some((best, reason(best, offers, width, height, fps)))
+}
+
+fn reason(best: &Offer, offers: &[Offer], width: u32, height: u32, fps: u32) -> String {
+    let size = (best.width, best.height);
+    let mut words = match (size == (width, height), best.fps >= fps) {
+        (true, true) => format!("it has the {width}x{height} at {fps} frames/s that is wanted"),
+        (true, false) => format!("it has {width}x{height} at {} frames/s at most", best.fps),
+        (false, _) => format!("nothing it has is nearer to {width}x{height} at {fps} frames/s"),
+    };
+    let raw = offers
+        .iter()
+        .filter(|offer| (offer.width, offer.height) == size && offer.pixels != Pixels::Mjpeg)
+        .map(|offer| offer.fps)
+        .max();
+    words += match (best.pixels, raw) {
+        (Pixels::Mjpeg, Some(raw)) => {
+            return words + &format!(", and raw only at {raw}");
+        }
+        (Pixels::Mjpeg, None) => ", and in this size only as JPEG",
+        _ => ", without JPEG to decode",
+    };
+    words
 }
 
 #[cfg(test)]
@@ -130,27 +160,59 @@ mod tests {
     }
 
     /// A usual USB 2 camera: its raw pictures are slow when large.
-    const WEBCAM: [Offer; 4] = [
+    static WEBCAM: [Offer; 4] = [
         offer(Pixels::Yuyv, 640, 480, 30),
         offer(Pixels::Yuyv, 1280, 720, 10),
         offer(Pixels::Mjpeg, 640, 480, 30),
         offer(Pixels::Mjpeg, 1280, 720, 30),
     ];
 
+    fn chosen(width: u32, height: u32, fps: u32) -> (&'static Offer, String) {
+        choose(&WEBCAM, width, height, fps).expect("something")
+    }
+
+    #[test]
+    fn a_smaller_picture_that_moves_is_taken_before_a_large_one_that_does_not() {
+        let offers = [
+            offer(Pixels::Yuyv, 1920, 1080, 5),
+            offer(Pixels::Yuyv, 1280, 720, 20),
+        ];
+        let best = choose(&offers, 1920, 1080, 30).map(|(best, _)| best);
+        assert_eq!(best, Some(&offers[1]));
+    }
+
     #[test]
     fn a_webcam_gives_jpeg_where_raw_pictures_would_be_too_slow() {
-        assert_eq!(choose(&WEBCAM, 1280, 720, 30), Some(&WEBCAM[3]));
+        assert_eq!(
+            chosen(1280, 720, 30),
+            (
+                &WEBCAM[3],
+                "it has the 1280x720 at 30 frames/s that is wanted, and raw only at 10".into()
+            )
+        );
     }
 
     #[test]
     fn raw_pictures_are_taken_where_they_are_fast_enough() {
-        assert_eq!(choose(&WEBCAM, 640, 480, 30), Some(&WEBCAM[0]));
-        assert_eq!(choose(&WEBCAM, 1280, 720, 10), Some(&WEBCAM[1]));
+        assert_eq!(
+            chosen(640, 480, 30),
+            (
+                &WEBCAM[0],
+                "it has the 640x480 at 30 frames/s that is wanted, without JPEG to decode".into()
+            )
+        );
+        assert_eq!(chosen(1280, 720, 10).0, &WEBCAM[1]);
     }
 
     #[test]
     fn a_size_the_camera_lacks_gives_the_nearest() {
-        assert_eq!(choose(&WEBCAM, 1920, 1080, 30), Some(&WEBCAM[3]));
+        assert_eq!(
+            chosen(1920, 1080, 30),
+            (
+                &WEBCAM[3],
+                "nothing it has is nearer to 1920x1080 at 30 frames/s, and raw only at 10".into()
+            )
+        );
         assert_eq!(choose(&[], 640, 480, 30), None);
     }
 

@@ -132,6 +132,32 @@ mod tests {
         assert_eq!(without_candidates(sdp), "v=0\r\n");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_description_comes_what_is_kept_of_it_is_bounded_and_names_no_mdns_host(
+            lines in proptest::collection::vec(
+                ".{0,60}|a=(candidate:[0-9 a-z.]{0,40}|mid:.{0,9}|end-of-candidates)", 0..80
+            ),
+        ) {
+            let sdp = lines.join("\r\n");
+            let kept = accepted(&sdp).expect("short enough");
+            let candidates: Vec<_> = kept.lines().filter(|line| line.starts_with("a=candidate:")).collect();
+            proptest::prop_assert!(candidates.len() <= MAX_REMOTE_CANDIDATES);
+            proptest::prop_assert!(!candidates.into_iter().any(is_mdns));
+            proptest::prop_assert!(!without_candidates(&sdp).contains("a=candidate:1"));
+            let _ = media_id(&sdp);
+        }
+
+        #[test]
+        fn whatever_candidate_comes_is_refused_or_one_to_try(
+            json in r#".{0,80}|\{"candidate":"[^"\\]{0,60}"(,"sdpMid":"0")?(,"sdpMLineIndex":[0-9]{1,6})?\}"#,
+        ) {
+            if let Ok(Some(candidate)) = remote_candidate(&json) {
+                proptest::prop_assert!(!candidate.candidate.is_empty() && !is_mdns(&candidate.candidate));
+            }
+        }
+    }
+
     #[test]
     fn a_browsers_last_candidates_are_no_error() {
         for end in ["null", r#"{"candidate":"","sdpMid":"0","sdpMLineIndex":0}"#] {

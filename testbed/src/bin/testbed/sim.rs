@@ -37,6 +37,12 @@ pub(crate) struct Arguments {
     /// Longest one-way latency of two peers, milliseconds; the shortest is an eighth of it.
     #[arg(long, default_value_t = 40)]
     latency: u64,
+    /// Each so many-th viewer can really send no more than --slow-kbps; 0: none.
+    #[arg(long, default_value_t = 0)]
+    slow_every: u32,
+    /// See above, kbit/s; the stream has 1100.
+    #[arg(long, default_value_t = 900)]
+    slow_kbps: u32,
     /// Where all randomness comes from.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -64,6 +70,8 @@ pub(crate) fn sim(arguments: &Arguments) {
         failure: arguments.failure,
         victims: arguments.distribution,
         latency_ms: (arguments.latency / 8, arguments.latency),
+        slow_every: arguments.slow_every,
+        slow_kbps: arguments.slow_kbps,
         seed: arguments.seed,
         ..Plan::default()
     };

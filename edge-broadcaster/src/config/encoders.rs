@@ -1,0 +1,43 @@
+//! Which encoders may be used, in which order.
+
+use serde::Deserialize;
+
+use crate::encode::ladder::{RUNGS, Rung};
+
+/// Encoders by GStreamer's names, the best first; each is known, and at least one is there.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Vec<String>")]
+pub struct Encoders(Vec<&'static str>);
+
+impl Default for Encoders {
+    /// All that are known, hardware first.
+    fn default() -> Self {
+        Self(RUNGS.iter().map(|rung| rung.element).collect())
+    }
+}
+
+impl Encoders {
+    /// The encoders, the best first.
+    pub(crate) fn in_order(&self) -> Vec<&'static Rung> {
+        self.0.iter().filter_map(|name| Rung::named(name)).collect()
+    }
+}
+
+impl TryFrom<Vec<String>> for Encoders {
+    type Error = String;
+
+    fn try_from(names: Vec<String>) -> Result<Self, String> {
+        let known = || {
+            let all: Vec<_> = RUNGS.iter().map(|r| format!("{:?}", r.element)).collect();
+            all.join(", ")
+        };
+        if names.is_empty() {
+            return Err(format!("encoders must name at least one of {}", known()));
+        }
+        let found = names.iter().map(|name| match Rung::named(name) {
+            Some(rung) => Ok(rung.element),
+            None => Err(format!("{name:?} is no encoder that is known: {}", known())),
+        });
+        found.collect::<Result<_, _>>().map(Self)
+    }
+}

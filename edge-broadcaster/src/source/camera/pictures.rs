@@ -1,0 +1,147 @@
+//! The thread between the camera and the encoder: shows the camera's pictures, or the slate.
+//!
+//! The camera may hang in its driver for seconds; this thread never waits for it.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use gstreamer as gst;
+use protocol::time::Time;
+
+use super::stage::{Away, Fate, Stage};
+use crate::capture::slate::Slate;
+use crate::capture::{VideoFormat, VideoFrame};
+use crate::clock::Clock;
+use crate::encode::Ladder;
+use crate::repeats::Repeats;
+use crate::stop::Stop;
+
+/// What may wait on the way here. Two pictures are within the jitter of a loaded board; what the camera
+/// has to say is rare.
+const WAITING: usize = 4;
+/// How long to wait before looking whether to stop.
+const GLANCE: Duration = Duration::from_millis(200);
+
+/// What comes from the camera's side.
+pub(super) enum News {
+    /// A camera was started.
+    Started,
+    /// A picture in the stream's layout and size.
+    Picture(Time, gst::Buffer),
+    /// There is no camera to be had.
+    Away(Away),
+}
+
+/// The camera's side of the way here.
+#[derive(Clone)]
+pub(super) struct Teller(SyncSender<News>);
+
+impl Teller {
+    /// Hands a picture on. False if there is no room: it is lost.
+    pub(super) fn picture(&self, capture: Time, buffer: gst::Buffer) -> bool {
+        !matches!(
+            self.0.try_send(News::Picture(capture, buffer)),
+            Err(TrySendError::Full(_))
+        )
+    }
+
+    /// Says something else, and waits until there is room.
+    pub(super) fn tell(&self, news: News) {
+        let _ = self.0.send(news); // the other side ends only with the source
+    }
+}
+
+/// A way from the camera's side to [`Pictures`].
+pub(super) fn way() -> (Teller, Receiver<News>) {
+    let (to, from) = sync_channel(WAITING);
+    (Teller(to), from)
+}
+
+/// What is shown, and to whom.
+pub(super) struct Pictures {
+    clock: Clock,
+    stage: Stage,
+    slate: Slate,
+    encoder: Ladder,
+    /// The slate was the last thing shown.
+    away: Option<Away>,
+    stale: Repeats,
+}
+
+impl Pictures {
+    /// Shows pictures of this format, which is the encoder's.
+    pub(super) fn new(format: &VideoFormat, encoder: Ladder, clock: Clock) -> Self {
+        Self {
+            clock,
+            stage: Stage::new(clock.now(), format.fps),
+            slate: Slate::new(format.width, format.height),
+            encoder,
+            away: None,
+            stale: Repeats::default(),
+        }
+    }
+
+    /// Shows what there is until told to stop, or the encoder fails.
+    pub(super) fn run(mut self, from: &Receiver<News>, stop: &Stop) -> anyhow::Result<()> {
+        while !stop.is_set() {
+            let due = self.stage.next_wakeup().since(self.clock.now());
+            match from.recv_timeout(due.min(GLANCE)) {
+                Ok(news) => self.take(news)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => anyhow::bail!("the camera's thread ended"),
+            }
+            self.show_slate()?;
+            self.log_change();
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, news: News) -> anyhow::Result<()> {
+        let now = self.clock.now();
+        match news {
+            News::Started => self.stage.started(),
+            News::Away(away) => self.stage.gone(now, away),
+            News::Picture(capture, buffer) => match self.stage.picture(now, capture) {
+                Fate::Show => self.encoder.push(capture, buffer)?,
+                Fate::Behind => {}
+                Fate::Stale(late) => {
+                    if let Some(count) = self.stale.note(now) {
+                        let ms = late.as_millis();
+                        log::warn!(
+                            "{count} pictures were left out, the last for being {ms} ms late: the board is too slow"
+                        );
+                    }
+                }
+            },
+        }
+        Ok(())
+    }
+
+    fn show_slate(&mut self) -> anyhow::Result<()> {
+        let now = self.clock.now();
+        let Some((away, since)) = self.stage.slate(now) else {
+            return Ok(());
+        };
+        let today = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let began = today.saturating_sub(now.since(since));
+        let data = self
+            .slate
+            .paint(away.words(), began.as_secs(), today.as_secs());
+        self.encoder.push_painted(VideoFrame { capture: now, data })
+    }
+
+    fn log_change(&mut self) {
+        let away = self.stage.away();
+        match (self.away, away) {
+            (None, Some(away)) => log::warn!(
+                "viewers see \"{}\" until the camera shows something",
+                away.words()
+            ),
+            (Some(_), None) => log::info!("viewers see the camera again"),
+            _ => {}
+        }
+        self.away = away;
+    }
+}

@@ -1,0 +1,202 @@
+//! The ladder of encoders, with simulated ones: elements that this test registers under the names of hardware that is
+//! not here. Inside is libvpx, and around it what hardware does when it is broken.
+
+mod support;
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use edge_broadcaster::capture::{Pixels, VideoFormat};
+use edge_broadcaster::config::VideoConfig;
+use edge_broadcaster::encode::ladder::{Rung, try_one};
+use edge_broadcaster::source::SourceEvent;
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use gstreamer as gst;
+use protocol::media::{EncodedFrame, Track};
+use protocol::webm::Writer;
+
+/// Pictures after which the third of the simulated encoders fails: after its probe, and some of the stream.
+const FAILS_AFTER: u64 = 25;
+
+/// A simulated encoder: a bin with libvpx in it.
+macro_rules! simulated {
+    ($module:ident, $name:literal, $before:literal, $fails:expr, $starts:expr) => {
+        mod $module {
+            use super::*;
+
+            #[derive(Default)]
+            pub(super) struct Imp {
+                seen: AtomicU64,
+            }
+
+            #[glib::object_subclass]
+            impl ObjectSubclass for Imp {
+                const NAME: &'static str = $name;
+                type Type = Simulated;
+                type ParentType = gst::Bin;
+            }
+
+            glib::wrapper! {
+                pub(super) struct Simulated(ObjectSubclass<Imp>) @extends gst::Bin, gst::Element, gst::Object;
+            }
+
+            impl ObjectImpl for Imp {
+                fn constructed(&self) {
+                    self.parent_constructed();
+                    let inside = concat!($before, " ! vp8enc deadline=1 cpu-used=8 keyframe-max-dist=10");
+                    let inside = gst::parse::bin_from_description(inside, true).expect("libvpx");
+                    let bin = self.obj();
+                    bin.add(&inside).expect("a child");
+                    for name in ["sink", "src"] {
+                        let target = inside.static_pad(name).expect("a pad");
+                        let pad = gst::GhostPad::with_target(&target).expect("a pad");
+                        bin.add_pad(&pad).expect("a pad");
+                    }
+                    let sink = bin.static_pad("sink").expect("a pad");
+                    let weak = bin.downgrade();
+                    sink.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+                        let Some(bin) = weak.upgrade() else {
+                            return gst::PadProbeReturn::Ok;
+                        };
+                        let seen = bin.imp().seen.fetch_add(1, Ordering::Relaxed);
+                        if seen >= $fails {
+                            gst::element_error!(bin, gst::ResourceError::Failed, ["it was said to fail now"]);
+                        }
+                        gst::PadProbeReturn::Ok
+                    });
+                }
+            }
+
+            impl GstObjectImpl for Imp {}
+
+            impl ElementImpl for Imp {
+                fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+                    static ABOUT: OnceLock<gst::subclass::ElementMetadata> = OnceLock::new();
+                    Some(ABOUT.get_or_init(|| {
+                        gst::subclass::ElementMetadata::new($name, "Codec/Encoder/Video", "simulated", "a test")
+                    }))
+                }
+
+                fn change_state(
+                    &self,
+                    change: gst::StateChange,
+                ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+                    if change == gst::StateChange::ReadyToPaused && !$starts {
+                        return Err(gst::StateChangeError);
+                    }
+                    self.parent_change_state(change)
+                }
+            }
+
+            impl BinImpl for Imp {}
+        }
+    };
+}
+
+simulated!(dead, "SimulatedDead", "identity", u64::MAX, false);
+simulated!(
+    wrong,
+    "SimulatedWrong",
+    "videoflip video-direction=180",
+    u64::MAX,
+    true
+);
+simulated!(frail, "SimulatedFrail", "identity", FAILS_AFTER, true);
+
+fn register() {
+    static ONCE: OnceLock<()> = OnceLock::new();
+    ONCE.get_or_init(|| {
+        gst::init().expect("GStreamer");
+        let rank = gst::Rank::NONE;
+        let all = [
+            ("v4l2vp8enc", dead::Simulated::static_type()),
+            ("mppvp8enc", wrong::Simulated::static_type()),
+            ("vavp8enc", frail::Simulated::static_type()),
+        ];
+        for (name, class) in all {
+            gst::Element::register(None, name, rank, class).expect("registered");
+        }
+    });
+}
+
+fn tried(element: &str) -> String {
+    register();
+    let format = VideoFormat {
+        pixels: Pixels::I420,
+        width: 320,
+        height: 180,
+        fps: 30,
+        stride: 320,
+    };
+    let rung = Rung::named(element).expect("a known one");
+    try_one(rung, &format, &VideoConfig::default()).to_string()
+}
+
+#[test]
+fn software_works_and_says_how_fast_it_is() {
+    let said = tried("vp8enc");
+    assert!(said.starts_with("vp8enc (software): "), "{said}");
+    assert!(said.contains("pictures/s"), "{said}");
+}
+
+#[test]
+fn an_encoder_that_does_not_start_is_passed_over() {
+    let said = tried("v4l2vp8enc");
+    assert!(said.contains(": no, it does not start"), "{said}");
+}
+
+#[test]
+fn an_encoder_whose_pictures_are_not_those_it_was_given_is_passed_over() {
+    let said = tried("mppvp8enc");
+    assert!(
+        said.contains(": no, of 10 test pictures 0 came out right"),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_encoder_that_is_not_there_is_passed_over() {
+    assert!(tried("vpuenc_vp8").ends_with(": no, it is not there"));
+}
+
+#[tokio::test]
+async fn an_encoder_that_fails_is_followed_by_the_next_and_the_stream_goes_on() {
+    register();
+    let settings = "width = 320\nheight = 180\nkey_frame_interval_ms = 400";
+    let mut running = support::start("\"test\"", settings).await.expect("it runs");
+    let mut tracks = running.tracks.clone();
+    let (mut before, mut after): (Vec<EncodedFrame>, Option<Vec<EncodedFrame>>) =
+        (Vec::new(), None);
+    let mut sound = Vec::new();
+    while after.as_ref().is_none_or(|frames| frames.len() < 20) {
+        match running.frames.recv().await {
+            Some(SourceEvent::Frame(Track::Video, frame)) => {
+                after.as_mut().unwrap_or(&mut before).push(frame);
+            }
+            Some(SourceEvent::Frame(Track::Audio, packet)) => sound.push(packet.media_us),
+            Some(SourceEvent::Anew(format)) => {
+                assert!(after.replace(Vec::new()).is_none(), "it failed once");
+                tracks[0] = format;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    running.stop().await;
+    let after = after.expect("the next encoder");
+    assert!(
+        !before.is_empty() && before.len() as u64 <= FAILS_AFTER + 2,
+        "{}",
+        before.len()
+    );
+    assert!(after[0].key);
+    assert!(after[0].media_us > before[before.len() - 1].media_us);
+    assert!(sound.windows(2).all(|w| w[1] - w[0] == 20_000), "{sound:?}");
+    let mut writer = Writer::new(tracks[0].clone());
+    let mut webm = writer.init().to_vec();
+    for frame in &after {
+        webm.extend_from_slice(&writer.write(frame).container);
+    }
+    assert_eq!(support::decode_luma(&webm).len(), after.len());
+}
