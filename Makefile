@@ -112,3 +112,9 @@ web/node_modules: web/package-lock.json
 	@tools/deps.sh node
 	cd web && npm ci --ignore-scripts
 	@touch web/node_modules
+
+test-cameras: ## the broadcaster on real device nodes, in an emulated board (20 minutes, and as long again the first time)
+	@tools/deps.sh build rust board
+	@testbed/box/test-cameras.sh
+
+.PHONY: test-cameras

@@ -28,7 +28,7 @@ pub struct Rung {
     /// Whose it is.
     pub of: &'static str,
     /// It costs the processor's time, so the board may be too slow for it.
-    on_processor: bool,
+    pub(super) on_processor: bool,
     /// Sets it for live video.
     set: fn(&gst::Element, &VideoFormat, &VideoConfig),
 }
