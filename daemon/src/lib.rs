@@ -7,6 +7,7 @@
 pub mod config;
 mod limit;
 pub mod logging;
+pub mod metrics;
 pub mod service;
 mod watchdog;
 

@@ -20,6 +20,7 @@ mod peers;
 mod placement;
 #[cfg(test)]
 mod properties;
+mod reshaping;
 #[cfg(test)]
 mod tests;
 mod tree;
