@@ -25,6 +25,7 @@ const MOST_ANIMATED = 400;
  * @property {Spot} spot
  * @property {{ x: number, y: number }} at where it is drawn now
  * @property {string} look what its mark and words say
+ * @property {{ place: string, way: string }} written what the document has of it
  */
 
 /** @param {string} name @param {Record<string, string | number>} attributes */
@@ -173,7 +174,7 @@ export class TreePicture {
     const edge = spot.parent ? /** @type {SVGPathElement} */ (make("path", { class: "edge" })) : null;
     if (edge) this.#edges.append(edge);
     this.#nodes.append(group);
-    const drawn = { group, edge, spot, at, look: "" };
+    const drawn = { group, edge, spot, at, look: "", written: { place: "", way: "" } };
     this.#drawn.set(spot.id, drawn);
     return drawn;
   }
@@ -243,11 +244,16 @@ export class TreePicture {
     step(began);
   }
 
+  /** Only what differs is written: most marks stand still. */
   #write() {
-    for (const { group, edge, spot, at } of this.#drawn.values()) {
-      group.setAttribute("transform", `translate(${at.x.toFixed(1)} ${at.y.toFixed(1)})`);
+    for (const drawn of this.#drawn.values()) {
+      const { group, edge, spot, at, written } = drawn;
+      const place = `translate(${at.x.toFixed(1)} ${at.y.toFixed(1)})`;
+      if (written.place !== place) group.setAttribute("transform", (written.place = place));
       const parent = spot.parent ? this.#drawn.get(spot.parent) : undefined;
-      if (edge && parent) edge.setAttribute("d", curve(parent.at, at, !parent.spot.small && !parent.spot.hidden));
+      if (!edge || !parent) continue;
+      const way = curve(parent.at, at, !parent.spot.small && !parent.spot.hidden);
+      if (written.way !== way) edge.setAttribute("d", (written.way = way));
     }
   }
 
