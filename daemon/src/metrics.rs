@@ -183,11 +183,6 @@ impl EncodeMetric for Tally {
     fn encode(&self, mut encoder: MetricEncoder) -> Result<(), std::fmt::Error> {
         let Counts { sum, classes } = self.counts();
         let count = classes.iter().map(|(_, count)| count).sum();
-        // It marks the last class by the largest number there is.
-        let classes: Vec<(f64, u64)> = classes
-            .into_iter()
-            .map(|(bound, count)| (bound.min(f64::MAX), count))
-            .collect();
         encoder.encode_histogram::<Labels>(sum, count, &classes, None)
     }
 
