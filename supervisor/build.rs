@@ -8,7 +8,13 @@ fn main() {
     if std::env::var("PROFILE").as_deref() != Ok("release") {
         return;
     }
-    let parts = ["../web/receiver.html", "../web/app", "../web/pkg"];
+    let parts = [
+        "../web/receiver.html",
+        "../web/monitor.html",
+        "../web/app",
+        "../web/vendor",
+        "../web/pkg",
+    ];
     if parts.iter().all(|part| Path::new(part).exists()) {
         parts
             .iter()

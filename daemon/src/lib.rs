@@ -8,6 +8,7 @@ pub mod config;
 mod credential;
 mod limit;
 pub mod logging;
+pub mod metrics;
 pub mod service;
 mod watchdog;
 

@@ -274,6 +274,7 @@ impl Broadcast {
             topology: self.config.topology,
             access: self.config.access,
             running_key: None,
+            allow_failures: self.config.allow_failures,
         }
     }
 }

@@ -42,6 +42,9 @@ pub struct Config {
     /// Where identities and stream ids are kept.
     #[serde(default = "default_state_dir")]
     pub state_dir: PathBuf,
+    /// Where Prometheus finds figures.
+    #[serde(default = "default_metrics")]
+    pub metrics: daemon::metrics::Address,
     /// The one UDP port for all children; 0 lets the system choose.
     #[serde(default)]
     pub udp_port: u16,
@@ -72,6 +75,9 @@ pub struct StreamConfig {
     /// Who may watch: "public", or "invited" (those who have a link from `supervisor invite`).
     #[serde(default)]
     pub access: protocol::signal::Access,
+    /// Whether the operator may have its viewers fail, as a test: never for a show that matters.
+    #[serde(default)]
+    pub allow_failures: bool,
     /// How its peers are arranged; the supervisor's default if left out.
     pub topology: Option<protocol::signal::Topology>,
     /// How the picture is encoded. A file is sent as it is, whatever this says.
@@ -148,6 +154,10 @@ impl Config {
     pub fn load(path: impl AsRef<Path>) -> anyhow::Result<Self> {
         daemon::config::load(path)
     }
+}
+
+const fn default_metrics() -> daemon::metrics::Address {
+    daemon::metrics::Address::loopback(9463)
 }
 
 fn default_supervisor() -> String {

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use daemon::Service;
+use daemon::metrics::Sheet;
 use log::{error, info, warn};
+use peer::board::Board;
 use peer::identity::{self, Identity};
 use peer::keystore;
 use peer::signalling::Supervisor;
@@ -45,6 +47,14 @@ pub async fn send(mut service: Service, mut config: Config) -> anyhow::Result<()
         peer::Clock::new(),
     )
     .context("starting the broadcaster")?;
+    let board = Board::here(&config.state_dir);
+    let (peer, at) = (node.clone(), board.clone());
+    let sheet = move || figures(peer.clone(), at.clone());
+    service.spawn(
+        "metrics",
+        daemon::metrics::serve(config.metrics, service.shutdown(), sheet),
+    );
+    tokio::spawn(board.keep_telling(node.clone()));
     let (mut to_streams, mut streams) = (BTreeMap::new(), JoinSet::new());
     for stream in config.streams {
         let (to, verdicts) = mpsc::channel(VERDICTS);
@@ -76,6 +86,25 @@ pub async fn send(mut service: Service, mut config: Config) -> anyhow::Result<()
     });
     service.ready("streams begin when the supervisor takes them");
     service.run().await
+}
+
+/// What `/metrics` shows.
+async fn figures(node: peer::Handle, board: Board) -> Sheet {
+    let snapshot = node.snapshot().await.unwrap_or_default();
+    let health = tokio::task::spawn_blocking(move || board.health()).await;
+    let mut sheet = Sheet::default();
+    for figure in peer::figures::figures(&snapshot, &health.unwrap_or_default()) {
+        let stream = figure.stream.as_deref();
+        let labels: Vec<_> = stream
+            .map(|stream| ("stream", stream))
+            .into_iter()
+            .collect();
+        match figure.counts {
+            true => sheet.counter(figure.name, figure.help, &labels, figure.value),
+            false => sheet.gauge(figure.name, figure.help, &labels, figure.value),
+        }
+    }
+    sheet
 }
 
 fn who(config: &Config, signing: Seed) -> Identity {
@@ -143,15 +172,15 @@ async fn tell(mut news: mpsc::Receiver<Event>, streams: BTreeMap<StreamId, mpsc:
             Event::StreamRefused(stream, _, words) => (stream, Verdict::Refused(words)),
             Event::Ended(stream) => (stream, Verdict::Ended),
             Event::Accepted => {
-                info!("the supervisor took this broadcaster in");
+                info!(event = "accepted"; "the supervisor took this broadcaster in");
                 continue;
             }
             Event::Refused(_, words) => {
-                warn!("the supervisor refuses this broadcaster: {words}");
+                warn!(event = "refused"; "the supervisor refuses this broadcaster: {words}");
                 continue;
             }
             Event::LinkLost(peer, reason) => {
-                info!(peer:% = peer; "link lost: {reason}");
+                info!(peer:% = peer, event = "link-lost"; "link lost: {reason}");
                 continue;
             }
             _ => continue,

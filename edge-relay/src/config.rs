@@ -42,6 +42,9 @@ pub(crate) struct Config {
     /// Where its identity is kept.
     #[serde(default = "default_state_dir")]
     pub state_dir: PathBuf,
+    /// Where Prometheus finds figures.
+    #[serde(default = "default_metrics")]
+    pub metrics: daemon::metrics::Address,
     /// The one UDP port for all its neighbours; 0 lets the system choose.
     #[serde(default)]
     pub udp_port: u16,
@@ -98,6 +101,10 @@ fn share<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
             "{value} is not from 0 to 1"
         )))
     }
+}
+
+const fn default_metrics() -> daemon::metrics::Address {
+    daemon::metrics::Address::loopback(9462)
 }
 
 fn default_supervisor() -> Url {

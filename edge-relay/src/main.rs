@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use config::Config;
+use daemon::metrics::Sheet;
 use log::{info, warn};
+use peer::board::Board;
 use peer::identity::{self, Identity};
 use peer::signalling::Supervisor;
 use protocol::id::PeerId;
@@ -52,6 +54,14 @@ async fn relay(mut service: daemon::Service) -> anyhow::Result<()> {
     };
     let (handle, news) =
         identity::start(identity, supervisor, peer::Clock::new()).context("starting the relay")?;
+    let board = Board::here(&config.state_dir);
+    let (node, at) = (handle.clone(), board.clone());
+    let sheet = move || figures(node.clone(), at.clone());
+    service.spawn(
+        "metrics",
+        daemon::metrics::serve(config.metrics, service.shutdown(), sheet),
+    );
+    tokio::spawn(board.keep_telling(handle.clone()));
     let (mut shutdown, watchdog) = (service.shutdown(), service.watchdog());
     service.spawn("relay", async move {
         tokio::select! {
@@ -70,23 +80,50 @@ async fn relay(mut service: daemon::Service) -> anyhow::Result<()> {
     service.run().await
 }
 
+/// What `/metrics` shows.
+async fn figures(node: peer::Handle, board: Board) -> Sheet {
+    let snapshot = node.snapshot().await.unwrap_or_default();
+    let health = tokio::task::spawn_blocking(move || board.health()).await;
+    let mut sheet = Sheet::default();
+    for figure in peer::figures::figures(&snapshot, &health.unwrap_or_default()) {
+        let stream = figure.stream.as_deref();
+        let labels: Vec<_> = stream
+            .map(|stream| ("stream", stream))
+            .into_iter()
+            .collect();
+        match figure.counts {
+            true => sheet.counter(figure.name, figure.help, &labels, figure.value),
+            false => sheet.gauge(figure.name, figure.help, &labels, figure.value),
+        }
+    }
+    sheet
+}
+
 /// Puts what happens into the log.
 async fn tell(me: PeerId, mut news: mpsc::Receiver<Event>) {
     while let Some(event) = news.recv().await {
         match event {
-            Event::Accepted => info!(peer:% = me; "the supervisor took this relay in"),
-            Event::Refused(_, words) => warn!("the supervisor refuses this relay: {words}"),
+            Event::Accepted => {
+                info!(peer:% = me, event = "accepted"; "the supervisor took this relay in")
+            }
+            Event::Refused(_, words) => {
+                warn!(event = "refused"; "the supervisor refuses this relay: {words}")
+            }
             Event::Epoch(d) => {
-                info!(stream:% = d.stream, epoch = d.epoch; "relaying a stream, {} kbit/s", d.kbps())
+                info!(stream:% = d.stream, epoch = d.epoch, event = "epoch"; "relaying a stream, {} kbit/s", d.kbps())
             }
             Event::Parent(stream, Some(parent)) => {
-                info!(stream:% = stream, peer:% = parent; "fed by a new parent")
+                info!(stream:% = stream, peer:% = parent, event = "parent"; "fed by a new parent")
             }
             Event::Parent(stream, None) => {
-                warn!(stream:% = stream; "without a parent, waiting for one")
+                warn!(stream:% = stream, event = "parentless"; "without a parent, waiting for one")
             }
-            Event::Ended(stream) => info!(stream:% = stream; "the stream has ended"),
-            Event::LinkLost(peer, reason) => info!(peer:% = peer; "link lost: {reason}"),
+            Event::Ended(stream) => {
+                info!(stream:% = stream, event = "ended"; "the stream has ended")
+            }
+            Event::LinkLost(peer, reason) => {
+                info!(peer:% = peer, event = "link-lost"; "link lost: {reason}")
+            }
             _ => {}
         }
     }

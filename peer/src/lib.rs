@@ -4,7 +4,9 @@
 //! WebSocket to the supervisor) and a [`transport`] (WebRTC, or memory). No `webrtc::` type leaves
 //! `transport::webrtc`, and no decision is made here.
 
+pub mod board;
 pub mod clock;
+pub mod figures;
 pub mod identity;
 pub mod keystore;
 pub mod limits;

@@ -13,6 +13,7 @@ use protocol::id::{AuthorityFingerprint, LinkId, PeerId, StreamId};
 use protocol::node::{Config, Event, Input, Node, Output, StreamStats};
 use protocol::security::boxes::KeyTask;
 use protocol::security::local::{LocalKey, rsa_seal};
+use protocol::signal::Failure;
 use protocol::wire::Control;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -41,6 +42,7 @@ enum Command {
     Input(Input),
     Snapshot(oneshot::Sender<Snapshot>),
     End(oneshot::Sender<()>),
+    Fail(Failure),
 }
 
 /// How a peer stands.
@@ -68,6 +70,7 @@ impl std::fmt::Debug for Command {
             Self::Input(input) => input.fmt(f),
             Self::Snapshot(_) => f.write_str("Snapshot"),
             Self::End(_) => f.write_str("End"),
+            Self::Fail(how) => write!(f, "Fail({how:?})"),
         }
     }
 }
@@ -81,6 +84,12 @@ impl Handle {
     /// Puts something in; waits while too much waits already. False if the peer has ended.
     pub async fn put(&self, input: Input) -> bool {
         self.commands.send(Command::Input(input)).await.is_ok()
+    }
+
+    /// Fails, as a test of the others ([`Event::ToldToFail`]): says goodbye and ends, is gone from one moment to the
+    /// next, or stands still with all its connections open. Whatever it is, this peer does nothing more.
+    pub async fn fail(&self, how: Failure) {
+        let _ = self.commands.send(Command::Fail(how)).await; // it may have ended by itself
     }
 
     /// How the peer stands; none if it has ended.
@@ -196,6 +205,8 @@ impl Driver {
                         done = Some(answer);
                         break;
                     }
+                    Some(Command::Fail(Failure::Leave)) => break,
+                    Some(Command::Fail(how)) => return self.vanish(how, orders).await,
                     None => break,
                 },
                 Some((link, event)) = happened.recv() => self.happened(link, Happened::Event(event), &made_to).await,
@@ -460,6 +471,26 @@ impl Driver {
             .collect();
         let external = external.and_then(|text| text.parse::<IpAddr>().ok());
         self.transport.set_ice_servers(servers, external);
+    }
+
+    /// Does nothing any more, until nobody holds a handle: links stay open and are silent, as those of a dead process
+    /// are; the socket to the supervisor is closed, or, frozen, stays open as well.
+    async fn vanish(self, how: Failure, mut orders: mpsc::Receiver<Command>) {
+        let Self {
+            signalling, links, ..
+        } = self;
+        let frozen = (how == Failure::Freeze).then_some(signalling);
+        while let Some(order) = orders.recv().await {
+            if let Command::End(_) = order {
+                break;
+            }
+        }
+        drop(frozen);
+        let open = links.into_values().filter_map(|slot| match slot {
+            Slot::Open(connection) => Some(connection),
+            Slot::Opening(_) => None,
+        });
+        join_all(open.map(|connection| async move { connection.close().await })).await;
     }
 
     /// Says the last words. A neighbour that hears them looks elsewhere at once, and need not find out by silence.

@@ -21,6 +21,8 @@ pub mod stats;
 pub mod stream_manager;
 pub mod time;
 pub mod topology;
+#[cfg(feature = "victims")]
+pub mod victims;
 pub mod viewer;
 pub mod webm;
 pub mod window;

@@ -36,7 +36,8 @@ use crate::security::boxes::KeyTask;
 use crate::security::grant::SignedDescriptor;
 use crate::security::secret::StreamKey;
 use crate::signal::{
-    Component, IceServer, PeerInfo, Refusal, Registration, Report, StreamInfo, VERSIONS,
+    BoxHealth, Component, Failure, FromPeer, IceServer, PeerInfo, Refusal, Registration, Report,
+    StreamInfo, VERSIONS,
 };
 use crate::time::{ClockMap, Time};
 
@@ -111,6 +112,8 @@ pub enum Input {
     /// How the viewer fares; goes to the supervisor with the next report. `depth`, `children` and the rates
     /// are filled in here.
     Viewing(StreamId, Report),
+    /// How the board is that it runs on: for services to tell now and then.
+    Health(BoxHealth),
     /// Time has passed.
     Tick,
 }
@@ -176,6 +179,8 @@ pub enum Event {
     RoundTrip(StreamId, Duration),
     /// A stream is over for good.
     Ended(StreamId),
+    /// We are to fail, as a test of the others, in a stream that allows it. The application carries it out.
+    ToldToFail(Failure),
     /// How our clock maps to the supervisor's.
     Clock(ClockMap),
     /// How the broadcaster's does.
@@ -201,6 +206,12 @@ pub struct StreamStats {
     pub window_bytes: usize,
     /// How often a child was too slow and skipped.
     pub skips: u64,
+    /// Chunks sent to children so far.
+    pub chunks_up: u64,
+    /// Chunks sent again, to neighbours that lacked them.
+    pub repairs: u64,
+    /// How often we went on at a backup parent by ourselves.
+    pub takeovers: u64,
 }
 
 /// A peer. See the module's own words.
@@ -275,6 +286,7 @@ impl Node {
             Input::Own(chunk) => self.own_chunk(now, &chunk, out),
             Input::EndStream(stream) => self.end_own(now, stream, out),
             Input::Viewing(stream, report) => self.note_viewing(stream, report),
+            Input::Health(health) => self.tell(&FromPeer::Health(health), out),
             Input::Tick => {}
         }
         if frequent && self.links.len() > FEW_LINKS && now < self.look_at {

@@ -134,6 +134,9 @@ pub struct StreamInfo {
     pub live: bool,
     /// Peers that watch it now (receivers only).
     pub viewers: u32,
+    /// Whether its viewers may be told to fail, as a test.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub allow_failures: bool,
 }
 
 /// A STUN or TURN server, as `RTCConfiguration.iceServers` takes it.
@@ -175,6 +178,67 @@ pub struct Report {
     /// Media sent since the last report, kbit/s.
     #[serde(default)]
     pub up_kbps: u32,
+    /// Media sent since it has its part in the stream, bytes.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bytes_up: u64,
+}
+
+const fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+/// How a viewer fails when it is told to, as a test of the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Failure {
+    /// It leaves, and says so: a tab that is closed.
+    Leave,
+    /// It is gone from one moment to the next, as a process that is killed: its socket closes, its links fall silent.
+    Kill,
+    /// It does nothing any more, and nothing tells that it is gone: a process that stands still.
+    Freeze,
+}
+
+/// How the board is that a broadcaster or a relay runs on; what cannot be known is left out.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BoxHealth {
+    /// The board, as its firmware calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub board: Option<String>,
+    /// The hottest sensor, degrees Celsius.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature_c: Option<f32>,
+    /// Whether the processor is slowed down because of heat now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttled: Option<bool>,
+    /// Whether the power supply is too weak now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub under_voltage: Option<bool>,
+    /// Whether it was too weak at any time since the board started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub under_voltage_once: Option<bool>,
+    /// Memory that could be used, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_free: Option<u64>,
+    /// Memory there is, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_total: Option<u64>,
+    /// Free on the disk that holds what the service keeps, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_free: Option<u64>,
+    /// Size of that disk, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_total: Option<u64>,
+    /// Processes that want to run, mean over a minute, as a share of the processors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<f32>,
+    /// Wi-Fi signal, dBm; none on a cable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wifi_dbm: Option<i32>,
+    /// Since the board started, seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uptime_s: Option<u64>,
 }
 
 /// What a peer says.
@@ -277,6 +341,8 @@ pub enum FromPeer {
         /// The figures.
         report: Report,
     },
+    /// How the board is that it runs on.
+    Health(BoxHealth),
     /// Asks for the supervisor's time; also the peer's heartbeat.
     TimeRequest {
         /// The peer's own time, microseconds, to be given back.
@@ -338,6 +404,9 @@ pub struct Registration {
     /// The stream key that its chunks are sealed with now: the next one must have another number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running_key: Option<u8>,
+    /// Whether its viewers may be told to fail, as a test: never for a show that matters.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub allow_failures: bool,
 }
 
 /// Who may watch a stream.
@@ -546,6 +615,14 @@ pub enum ToPeer {
         /// The order's number.
         order: Order,
     },
+    /// Fail, as a test of the others. A viewer does so if the stream's own entry in the list of streams allows it, and
+    /// nobody else.
+    Fail {
+        /// The stream it watches.
+        stream: StreamId,
+        /// How.
+        how: Failure,
+    },
     /// The broadcaster's clock.
     StreamClock {
         /// The stream.
@@ -624,6 +701,9 @@ impl FromPeer {
             Self::RegisterStream(registration) => bounded("name", &registration.name, MAX_NAME)?,
             Self::ParentLost { reason, .. } => bounded("reason", reason, MAX_NAME * 2)?,
             Self::Accuse { what, .. } => bounded("what", what, MAX_NAME * 2)?,
+            Self::Health(health) => {
+                bounded("board", health.board.as_deref().unwrap_or(""), MAX_NAME)?;
+            }
             Self::Join { invitation, .. } => {
                 let text = invitation.as_deref().unwrap_or("");
                 bounded("invitation", text, crate::security::token::MAX_INVITATION)?;

@@ -12,6 +12,7 @@ mod attempts;
 mod backups;
 mod bucket;
 mod deadlines;
+mod happenings;
 mod keys;
 mod links;
 mod members;
@@ -20,6 +21,9 @@ mod relearn;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod totals;
+mod view;
+mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -40,9 +44,13 @@ use attempts::Attempts;
 pub use attempts::network;
 use backups::Backups;
 use deadlines::{Deadline, Deadlines};
+pub use happenings::{Happening, What};
 use peers::{Peer, Socket};
 use relearn::HeldJoin;
 use streams::Stream;
+pub use totals::{LATENCY_BOUNDS_MS, Totals};
+pub use view::{MemberView, PeerView, State, StreamView};
+pub use wishes::{Wish, WishError};
 
 /// Time a peer has to say who it is. Guess: ten round trips over a bad mobile link.
 pub const INTRODUCTION_LIMIT: Duration = Duration::from_secs(10);
@@ -68,6 +76,8 @@ pub const RELEARNING: Duration = STREAM_GRACE;
 pub const SETTLING: Duration = Duration::from_secs(5);
 /// Pause between announcements of a stream that differ only in its viewers, and between its clocks.
 const ANNOUNCE_PAUSE: Duration = Duration::from_secs(1);
+/// Why a broadcaster does not get on the air.
+const BARRED: &str = "the operator has ended this stream, and not yet allowed it again";
 /// Pause between two tries to place those who wait.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -238,6 +248,11 @@ pub struct StreamManager {
     backups: Backups,
     admissions: Admissions,
     attempts: Attempts,
+    /// Streams that the operator has ended, and their names.
+    barred: BTreeMap<StreamId, String>,
+    /// The second half of new arrangements, to be told soon.
+    held_back: BTreeMap<StreamId, Vec<Change>>,
+    happened: Vec<Happening>,
     outbox: Vec<Output>,
 }
 
@@ -264,6 +279,9 @@ impl StreamManager {
             backups: Backups::default(),
             attempts: Attempts::default(),
             admissions: Admissions::default(),
+            barred: BTreeMap::new(),
+            held_back: BTreeMap::new(),
+            happened: Vec::new(),
             outbox: Vec::new(),
         }
     }
@@ -271,6 +289,7 @@ impl StreamManager {
     /// Takes one step.
     pub fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Vec<Output>) {
         self.now = now.max(self.now);
+        self.happened.clear();
         while let Some(deadline) = self.deadlines.due(self.now) {
             self.pass(deadline);
         }
@@ -337,6 +356,7 @@ impl StreamManager {
                     forest.balance(stream, out);
                 });
             }
+            Deadline::HeldBack(stream) => self.tell_held_back(stream),
             Deadline::IceServers => self.renew_ice_servers(),
             Deadline::Retry => self.change_forest(Forest::retry),
         }
@@ -390,6 +410,11 @@ impl StreamManager {
             FromPeer::LinkCandidate(description) => self.pass_on(peer, description, LinkCandidate),
             FromPeer::LinkRefused(description) => self.pass_on(peer, description, LinkRefused),
             FromPeer::Report { stream, report } => self.report(peer, stream, report),
+            FromPeer::Health(health) => {
+                if let Some(known) = self.peers.get_mut(&peer) {
+                    known.health = Some(health);
+                }
+            }
             FromPeer::TimeRequest { sent_us } => {
                 let supervisor_us = self.wall_us();
                 self.send(

@@ -20,6 +20,7 @@ mod peers;
 mod placement;
 #[cfg(test)]
 mod properties;
+mod reshaping;
 mod site;
 mod slots;
 #[cfg(test)]

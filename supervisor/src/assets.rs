@@ -13,6 +13,8 @@ use rust_embed::RustEmbed;
 #[include = "app/*"]
 #[include = "pkg/*.js"]
 #[include = "pkg/*.wasm"]
+#[include = "vendor/*.js"]
+#[include = "vendor/*.css"]
 #[exclude = "node_modules/*"]
 struct Pages;
 

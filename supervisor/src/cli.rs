@@ -42,7 +42,12 @@ pub(crate) enum Command {
         #[command(flatten)]
         place: Place,
     },
-    /// Make a new token for /api/operator and print it, once; the last one is void
+    /// Set the password for /monitor: asked for twice, or read as a line from standard input
+    OperatorPassword {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Make a new token for /api and print it, once; the last one is void
     OperatorToken {
         #[command(flatten)]
         place: Place,
@@ -102,6 +107,7 @@ impl Command {
             Self::Token(Token::Create { place, .. } | Token::List { place })
             | Self::Peers(Peers::List { place } | Peers::Revoke { place, .. })
             | Self::Invite { place, .. }
+            | Self::OperatorPassword { place }
             | Self::OperatorToken { place } => place,
         }
     }

@@ -13,10 +13,10 @@ use crate::config::Config;
 use crate::control::Client;
 use crate::lifetime::in_words;
 use crate::operator::api::{
-    Invitation, InvitationRequest, OperatorToken, PeerRow, Revoked, TokenMade, TokenRequest,
-    TokenRow,
+    Done, Invitation, InvitationRequest, OperatorToken, PasswordRequest, PeerRow, Revoked,
+    TokenMade, TokenRequest, TokenRow,
 };
-use crate::operator::{Office, OperatorError, now_s};
+use crate::operator::{Office, OperatorError, now_s, password};
 use crate::store::Store;
 
 /// Where the units look as well.
@@ -72,6 +72,13 @@ async fn carry_out(command: &Command) -> anyhow::Result<String> {
                 format!("{}\n", made.link)
             })
         }
+        Command::OperatorPassword { .. } => {
+            let password = password::read()?;
+            password::hash(&password)?; // too short: said before anybody is asked
+            show(place, &desk.set_password(&password).await?, |_| {
+                "The password is set. /monitor asks for it.\n".into()
+            })
+        }
         Command::OperatorToken { .. } => show(place, &desk.operator_token().await?, |made| {
             format!("{}\n", made.token)
         }),
@@ -104,7 +111,9 @@ impl Desk {
         match command {
             Command::Invite { .. } => return Err(OperatorError::NotRunning.into()),
             // These may come before the first start.
-            Command::Token(Token::Create { .. }) | Command::OperatorToken { .. } => {}
+            Command::Token(Token::Create { .. })
+            | Command::OperatorPassword { .. }
+            | Command::OperatorToken { .. } => {}
             _ if Store::is_in(state_dir) => {}
             _ => bail!(
                 "no supervisor has ever run with state_dir {}",
@@ -160,6 +169,15 @@ impl Desk {
         match self {
             Self::Running(client) => client.post("invitations", &wish).await,
             Self::Stopped(office) => Ok(office.invite(wish).await?),
+        }
+    }
+
+    async fn set_password(&mut self, password: &str) -> anyhow::Result<Done> {
+        let password = password.to_owned();
+        let wish = PasswordRequest { password };
+        match self {
+            Self::Running(client) => client.post("operator-password", &wish).await,
+            Self::Stopped(office) => Ok(office.set_password(wish).await?),
         }
     }
 

@@ -19,6 +19,9 @@ pub(crate) struct Config {
     /// Where pages and peers are served.
     #[serde(default = "default_listen")]
     pub(crate) listen: SocketAddr,
+    /// Where Prometheus finds figures.
+    #[serde(default = "default_metrics")]
+    pub(crate) metrics: daemon::metrics::Address,
     /// Where secrets and enrolments are kept.
     #[serde(default = "default_state_dir")]
     pub(crate) state_dir: PathBuf,
@@ -59,6 +62,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: default_listen(),
+            metrics: default_metrics(),
             state_dir: default_state_dir(),
             external_address: None,
             public_url: None,
@@ -147,6 +151,10 @@ const fn yes() -> bool {
 
 fn default_listen() -> SocketAddr {
     SocketAddr::from(([0, 0, 0, 0], 8080))
+}
+
+const fn default_metrics() -> daemon::metrics::Address {
+    daemon::metrics::Address::loopback(9461)
 }
 
 fn default_state_dir() -> PathBuf {

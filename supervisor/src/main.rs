@@ -14,6 +14,9 @@ mod host;
 mod ice;
 mod lifetime;
 mod manager;
+mod metrics;
+mod monitor;
+mod news;
 mod operator;
 mod redirect;
 mod server;
@@ -35,7 +38,11 @@ use door::{Crowd, Door};
 use ice::IceServers;
 use log::warn;
 use manager::{Clock, Manager};
+use metrics::Metrics;
+use monitor::Monitor;
+use news::News;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use operator::guard::Guard;
 use operator::{Office, Running};
 use protocol::stream_manager::{self, StreamManager};
 use server::Server;
@@ -68,15 +75,23 @@ async fn supervisor(mut service: daemon::Service, path: PathBuf) -> anyhow::Resu
     let (clerk, security) = Clerk::new(store.clone(), &config.security, SOFTWARE, clock.term())?;
     let machine_config = machine_config(&config, ice, clock, security);
     let machine = StreamManager::new(machine_config, clock.now());
-    let (manager, inbox) = Manager::new(machine, clock, clerk);
+    let news = News::new();
+    let (manager, inbox) = Manager::new(machine, clock, clerk, news.clone());
     let running = Running {
         inbox: inbox.clone(),
         pages: pages(&config, address),
     };
     let office = Office::new(store, Some(running))?;
 
+    let guard = Guard::new(office.clone());
+    let secure = !matches!(config.tls.mode, Mode::Off);
+    let metrics = Metrics {
+        inbox: inbox.clone(),
+        news: news.clone(),
+    };
+    let monitor = Monitor::new(inbox.clone(), news, guard.clone(), secure);
     let routes = Server::new(inbox, config.allowed_origins.clone()).routes(
-        operator::routes::guarded(office.clone()),
+        operator::routes::guarded(office.clone(), guard).merge(monitor.routes()),
         matches!(config.tls.mode, Mode::Files { .. }),
     );
     let (each, all) = config.limits.connections();
@@ -91,6 +106,11 @@ async fn supervisor(mut service: daemon::Service, path: PathBuf) -> anyhow::Resu
         "manager",
         manager.run(service.shutdown(), service.watchdog()),
     );
+    let sheet = move || metrics.clone().sheet();
+    service.spawn(
+        "metrics",
+        daemon::metrics::serve(config.metrics, service.shutdown(), sheet),
+    );
     if let Some(from) = config.tls.redirect_http {
         let redirect = redirect(&config, from, address, &door).await?;
         service.spawn("redirect", redirect.keep(service.shutdown()));
@@ -98,6 +118,7 @@ async fn supervisor(mut service: daemon::Service, path: PathBuf) -> anyhow::Resu
     if let Some(renewal) = renewal {
         service.spawn("certificate", renewal.run(service.shutdown()));
     }
+    office.say_what_is_missing().await?;
     let unguarded = operator::routes::unguarded(office);
     service.spawn(
         "control",

@@ -8,15 +8,16 @@ use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::{debug, info};
-use protocol::id::{KeyFingerprint, StreamId};
+use protocol::id::{KeyFingerprint, PeerId, StreamId};
 use protocol::signal::{Refusal, ToPeer};
-use protocol::stream_manager::{Census, Input, Output, SocketId, StreamManager};
+use protocol::stream_manager::{Census, Input, Output, SocketId, StreamManager, Wish, WishError};
 use protocol::time::{ClockMap, Time};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::clerk::{Clerk, is_quick};
+use crate::news::News;
 
 /// Texts that wait to be written to one socket. A relay that takes over from another is told of all its children
 /// in one step: as many as a line of 2 Gbit/s feeds.
@@ -45,7 +46,17 @@ pub(crate) enum Event {
     Revoke(KeyFingerprint, oneshot::Sender<usize>),
     /// Somebody asks which stream is called so.
     StreamNamed(String, oneshot::Sender<Option<StreamId>>),
+    /// Somebody looks.
+    Look(Look),
+    /// The operator wants something done.
+    Wish(Wish, oneshot::Sender<Result<(), WishError>>),
+    /// The operator blocks that peer's key. Answered by how many peers with it are connected; none if that peer is
+    /// not here, or has proven no key.
+    Block(PeerId, oneshot::Sender<Option<usize>>),
 }
+
+/// A look at the machine, with its answer sent from within.
+pub(crate) type Look = Box<dyn FnOnce(&StreamManager) + Send>;
 
 /// How to write to one socket.
 pub(crate) struct Outlet {
@@ -123,13 +134,19 @@ pub(crate) struct Manager {
     sockets: HashMap<SocketId, Client>,
     outputs: Vec<Output>,
     clerk: Clerk,
+    news: News,
     /// Where tasks that take their time answer to.
     own_inbox: mpsc::WeakSender<Event>,
 }
 
 impl Manager {
     /// A manager, and where to send it events.
-    pub(crate) fn new(machine: StreamManager, clock: Clock, clerk: Clerk) -> (Self, Inbox) {
+    pub(crate) fn new(
+        machine: StreamManager,
+        clock: Clock,
+        clerk: Clerk,
+        news: News,
+    ) -> (Self, Inbox) {
         let (sender, inbox) = mpsc::channel(INBOX);
         (
             Self {
@@ -139,6 +156,7 @@ impl Manager {
                 sockets: HashMap::new(),
                 outputs: Vec::new(),
                 clerk,
+                news,
                 own_inbox: sender.downgrade(),
             },
             sender,
@@ -205,6 +223,17 @@ impl Manager {
             Event::StreamNamed(name, answer) => {
                 let _ = answer.send(self.machine.stream_named(&name)); // likewise
             }
+            Event::Look(look) => look(&self.machine),
+            Event::Wish(wish, answer) => {
+                let now = self.clock.now();
+                let done = self.machine.fulfil(now, wish, &mut self.outputs);
+                self.tell_news();
+                self.step(Input::Tick);
+                let _ = answer.send(done); // likewise
+            }
+            Event::Block(peer, answer) => {
+                let _ = answer.send(self.block(peer)); // likewise
+            }
         }
     }
 
@@ -214,8 +243,33 @@ impl Manager {
         let gone = self
             .machine
             .revoke(self.clock.now(), key, &mut self.outputs);
+        self.tell_news();
         self.step(Input::Tick);
         gone
+    }
+
+    /// The same with whoever has the key that this peer has, and it stays out.
+    fn block(&mut self, peer: PeerId) -> Option<usize> {
+        let key = self.machine.view_peer(peer)?.key?;
+        info!(peer:% = peer, key:%, event = "blocked"; "blocked by the operator");
+        let now = self.clock.now();
+        let gone = self.machine.block(now, key, &mut self.outputs);
+        self.clerk.put_out(key);
+        self.tell_news();
+        self.step(Input::Tick);
+        Some(gone)
+    }
+
+    fn tell_news(&self) {
+        for happening in self.machine.happened() {
+            self.news.tell(happening);
+        }
+    }
+
+    /// One step of the machine, and word of what happened in it.
+    fn handle(&mut self, now: Time, input: Input<'_>) {
+        self.machine.handle(now, input, &mut self.outputs);
+        self.tell_news();
     }
 
     /// What the machine asks for and does not do itself. Gives its answer, if that is there at once.
@@ -251,7 +305,7 @@ impl Manager {
 
     fn step(&mut self, input: Input<'_>) {
         let now = self.clock.now();
-        self.machine.handle(now, input, &mut self.outputs);
+        self.handle(now, input);
         // Writing can close sockets, which is input again.
         while !self.outputs.is_empty() {
             let mut stuck = Vec::new();
@@ -264,7 +318,7 @@ impl Manager {
                     Output::Close(socket, refusal, words) => self.close(socket, refusal, words),
                     other => {
                         if let Some(answer) = self.ask(other) {
-                            self.machine.handle(now, answer, &mut self.outputs);
+                            self.handle(now, answer);
                         }
                     }
                 }
@@ -275,8 +329,7 @@ impl Manager {
                     Refusal::TooSlow,
                     "does not read what it is told".into(),
                 );
-                self.machine
-                    .handle(now, Input::Disconnected(socket), &mut self.outputs);
+                self.handle(now, Input::Disconnected(socket));
             }
         }
     }
@@ -297,8 +350,9 @@ impl Manager {
         };
         match refusal {
             Refusal::TooSlow => debug!(socket = socket.0, address:%; "closed: {words}"),
-            _ => info!(socket = socket.0, address:%; "refused: {words}"),
+            _ => info!(socket = socket.0, address:%, event = "refused"; "refused: {words}"),
         }
+        self.news.count_refusal(refusal);
         let text = ToPeer::PeerRefused { refusal, words }.to_text();
         let _ = outlet.farewell.send(Farewell::Refused(text)); // or it is closed already
     }

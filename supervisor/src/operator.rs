@@ -3,8 +3,11 @@
 
 pub(crate) mod api;
 pub(crate) mod guard;
+pub(crate) mod password;
 pub(crate) mod routes;
+pub(crate) mod sessions;
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
@@ -19,8 +22,8 @@ use crate::ca_store::Authority;
 use crate::manager::{Event, Inbox};
 use crate::store::{Enrolled, JoinToken, Store, StoreError};
 use api::{
-    Invitation, InvitationRequest, OperatorToken, PeerRow, Revoked, TokenMade, TokenRequest,
-    TokenRow,
+    Done, Invitation, InvitationRequest, OperatorToken, PasswordRequest, PeerRow, Revoked,
+    TokenMade, TokenRequest, TokenRow,
 };
 
 /// Longest life of a token or an invitation. Guess: who needs longer makes another one.
@@ -54,6 +57,8 @@ pub(crate) struct Office {
     store: Store,
     authority: Authority,
     running: Option<Running>,
+    sessions: sessions::Sessions,
+    checking: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A supervisor that runs.
@@ -71,6 +76,8 @@ impl Office {
             store,
             authority,
             running,
+            sessions: sessions::Sessions::default(),
+            checking: Arc::default(),
         })
     }
 
@@ -155,6 +162,43 @@ impl Office {
             .await?;
         info!("the operator has a new token");
         Ok(OperatorToken { token })
+    }
+
+    /// Sets the operator's password, in place of the last; whoever is logged in has to log in again.
+    pub(crate) async fn set_password(&self, wish: PasswordRequest) -> Result<Done, OperatorError> {
+        let wrong = |error: anyhow::Error| OperatorError::Wrong(error.to_string());
+        let hash = tokio::task::spawn_blocking(move || password::hash(&wish.password)).await;
+        let failed = |error: tokio::task::JoinError| StoreError::Failed(error.to_string());
+        let hash = hash.map_err(failed)?.map_err(wrong)?;
+        self.with_store(move |store| store.set_operator_password(&hash))
+            .await?;
+        self.sessions.end_all();
+        info!("the operator has a new password");
+        Ok(Done { done: true })
+    }
+
+    /// Says at the start how /monitor is opened, if nobody can yet.
+    pub(crate) async fn say_what_is_missing(&self) -> Result<(), OperatorError> {
+        if self.with_store(Store::operator_password).await?.is_none() {
+            info!("/monitor is closed until a password is set: run `supervisor operator-password`");
+        }
+        Ok(())
+    }
+
+    /// Whether it is the operator's password; none if none was set.
+    pub(crate) async fn check_password(&self, text: String) -> Result<Option<bool>, OperatorError> {
+        // One at a time: each takes 19 MiB, and time.
+        let _turn = self.checking.lock().await;
+        self.with_store(move |store| {
+            let kept = store.operator_password()?;
+            Ok::<_, StoreError>(kept.map(|kept| password::is_right(&kept, &text)))
+        })
+        .await
+    }
+
+    /// Who is logged in.
+    pub(crate) const fn sessions(&self) -> &sessions::Sessions {
+        &self.sessions
     }
 
     /// SHA-256 of the token that the operator's endpoints take.

@@ -1,4 +1,4 @@
-//! What the port answers: pages, `/peer` for signalling, `/health`, and the operator's `/api/operator`.
+//! What the port answers: pages, `/peer` for signalling, `/health`, and the operator's `/api`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +22,7 @@ use crate::manager::{Event, Inbox};
 use crate::{assets, headers, session};
 
 const RECEIVER: &str = "receiver.html";
+const MONITOR: &str = "monitor.html";
 
 /// What the handlers work with.
 #[derive(Clone)]
@@ -67,6 +68,7 @@ impl Server {
         Router::new()
             .route("/", get(receiver))
             .route("/watch/{name}", get(watch))
+            .route("/monitor", get(monitor))
             .route("/peer", get(peer))
             .route("/health", get(health))
             .fallback(get(file))
@@ -102,6 +104,11 @@ async fn receiver(request: HeaderMap) -> Response {
 /// The page itself reads the stream's name from the address.
 async fn watch(Path(_name): Path<String>, request: HeaderMap) -> Response {
     assets::page(RECEIVER, &request)
+}
+
+/// Everybody may have the page; what it shows is the operator's.
+async fn monitor(request: HeaderMap) -> Response {
+    assets::page(MONITOR, &request)
 }
 
 async fn file(uri: Uri, request: HeaderMap) -> Response {

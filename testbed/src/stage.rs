@@ -368,6 +368,11 @@ impl Stage {
 
     fn write(&self, name: &str, text: &str) -> anyhow::Result<String> {
         let path = self.folder.join(format!("{name}.toml"));
+        // Stages share this machine, and its ports.
+        let text = match text.contains("metrics = ") {
+            true => text.to_owned(),
+            false => format!("metrics = \"off\"\n{text}"),
+        };
         fs::write(&path, text).context("writing a configuration")?;
         Ok(path.to_string_lossy().into_owned())
     }

@@ -7,7 +7,7 @@ use protocol::id::StreamId;
 use protocol::node::{Event, Input};
 use protocol::playback::screen::Screen;
 use protocol::playback::{self, Stats};
-use protocol::signal::StreamInfo;
+use protocol::signal::{Failure, StreamInfo};
 use protocol::viewer::Viewer;
 use tokio::sync::mpsc;
 
@@ -24,6 +24,8 @@ pub struct Receiver {
     first_picture: Option<Instant>,
     viewer: Option<Viewer>,
     screen: Screen,
+    /// It was told to fail, as a test, and does nothing any more.
+    failed: bool,
     /// False before the stream is found, and when it has ended or was refused.
     watching: bool,
     /// The stream that was refused: asked for again when it is listed anew.
@@ -40,6 +42,8 @@ pub struct Figures {
     pub player: Option<Stats>,
     /// The node's.
     pub node: Snapshot,
+    /// It was told to fail, as a test.
+    pub failed: bool,
     /// The stream is over.
     pub ended: bool,
     /// When the first picture was there.
@@ -59,6 +63,7 @@ impl Receiver {
             first_picture: None,
             viewer: None,
             screen,
+            failed: false,
             watching: false,
             refused: None,
             ended: false,
@@ -79,13 +84,15 @@ impl Receiver {
         loop {
             let look = tokio::time::sleep(playback::LOOK_EVERY);
             tokio::select! {
-                event = self.news.recv() => match event {
+                event = self.news.recv(), if !self.failed => match event {
                     Some(event) => self.take(event).await,
                     None => return,
                 },
-                () = look => self.look(),
+                () = look => if !self.failed { self.look() },
                 _ = report.tick() => {
-                    self.report().await;
+                    if !self.failed {
+                        self.report().await;
+                    }
                     if said.elapsed() >= interval {
                         said = tokio::time::Instant::now();
                         tell(self.figures().await);
@@ -100,6 +107,7 @@ impl Receiver {
             Event::Streams(streams) => self.watch_if_listed(streams).await,
             // The viewer plays out what it has, and keeps its figures until there is a new one.
             Event::Ended(_) => (self.watching, self.ended) = (false, true),
+            Event::ToldToFail(how) => self.fail(*how).await,
             Event::StreamRefused(stream, ..) => {
                 (self.watching, self.refused) = (false, Some(*stream));
             }
@@ -111,7 +119,16 @@ impl Receiver {
             viewer.news(self.clock.now(), &event, &mut out);
         }
         self.carry_out(out);
-        self.look();
+        if !self.failed {
+            self.look();
+        }
+    }
+
+    /// What the supervisor asks for where the stream allows it. Its figures stay what they are.
+    async fn fail(&mut self, how: Failure) {
+        eprintln!("told to fail: {how:?}");
+        self.failed = true;
+        self.node.fail(how).await;
     }
 
     async fn watch_if_listed(&mut self, streams: &[StreamInfo]) {
@@ -195,7 +212,11 @@ impl Receiver {
         Figures {
             stream: self.viewer.as_ref().map(Viewer::stream),
             player: self.viewer.as_ref().map(|v| v.stats(self.clock.now())),
-            node: self.node.snapshot().await.unwrap_or_default(),
+            node: match self.failed {
+                true => Snapshot::default(), // nobody answers
+                false => self.node.snapshot().await.unwrap_or_default(),
+            },
+            failed: self.failed,
             ended: self.ended,
             first_picture: self.first_picture,
         }

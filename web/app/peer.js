@@ -34,6 +34,7 @@ export class Peer {
   /** @type {Keys} */
   #keys;
   #hasRsa = false;
+  #hasFailed = false;
   #stopTicker = () => {};
   #listener;
   player;
@@ -124,6 +125,7 @@ export class Peer {
     return this.#machines.stats(performance.now());
   }
 
+
   /** The page goes away: children and supervisor are told at once, not left to find out. */
   leave() {
     this.#stopTicker();
@@ -132,9 +134,22 @@ export class Peer {
     this.#signalling.close();
   }
 
+  /**
+   * Fails, as a test of the others: leaves and says so, is gone as a tab is that was killed, or stands still.
+   * @param {"leave" | "kill" | "freeze"} how
+   */
+  fail(how) {
+    if (how === "leave") return this.leave();
+    // Links stay open and are silent, as those of a dead process are; a frozen one's socket stays open as well.
+    this.#stopTicker();
+    this.#hasFailed = true;
+    this.player.close();
+    if (how === "kill") this.#signalling.close();
+  }
+
   /** @param {Order[]} orders */
   #run(orders) {
-    for (const order of orders) this.#carryOut(order);
+    for (const order of orders) if (!this.#hasFailed) this.#carryOut(order);
   }
 
   /** @param {Order} order */

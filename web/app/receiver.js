@@ -174,6 +174,10 @@ function tell(news) {
     case "finished":
       situation.ended = true;
       break;
+    case "toldToFail":
+      peer?.fail(news.how);
+      situation.problem = "The operator of this stream has this viewer fail, as a test. Load the page anew to watch again.";
+      break;
     case "gaveUp":
       situation.problem = "This browser fails to play the stream.";
       break;

@@ -7,7 +7,7 @@ use protocol::media::{Codec, Track};
 use protocol::node::{self, Event};
 use protocol::playback;
 use protocol::security::boxes::KeyTask;
-use protocol::signal::{IceServer, StreamInfo};
+use protocol::signal::{Failure, IceServer, StreamInfo};
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen(typescript_custom_section)]
@@ -52,6 +52,7 @@ export type News =
   | { of: "parent"; stream: string; parent: string | null }
   | { of: "epoch"; stream: string; epoch: number }
   | { of: "ended"; stream: string }
+  | { of: "toldToFail"; how: "leave" | "kill" | "freeze" }
   | { of: "linkLost"; peer: string; reason: string }
   | { of: "started" | "stalled" | "resumed" | "rebuilt" | "finished" | "gaveUp" }
   | { of: "jumped"; seconds: number };
@@ -255,6 +256,14 @@ fn node_news(event: &Event) -> Option<Plain> {
                 .with("parent", parent)
         }
         Event::Ended(id) => news("ended").with("stream", id.to_string()),
+        Event::ToldToFail(how) => news("toldToFail").with(
+            "how",
+            match how {
+                Failure::Leave => "leave",
+                Failure::Kill => "kill",
+                Failure::Freeze => "freeze",
+            },
+        ),
         Event::LinkLost(peer, reason) => news("linkLost")
             .with("peer", peer.to_string())
             .with("reason", reason.as_str()),

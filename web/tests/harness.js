@@ -8,6 +8,7 @@ import { get as httpsGet } from "node:https";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { chromium } from "playwright-core";
@@ -224,13 +225,43 @@ export class World {
     return link.slice(link.indexOf("/watch/"));
   }
 
+  /** Sets the operator's password. @param {string} password */
+  async setPassword(password) {
+    const arguments_ = ["operator-password", "--config", join(this.dir, "supervisor.toml")];
+    const child = spawn(program("supervisor"), arguments_, { stdio: ["pipe", "ignore", "inherit"] });
+    child.stdin.end(`${password}\n`);
+    const code = await new Promise((resolve) => child.once("exit", resolve));
+    if (code !== 0) throw new Error("the password was not taken");
+  }
+
+  /**
+   * Viewers without a browser, in one process; gives what each of them said last, by its peer's id.
+   * @param {string} name of the process
+   * @param {string[]} arguments_
+   */
+  headless(name, ...arguments_) {
+    const child = spawn(program("receiver"), ["--supervisor", `ws://127.0.0.1:${this.port}/peer`, "--interval-ms", "500", ...arguments_], {
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    running.add(child);
+    child.once("exit", () => running.delete(child));
+    this.#programs.set(name, child);
+    /** @type {Map<string, any>} */
+    const said = new Map();
+    createInterface({ input: child.stdout }).on("line", (line) => {
+      const figures = JSON.parse(line);
+      said.set(figures.peer, figures);
+    });
+    return said;
+  }
+
   /**
    * @param {string} name
    * @param {string} config
    */
   async #start(name, config) {
     const path = join(this.dir, `${name}.toml`);
-    await writeFile(path, config);
+    await writeFile(path, `metrics = "off"\n${config}`); // tests share this machine, and its ports
     this.#spawn(name, program(name), [path]);
   }
 
@@ -300,6 +331,11 @@ ${more}
     const timer = setTimeout(() => child.kill("SIGKILL"), 5_000);
     await gone;
     clearTimeout(timer);
+  }
+
+  /** Says this to one program, without waiting. @param {string} name @param {NodeJS.Signals} signal */
+  signal(name, signal) {
+    this.#programs.get(name)?.kill(signal);
   }
 
   /**

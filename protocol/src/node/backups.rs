@@ -84,6 +84,7 @@ impl Node {
         let backup = stream.backups[at];
         // One that is only silent may be heard again before the backup is.
         let old = stream.parent.replace(backup);
+        stream.takeovers += 1;
         stream.leaving = old.filter(|old| old.link != backup.link && links.contains_key(&old.link));
         let (order, from) = (stream.order, stream.window.first_lacking());
         self.subscribe(now, id, backup.link, from, out);

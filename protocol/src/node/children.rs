@@ -198,6 +198,7 @@ impl Node {
                 return flow.caught_up();
             };
             stream.bytes_up += chunk.message().len() as u64;
+            stream.chunks_up += 1;
             self.send_media(now, link, &chunk, out);
         }
     }

@@ -215,6 +215,7 @@ impl Node {
             }
             if let Some(stream) = self.streams.values_mut().find(|s| s.handle() == handle) {
                 stream.bytes_up += len as u64;
+                stream.repairs += 1;
             }
             self.send_media(now, link, &chunk, out);
         }

@@ -27,6 +27,7 @@ impl Node {
                 children: stats.children,
                 down_kbps: kbps(stats.bytes_down, stream.reported.0),
                 up_kbps: kbps(stats.bytes_up, stream.reported.1),
+                bytes_up: stats.bytes_up,
                 ..stream.viewing.clone()
             };
             stream.reported = (stats.bytes_down, stats.bytes_up);

@@ -3,10 +3,13 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::streams::Role;
 use super::{Event, Node, Output};
 use crate::id::StreamId;
 use crate::security::auth;
-use crate::signal::{FromPeer, LinkDescription, StreamInfo, ToPeer, VERSIONS, VersionRange};
+use crate::signal::{
+    Component, Failure, FromPeer, LinkDescription, StreamInfo, ToPeer, VERSIONS, VersionRange,
+};
 use crate::time::{ClockMap, Time};
 
 /// How often the peer asks for the time, which is also its sign of life.
@@ -222,6 +225,7 @@ impl Node {
             } => self.backups_named(now, stream, order, &backups, out),
             ToPeer::DropChild { stream, child } => self.drop_child(now, stream, child),
             ToPeer::Release { stream, order } => self.release(now, stream, order, out),
+            ToPeer::Fail { stream, how } => self.told_to_fail(stream, how, out),
             ToPeer::StreamClock { stream, clock } => self.stream_clock(stream, clock, out),
             ToPeer::LinkOffer(d) => self.offered(now, d, out),
             ToPeer::LinkAnswer(LinkDescription { peer, link, body }) => {
@@ -241,6 +245,21 @@ impl Node {
                 sent_us,
                 supervisor_us,
             } => self.time_told(now, sent_us, supervisor_us, out),
+        }
+    }
+
+    /// A supervisor can be mistaken: what a stream's own entry does not allow is not done.
+    fn told_to_fail(&self, stream: StreamId, how: Failure, out: &mut Vec<Output>) {
+        let allowed = self
+            .listed
+            .get(&stream)
+            .is_some_and(|info| info.allow_failures);
+        let watches = self
+            .streams
+            .get(&stream)
+            .is_some_and(|part| matches!(part.role, Role::Watched));
+        if allowed && watches && self.config.component == Component::Receiver {
+            out.push(Output::Event(Event::ToldToFail(how)));
         }
     }
 

@@ -120,6 +120,9 @@ pub(super) struct Stream {
     pub(super) least_epoch: u32,
     pub(super) bytes_down: u64,
     pub(super) bytes_up: u64,
+    pub(super) chunks_up: u64,
+    pub(super) repairs: u64,
+    pub(super) takeovers: u64,
     pub(super) skips_of_the_gone: u64,
     pub(super) reported: (u64, u64),
 }
@@ -159,6 +162,9 @@ impl Stream {
             least_epoch: 0,
             bytes_down: 0,
             bytes_up: 0,
+            chunks_up: 0,
+            repairs: 0,
+            takeovers: 0,
             skips_of_the_gone: 0,
             reported: (0, 0),
         }
@@ -211,6 +217,9 @@ impl Stream {
                     .values()
                     .map(|c| c.mailbox.skips())
                     .sum::<u64>(),
+            chunks_up: self.chunks_up,
+            repairs: self.repairs,
+            takeovers: self.takeovers,
         }
     }
 

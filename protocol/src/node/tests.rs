@@ -314,6 +314,7 @@ fn registration() -> Registration {
         topology: None,
         access: Access::Public,
         running_key: None,
+        allow_failures: false,
     }
 }
 

@@ -391,6 +391,7 @@ fn registration(access: Access) -> Registration {
         topology: None,
         access,
         running_key: None,
+        allow_failures: false,
     }
 }
 

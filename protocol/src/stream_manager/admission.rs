@@ -23,6 +23,7 @@ use crate::time::Time;
 
 use super::attempts::network;
 use super::deadlines::Deadline;
+use super::happenings::What;
 use super::{Output, SocketId, StreamManager};
 
 /// An accusation counts for this long. Guess: a relay that forges does it all the time.
@@ -251,9 +252,17 @@ impl StreamManager {
         Some(key.fingerprint())
     }
 
+    /// Everybody with this key is put out and stays out, as long as this supervisor runs: for viewers, who are not
+    /// enrolled and so cannot be revoked. Gives how many there were.
+    pub fn block(&mut self, now: Time, key: KeyFingerprint, out: &mut Vec<Output>) -> usize {
+        self.admissions.evicted.insert(key);
+        self.revoke(now, key, out)
+    }
+
     /// Everybody with this key is put out, at once and everywhere. Gives how many there were.
     pub fn revoke(&mut self, now: Time, key: KeyFingerprint, out: &mut Vec<Output>) -> usize {
         self.now = now.max(self.now);
+        self.happened.clear();
         let theirs: Vec<PeerId> = self
             .peers
             .keys()
@@ -316,6 +325,11 @@ impl StreamManager {
         else {
             return;
         };
+        self.note(
+            Some(accuser),
+            Some(stream),
+            What::Accused { parent: accused },
+        );
         let now = self.now;
         let accusers = self.admissions.accusations.entry(accused).or_default();
         accusers.retain(|_, until| *until > now);

@@ -8,6 +8,7 @@ use crate::signal::{Component, Order, ToPeer};
 
 use super::StreamManager;
 use super::deadlines::Deadline;
+use super::happenings::What;
 use super::members::BALANCED_AFTER;
 
 /// A peer's backup parent is named so long after it got its first place: the first picture goes first. Guess.
@@ -235,6 +236,8 @@ impl StreamManager {
         if stale || self.forest.parent(stream, peer) != Some(lost) {
             return;
         }
+        let (from, to) = (lost, parent);
+        self.note(Some(peer), Some(stream), What::TookOver { from, to });
         let stands = self.forest.stand_in(stream, peer, parent);
         let at = self.now + BALANCED_AFTER;
         self.deadlines.set_once(Deadline::Balance(stream), at);

@@ -38,6 +38,8 @@ pub(super) enum Deadline {
     Backup(StreamId, PeerId),
     /// The stream's tree may have become deep.
     Balance(StreamId),
+    /// The second half of a new arrangement is to be told.
+    HeldBack(StreamId),
     /// Credentials of TURN servers that were handed out are half over.
     IceServers,
     /// Those who wait for a place are tried again.

@@ -7,6 +7,7 @@ use crate::signal::{Component, Order, Refusal, Report, ToPeer};
 use crate::topology::Change;
 
 use super::deadlines::Deadline;
+use super::happenings::What;
 use super::peers::Place;
 use super::{CLAIM_GRACE, IDLE_GRACE, RELEARNING, SETTLING, StreamManager};
 
@@ -53,13 +54,18 @@ impl StreamManager {
             return self.refuse_stream(peer, stream, Refusal::NotInvited, &words);
         }
         self.give_key(peer, stream);
+        let now = self.now;
         let Some(known) = self.peers.get_mut(&peer) else {
             return;
         };
-        known.places.entry(stream).or_insert_with(Place::default);
+        known
+            .places
+            .entry(stream)
+            .or_insert_with(|| Place::new(now));
         if self.forest.contains(stream, peer) {
             return self.join_again(peer, stream, claim);
         }
+        self.note(Some(peer), Some(stream), What::Joined);
         match claim.filter(|&parent| self.is_believable(stream, parent)) {
             Some(parent) => self.adopt(peer, stream, parent),
             None => self.change_forest(|forest, out| forest.join(stream, peer, out)),
@@ -107,6 +113,14 @@ impl StreamManager {
     }
 
     pub(super) fn leave(&mut self, peer: PeerId, stream: StreamId) {
+        if self.forest.contains(stream, peer) {
+            self.note(Some(peer), Some(stream), What::Left);
+        }
+        self.withdraw(peer, stream);
+    }
+
+    /// A member is out of the stream.
+    pub(super) fn withdraw(&mut self, peer: PeerId, stream: StreamId) {
         self.dismiss(peer, stream);
         self.forget_place(peer, stream);
         self.change_forest(|forest, out| forest.leave(stream, peer, out));
@@ -158,6 +172,7 @@ impl StreamManager {
         if stale || self.forest.parent(stream, peer) != Some(parent) {
             return;
         }
+        self.note(Some(peer), Some(stream), What::ParentLost { parent });
         let broadcasts = self
             .streams
             .get(&stream)
@@ -181,12 +196,21 @@ impl StreamManager {
     }
 
     pub(super) fn report(&mut self, peer: PeerId, stream: StreamId, report: Report) {
-        if let Some(place) = self
-            .peers
-            .get_mut(&peer)
-            .and_then(|known| known.places.get_mut(&stream))
-        {
-            place.report = Some(report);
+        let (Some(known), Some(here)) = (self.streams.get_mut(&stream), self.peers.get_mut(&peer))
+        else {
+            return;
+        };
+        let kept = match here.places.get_mut(&stream) {
+            Some(place) => &mut place.report,
+            None if known.broadcaster == peer => &mut known.report,
+            None => return,
+        };
+        let times = known
+            .totals
+            .take(here.info.component, kept.as_ref(), &report);
+        *kept = Some(report);
+        if times > 0 {
+            self.note(Some(peer), Some(stream), What::Stalled { times });
         }
     }
 
@@ -225,13 +249,24 @@ impl StreamManager {
             return;
         };
         let parent = parent.and_then(|parent| self.neighbour(parent));
-        let order = self.next_order();
+        let (order, now) = (self.next_order(), self.now);
         // A relay does not join: it is placed, and has a part in the stream from then on.
         let (mut newcomer, mut first) = (false, false);
         if let Some(known) = self.peers.get_mut(&peer) {
             newcomer = !known.places.contains_key(&stream);
-            let place = known.places.entry(stream).or_insert_with(Place::default);
+            let place = known
+                .places
+                .entry(stream)
+                .or_insert_with(|| Place::new(now));
             first = place.order.replace(order).is_none();
+        }
+        match (left, parent) {
+            (Some(from), Some(to)) => {
+                let to = to.peer;
+                self.note(Some(peer), Some(stream), What::Moved { from, to });
+            }
+            _ if newcomer => self.note(Some(peer), Some(stream), What::Joined),
+            _ => {}
         }
         self.deadlines.clear(Deadline::Claim(stream, peer));
         self.reconsider_backups(stream, peer, first);

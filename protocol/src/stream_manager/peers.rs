@@ -6,13 +6,14 @@ use std::net::IpAddr;
 use crate::id::{PeerId, StreamId};
 use crate::security::auth::{self, Examiner, Introduction};
 use crate::signal::{
-    Component, FromPeer, Neighbour, Order, PeerInfo, Refusal, Report, ToPeer, VERSIONS,
+    BoxHealth, Component, FromPeer, Neighbour, Order, PeerInfo, Refusal, Report, ToPeer, VERSIONS,
 };
 use crate::time::Time;
 use crate::topology::{Site, Standing, Traits};
 
 use super::bucket::Bucket;
 use super::deadlines::Deadline;
+use super::happenings::What;
 use super::{
     AWAY_GRACE, INTRODUCTION_LIMIT, Output, QUIET_LIMIT, SILENCE_LIMIT, SUSPICION, SocketId,
     StreamManager,
@@ -46,15 +47,31 @@ pub(super) struct Peer {
     pub(super) socket: Option<SocketId>,
     /// The streams it watches or relays.
     pub(super) places: BTreeMap<StreamId, Place>,
+    /// When it was let in.
+    pub(super) since: Time,
+    /// How the board is that it runs on, as it said last.
+    pub(super) health: Option<BoxHealth>,
 }
 
 /// A peer's part in one stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Place {
+    /// When it got it.
+    pub(super) since: Time,
     /// The newest order it was given; none if its place was adopted.
     pub(super) order: Option<Order>,
     /// How it fared last.
     pub(super) report: Option<Report>,
+}
+
+impl Place {
+    pub(super) const fn new(since: Time) -> Self {
+        Self {
+            since,
+            order: None,
+            report: None,
+        }
+    }
 }
 
 impl StreamManager {
@@ -210,12 +227,15 @@ impl StreamManager {
                 self.replace_socket(old);
             }
             None => {
+                self.note(Some(peer), None, What::Came);
                 self.peers.insert(
                     peer,
                     Peer {
                         info,
                         socket: Some(socket),
                         places: BTreeMap::new(),
+                        since: self.now,
+                        health: None,
                     },
                 );
             }
@@ -348,8 +368,10 @@ impl StreamManager {
         self.deadlines.clear(Deadline::Certificate(peer));
         self.forget_accusations(peer);
         for &stream in known.places.keys() {
+            self.note(Some(peer), Some(stream), What::Lost);
             self.dismiss(peer, stream);
         }
+        self.note(Some(peer), None, What::Went);
         self.change_forest(|forest, out| forest.remove_peer(peer, out));
         for &stream in known.places.keys() {
             self.note_viewers(stream);
@@ -382,7 +404,7 @@ impl StreamManager {
         }
     }
 
-    fn is_quiet(&self, peer: PeerId) -> bool {
+    pub(super) fn is_quiet(&self, peer: PeerId) -> bool {
         let socket = self.peers.get(&peer).and_then(|known| known.socket);
         let socket = socket.and_then(|socket| self.sockets.get(&socket));
         socket.is_some_and(|socket| self.now.since(socket.heard) >= QUIET_LIMIT)

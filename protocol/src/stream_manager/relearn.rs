@@ -39,9 +39,12 @@ impl StreamManager {
         };
         self.held.entry(stream).or_default().insert(peer, join);
         self.deadlines.set_once(Deadline::Held(stream), until);
-        let order = self.next_order();
+        let (order, now) = (self.next_order(), self.now);
         if let Some(known) = self.peers.get_mut(&peer) {
-            let place = known.places.entry(stream).or_insert_with(Place::default);
+            let place = known
+                .places
+                .entry(stream)
+                .or_insert_with(|| Place::new(now));
             place.order = claim.is_none().then_some(order);
         }
         if claim.is_none() {

@@ -2,12 +2,14 @@
 
 use crate::id::{Fingerprint, PeerId, StreamId};
 use crate::media::MAX_TRACKS;
-use crate::signal::{Access, Component, Refusal, Registration, StreamInfo, ToPeer};
+use crate::signal::{Access, Component, Refusal, Registration, Report, StreamInfo, ToPeer};
 use crate::time::{ClockMap, Time};
 
 use super::deadlines::Deadline;
+use super::happenings::What;
 use super::keys::NumberedKey;
-use super::{ANNOUNCE_PAUSE, STREAM_GRACE, StreamManager};
+use super::totals::Totals;
+use super::{ANNOUNCE_PAUSE, BARRED, STREAM_GRACE, StreamManager};
 
 /// Streams in one `STREAMS`: 40 KB, below the longest text.
 const LISTED_AT_ONCE: usize = 100;
@@ -18,7 +20,13 @@ const EPOCHS_BEGIN: i64 = 1_577_836_800;
 /// A registered stream.
 #[derive(Debug)]
 pub(super) struct Stream {
-    info: StreamInfo,
+    pub(super) info: StreamInfo,
+    /// When it was first registered.
+    pub(super) since: Time,
+    /// What was counted since.
+    pub(super) totals: Totals,
+    /// How its broadcaster fared last.
+    pub(super) report: Option<Report>,
     /// The stream is bound to whoever shows this DTLS certificate, where nobody proves a key.
     owner: Fingerprint,
     pub(super) key: Option<NumberedKey>,
@@ -66,6 +74,7 @@ impl StreamManager {
         } else {
             self.open(peer, offer, epoch);
         }
+        self.note(Some(peer), Some(stream), What::OnAir);
         self.deadlines.clear(Deadline::Ended(stream));
         self.register_key(peer, stream, running_key);
         let grant = self.grant(stream, peer, epoch);
@@ -98,6 +107,7 @@ impl StreamManager {
         };
         let name = offer.name.trim();
         match self.streams.get(&offer.stream) {
+            _ if self.barred.contains_key(&offer.stream) => refused(Refusal::NotAllowed, BARRED),
             _ if info.component != Component::Broadcaster => {
                 refused(Refusal::NotAllowed, "only a broadcaster offers streams")
             }
@@ -175,6 +185,9 @@ impl StreamManager {
         self.names.insert(offer.name.trim().to_owned(), stream);
         let known = Stream {
             info: info_of(offer),
+            since: self.now,
+            totals: Totals::default(),
+            report: None,
             owner,
             key: None,
             broadcaster: peer,
@@ -213,6 +226,7 @@ impl StreamManager {
             if let Some(known) = self.streams.get_mut(&stream) {
                 known.info.live = false;
             }
+            self.note(Some(peer), Some(stream), What::BroadcasterAway);
             self.deadlines
                 .set(Deadline::Ended(stream), self.now + STREAM_GRACE);
             self.announce(stream);
@@ -236,8 +250,11 @@ impl StreamManager {
         let Some(known) = self.streams.remove(&stream) else {
             return;
         };
+        self.note(Some(known.broadcaster), Some(stream), What::Ended);
         self.names.remove(&known.info.name);
+        self.held_back.remove(&stream);
         for deadline in [
+            Deadline::HeldBack(stream),
             Deadline::Ended(stream),
             Deadline::Announce(stream),
             Deadline::Clock(stream),
@@ -399,5 +416,6 @@ fn info_of(offer: Registration) -> StreamInfo {
         access: offer.access,
         live: true,
         viewers: 0,
+        allow_failures: offer.allow_failures,
     }
 }

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use proptest::prelude::*;
 
+mod wishes;
+
 use super::*;
 use crate::id::{Fingerprint, LinkId};
 use crate::media::{Codec, Track};
@@ -249,6 +251,7 @@ fn register(stream: StreamId, name: &str) -> FromPeer {
         topology: None,
         access: Access::Public,
         running_key: None,
+        allow_failures: false,
     })
 }
 

@@ -200,6 +200,19 @@ impl Graph {
         Some(parent)
     }
 
+    /// Most children `peer` may have from now on; those it has stay.
+    pub(super) fn allow_children(&mut self, peer: PeerId, most: u32) {
+        if let Some(vertex) = self.vertices.get_mut(&peer) {
+            vertex.most_children = most;
+        }
+    }
+
+    /// Links between the broadcaster and whoever is furthest from it.
+    pub fn height(&self) -> u32 {
+        let far = self.subtree(self.root);
+        far.last().map_or(0, |&(_, distance)| distance)
+    }
+
     /// Removes a vertex that has no link any more.
     pub fn remove(&mut self, peer: PeerId) {
         debug_assert!(

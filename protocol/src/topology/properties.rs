@@ -48,6 +48,15 @@ enum Step {
     Balance {
         stream: Index,
     },
+    Reseat {
+        stream: Index,
+        peer: Index,
+        parent: Index,
+    },
+    Rearrange {
+        stream: Index,
+        kind: Topology,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -70,17 +79,23 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => any_index().prop_map(|stream| Step::Restart { stream }),
         1 => Just(Step::Retry),
         3 => any_index().prop_map(|stream| Step::Balance { stream }),
+        2 => (any_index(), any_index(), any_index())
+            .prop_map(|(stream, peer, parent)| Step::Reseat { stream, peer, parent }),
+        1 => (any_index(), kind()).prop_map(|(stream, kind)| Step::Rearrange { stream, kind }),
     ];
     prop::collection::vec(step, 1..120)
 }
 
-fn kinds() -> impl Strategy<Value = Vec<Topology>> {
-    let kind = prop_oneof![
+fn kind() -> impl Strategy<Value = Topology> {
+    prop_oneof![
         1 => Just(Topology::LinkedList),
         1 => (1..4u8).prop_map(|arity| Topology::Tree { arity }),
         3 => Just(Topology::RelayFirst),
-    ];
-    prop::collection::vec(kind, 1..4)
+    ]
+}
+
+fn kinds() -> impl Strategy<Value = Vec<Topology>> {
+    prop::collection::vec(kind(), 1..4)
 }
 
 fn id(n: u32) -> PeerId {
@@ -228,6 +243,24 @@ impl World {
                 let most = 64 * self.peers.len();
                 let moves = (0..=most).take_while(|_| self.forest.balance(stream, &mut out));
                 assert!(moves.count() <= most, "it never comes to rest");
+            }
+            Step::Reseat {
+                stream,
+                peer,
+                parent,
+            } => {
+                let stream = any_stream(stream);
+                if let (Some(peer), Some(parent)) = (any_peer(peer), any_peer(parent)) {
+                    let before = self.forest.parent(stream, peer);
+                    let done = self.forest.reseat(stream, peer, parent, &mut out);
+                    let after = self.forest.parent(stream, peer);
+                    assert_eq!(after, if done.is_ok() { Some(parent) } else { before });
+                }
+            }
+            Step::Rearrange { stream, kind } => {
+                let stream = any_stream(stream);
+                self.forest.rearrange(stream, *kind, &mut out);
+                assert_eq!(self.forest.kind(stream), Some(*kind));
             }
         }
         self.hear(&out);

@@ -184,6 +184,12 @@ impl Tree {
         }
     }
 
+    /// Takes over what another tree was told of parents that are not here yet.
+    pub(super) fn take_claims_of(&mut self, other: &mut Self) {
+        self.claims = std::mem::take(&mut other.claims);
+        self.claimed = std::mem::take(&mut other.claimed);
+    }
+
     /// Who says to be fed by `parent`; asked once, when the parent comes.
     pub(super) fn take_claims_on(&mut self, parent: PeerId) -> Vec<PeerId> {
         let least = PeerId::from_bytes([0; 16]);

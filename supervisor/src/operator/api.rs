@@ -101,6 +101,19 @@ pub(crate) struct OperatorToken {
     pub(crate) token: String,
 }
 
+/// `POST operator-password`, over the control socket; `POST /api/login`
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PasswordRequest {
+    pub(crate) password: String,
+}
+
+/// The answer to what has no other.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Done {
+    pub(crate) done: bool,
+}
+
 /// Every answer that is no success.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Complaint {

@@ -1,4 +1,4 @@
-//! Who may use the operator's endpoints over TCP: whoever has the token. Guessing is slow.
+//! Who may use the operator's endpoints over TCP: whoever is logged in, or has the token. Guessing is slow.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,19 +7,20 @@ use std::time::{Duration, Instant};
 
 use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use log::warn;
+use log::{info, warn};
 use protocol::stream_manager::network;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::Office;
 use super::routes::complaint;
+use crate::config::door::Origin;
 use crate::door::Caller;
 
-/// Wrong tokens of one address in [`WINDOW`]. Guess: more than a person's slips.
+/// Wrong tokens and passwords of one address in [`WINDOW`]. Guess: more than a person's slips.
 const FAILURES: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(60);
 /// Addresses remembered. Guess: 100 KB. When there are more, strangers wait until a window has passed.
@@ -27,39 +28,114 @@ const ADDRESSES: usize = 1024;
 
 /// What the check needs.
 #[derive(Clone)]
-pub(super) struct Guard {
+pub(crate) struct Guard {
     office: Office,
     failures: Arc<Mutex<Failures>>,
 }
 
 impl Guard {
-    pub(super) fn new(office: Office) -> Self {
+    pub(crate) fn new(office: Office) -> Self {
         Self {
             office,
             failures: Arc::default(),
         }
     }
 
-    /// That the request carries the token, or the answer that it does not.
-    async fn admit(&self, address: IpAddr, request: &HeaderMap) -> Result<(), Response> {
-        let patience = |failures: &mut Failures| failures.is_too_many(address, Instant::now());
-        if self.with_failures(patience) {
-            return Err(too_many());
+    /// That the request carries the session's cookie or the token, or the answer that it does not.
+    async fn admit(
+        &self,
+        address: IpAddr,
+        method: &Method,
+        request: &HeaderMap,
+    ) -> Result<(), Response> {
+        if bearer(request).is_none() && self.office.sessions().has(request) {
+            // SameSite=Strict keeps other sites' requests away in browsers that know it; this does in all.
+            return match method.is_safe() || comes_from_here(request) {
+                true => Ok(()),
+                false => Err(foreign()),
+            };
         }
+        self.be_patient(address)?;
         let ours = self.office.operator_hash().await;
         let ours =
             ours.map_err(|error| complaint(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
         let words = match (ours, bearer(request)) {
-            (None, _) => "no operator token was made yet: run `supervisor operator-token`",
-            (_, None) => "this needs the operator's token: Authorization: Bearer …",
+            (None, Some(_)) => "no operator token was made yet: run `supervisor operator-token`",
+            (_, None) => {
+                "this is for the operator: log in at /monitor, or send Authorization: Bearer … with what \
+                 `supervisor operator-token` prints"
+            }
             (Some(ours), Some(theirs)) if is_same(&ours, theirs) => return Ok(()),
             (Some(_), Some(_)) => {
-                warn!(address:%; "an operator's token that is not ours");
-                self.with_failures(|failures| failures.note(address, Instant::now()));
+                self.note_failure(address, "token");
                 "that is not the operator's token"
             }
         };
         Err(unauthorized(words))
+    }
+
+    /// Whether the request comes from somebody who is logged in.
+    pub(crate) fn knows(&self, request: &HeaderMap) -> bool {
+        self.office.sessions().has(request)
+    }
+
+    /// Lets somebody in who knows the password: gives the cookie of the session.
+    pub(crate) async fn log_in(
+        &self,
+        address: IpAddr,
+        request: &HeaderMap,
+        password: String,
+        secure: bool,
+    ) -> Result<String, Response> {
+        if !comes_from_here(request) {
+            return Err(foreign());
+        }
+        self.be_patient(address)?;
+        let right = self.office.check_password(password).await;
+        match right {
+            Ok(Some(true)) => {
+                info!(address:%, event = "logged-in"; "the operator has logged in");
+                Ok(self.office.sessions().begin(secure))
+            }
+            Ok(Some(false)) => {
+                self.note_failure(address, "password");
+                Err(unauthorized("that is not the password"))
+            }
+            Ok(None) => Err(complaint(
+                StatusCode::CONFLICT,
+                "no password was set yet: run `supervisor operator-password` on the supervisor's machine".into(),
+            )),
+            Err(error) => Err(complaint(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
+        }
+    }
+
+    /// Ends the request's session.
+    #[allow(
+        clippy::result_large_err,
+        reason = "it is the answer, and goes no further"
+    )]
+    pub(crate) fn log_out(&self, request: &HeaderMap, secure: bool) -> Result<String, Response> {
+        match comes_from_here(request) {
+            true => Ok(self.office.sessions().end(request, secure)),
+            false => Err(foreign()),
+        }
+    }
+
+    #[allow(
+        clippy::result_large_err,
+        reason = "it is the answer, and goes no further"
+    )]
+    fn be_patient(&self, address: IpAddr) -> Result<(), Response> {
+        let patience = |failures: &mut Failures| failures.is_too_many(address, Instant::now());
+        match self.with_failures(patience) {
+            true => Err(too_many()),
+            false => Ok(()),
+        }
+    }
+
+    fn note_failure(&self, address: IpAddr, what: &str) {
+        warn!(address:%, event = "login-refused"; "a {what} that is not the operator's");
+        self.with_failures(|failures| failures.note(address, Instant::now()));
     }
 
     fn with_failures<T>(&self, work: impl FnOnce(&mut Failures) -> T) -> T {
@@ -69,16 +145,44 @@ impl Guard {
 }
 
 /// Lets a request on to its endpoint, or answers it.
-pub(super) async fn check(
+pub(crate) async fn check(
     State(guard): State<Guard>,
     Extension(caller): Extension<Caller>,
     request: Request,
     next: Next,
 ) -> Response {
-    match guard.admit(caller.address, request.headers()).await {
+    let method = request.method().clone();
+    match guard
+        .admit(caller.address, &method, request.headers())
+        .await
+    {
         Ok(()) => next.run(request).await,
         Err(refused) => refused,
     }
+}
+
+/// Whether a request was made by a page of ours, as far as a browser says. Programs are no browsers, and say nothing.
+fn comes_from_here(request: &HeaderMap) -> bool {
+    let text = |name| {
+        request
+            .get(name)
+            .map(|value: &HeaderValue| value.to_str().unwrap_or(""))
+    };
+    if let Some(site) = text(HeaderName::from_static("sec-fetch-site")) {
+        return site == "same-origin";
+    }
+    match (text(header::ORIGIN), text(header::HOST)) {
+        (Some(origin), Some(host)) => {
+            Origin::parse(origin).is_some_and(|origin| origin.is_at(host))
+        }
+        (Some(_), None) => false,
+        (None, _) => true,
+    }
+}
+
+fn foreign() -> Response {
+    let words = "a page of another site may not ask for this";
+    complaint(StatusCode::FORBIDDEN, words.into())
 }
 
 fn bearer(request: &HeaderMap) -> Option<&str> {
@@ -101,7 +205,7 @@ fn unauthorized(words: &str) -> Response {
 }
 
 fn too_many() -> Response {
-    let words = "too many wrong tokens from this address: wait a minute";
+    let words = "too many wrong tokens or passwords from this address: wait a minute";
     let after = [(header::RETRY_AFTER, "60")];
     (
         after,
@@ -110,7 +214,7 @@ fn too_many() -> Response {
         .into_response()
 }
 
-/// Wrong tokens, by address.
+/// Wrong tokens and passwords, by address.
 #[derive(Default)]
 struct Failures {
     of: HashMap<IpAddr, (u32, Instant)>,

@@ -11,16 +11,15 @@ use axum::routing::{get, post};
 use log::error;
 use serde::Serialize;
 
-use super::api::{Complaint, InvitationRequest, ROOT, TokenRequest};
+use super::api::{Complaint, InvitationRequest, PasswordRequest, ROOT, TokenRequest};
 use super::guard::{Guard, check};
 use super::{Office, OperatorError};
 
 /// Bytes of a request. Guess: ours are below 200.
 const BODY_LIMIT: usize = 4096;
 
-/// Over TCP: for those who have the operator's token.
-pub(crate) fn guarded(office: Office) -> Router {
-    let guard = Guard::new(office.clone());
+/// Over TCP: for the operator.
+pub(crate) fn guarded(office: Office, guard: Guard) -> Router {
     common(office).layer(from_fn_with_state(guard, check))
 }
 
@@ -29,6 +28,7 @@ pub(crate) fn unguarded(office: Office) -> Router {
     // Not over TCP: whoever finds a token must not be able to lock its owner out.
     let more = Router::new()
         .route(&at("operator-token"), post(operator_token))
+        .route(&at("operator-password"), post(operator_password))
         .with_state(office.clone());
     common(office).merge(more)
 }
@@ -48,7 +48,7 @@ fn at(path: &str) -> String {
     format!("{ROOT}/{path}")
 }
 
-type Asked<T> = Result<Json<T>, JsonRejection>;
+pub(crate) type Asked<T> = Result<Json<T>, JsonRejection>;
 
 async fn tokens(State(office): State<Office>) -> Response {
     answer(office.tokens().await)
@@ -76,6 +76,16 @@ async fn invite(State(office): State<Office>, asked: Asked<InvitationRequest>) -
     }
 }
 
+async fn operator_password(
+    State(office): State<Office>,
+    asked: Asked<PasswordRequest>,
+) -> Response {
+    match asked {
+        Ok(Json(wish)) => answer(office.set_password(wish).await),
+        Err(wrong) => complaint(wrong.status(), wrong.body_text()),
+    }
+}
+
 async fn operator_token(State(office): State<Office>) -> Response {
     answer(office.new_operator_token().await)
 }
@@ -84,14 +94,14 @@ async fn nothing() -> Response {
     complaint(StatusCode::NOT_FOUND, "there is no such endpoint".into())
 }
 
-fn answer<T: Serialize>(result: Result<T, OperatorError>) -> Response {
+pub(crate) fn answer<T: Serialize>(result: Result<T, OperatorError>) -> Response {
     match result {
         Ok(content) => Json(content).into_response(),
         Err(error) => complaint(status(&error), error.to_string()),
     }
 }
 
-pub(super) fn complaint(status: StatusCode, error: String) -> Response {
+pub(crate) fn complaint(status: StatusCode, error: String) -> Response {
     (status, Json(Complaint { error })).into_response()
 }
 

@@ -8,8 +8,11 @@ use super::{Store, StoreError};
 const SECRETS: TableDefinition<'static, &str, &[u8; 32]> = TableDefinition::new("secrets");
 const ABOUT: TableDefinition<'static, &str, u32> = TableDefinition::new("about");
 
+const WORDS: TableDefinition<'static, &str, &str> = TableDefinition::new("secret words");
+
 const SEED: &str = "authority seed";
 const OPERATOR: &str = "operator token, SHA-256";
+const PASSWORD: &str = "operator password, Argon2";
 const FORMAT_KEY: &str = "format";
 
 impl Store {
@@ -43,6 +46,23 @@ impl Store {
         Ok(hash.map(|hash| *hash.value()))
     }
 
+    /// What is kept of the operator's password, if one was set.
+    pub(crate) fn operator_password(&self) -> Result<Option<String>, StoreError> {
+        let transaction = self.read()?;
+        let table = transaction.open_table(WORDS).map_err(StoreError::failed)?;
+        let kept = table.get(PASSWORD).map_err(StoreError::failed)?;
+        Ok(kept.map(|kept| kept.value().to_owned()))
+    }
+
+    /// Replaces it.
+    pub(crate) fn set_operator_password(&self, hash: &str) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            let mut table = transaction.open_table(WORDS).map_err(StoreError::failed)?;
+            table.insert(PASSWORD, hash).map_err(StoreError::failed)?;
+            Ok(())
+        })
+    }
+
     /// Replaces the operator's token.
     pub(crate) fn set_operator_token(&self, hash: [u8; 32]) -> Result<(), StoreError> {
         self.write(|transaction| {
@@ -56,6 +76,10 @@ impl Store {
 }
 
 pub(super) fn create(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    transaction
+        .open_table(WORDS)
+        .map(drop)
+        .map_err(StoreError::failed)?;
     transaction
         .open_table(SECRETS)
         .map(drop)

@@ -176,7 +176,8 @@ impl Supervisor {
     /// On a port of the system's choice, which it tells.
     pub(crate) async fn start_with(more: &str) -> Self {
         let home = Home::new();
-        home.write(&format!("listen = \"127.0.0.1:0\"\n{more}"));
+        let own = "listen = \"127.0.0.1:0\"\nmetrics = \"off\"";
+        home.write(&format!("{own}\n{more}"));
         Self::start_in(home).await
     }
 
@@ -464,6 +465,7 @@ pub(crate) fn offer() -> Registration {
         topology: None,
         access: Access::Public,
         running_key: None,
+        allow_failures: false,
     }
 }
 

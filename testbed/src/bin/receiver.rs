@@ -192,6 +192,7 @@ fn print(number: u32, peer: PeerId, joined_ms: Option<u64>, figures: &Figures) {
         "children": node.children,
         "bytes_down": node.bytes_down,
         "bytes_up": node.bytes_up,
+        "failed": figures.failed,
         "ended": figures.ended,
     });
     let _ = writeln!(std::io::stdout(), "{line}"); // whoever reads it may be gone

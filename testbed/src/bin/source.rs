@@ -138,6 +138,7 @@ fn registration(stream: StreamId, arguments: &Arguments) -> Registration {
         topology: None,
         access: Access::Public,
         running_key: None,
+        allow_failures: false,
     }
 }
 

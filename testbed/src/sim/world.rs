@@ -575,6 +575,7 @@ fn registration() -> Registration {
         topology: None,
         access: Access::Public,
         running_key: None,
+        allow_failures: false,
     }
 }
 

@@ -1,0 +1,307 @@
+// The monitor page: logs in, follows one stream's events, and hands what they say to those who show it.
+
+import { Feed, call } from "./monitor/api.js";
+import { Chart } from "./monitor/charts.js";
+import { Control } from "./monitor/control.js";
+import { Course, Histories, moment } from "./monitor/numbers.js";
+import { byId, fill, html, make, setText } from "./monitor/page.js";
+import { PeerPanel } from "./monitor/peer-panel.js";
+import { TreePicture } from "./monitor/tree.js";
+import { TrialPanel } from "./monitor/trial.js";
+import * as words from "./monitor/words.js";
+
+/** @typedef {import("./monitor/api.js").Member} Member */
+/** @typedef {import("./monitor/api.js").Stream} Stream */
+
+/** Lines of what happened that are kept. */
+const LINES = 200;
+
+/** @type {Feed | null} */
+let feed = null;
+/** @type {import("./monitor/api.js").Streams} */
+let listed = { streams: [], ended: [] };
+/** @type {string | null} */
+let watched = null;
+/** @type {Stream | null} */
+let stream = null;
+/** @type {Map<string, Member>} */
+const members = new Map();
+let course = new Course();
+let histories = new Histories();
+/** What peers that are gone were called. @type {Map<string, string>} */
+const names = new Map();
+/** Milliseconds of script per event, for the benchmark. @type {number[]} */
+const costs = [];
+
+const tree = new TreePicture(byId("tree", SVGSVGElement), choose, (peer) => histories.isStalled(peer, now()));
+const panel = new PeerPanel(
+  () => members,
+  () => watched,
+  (peer) => histories.of(peer),
+  choose,
+);
+const control = new Control(() => stream);
+const trial = new TrialPanel(() => stream);
+/** @type {{ chart: Chart, of: (keyof Course["of"])[] }[]} */
+let charts = [];
+
+function now() {
+  return Math.round(Date.now() / 1000);
+}
+
+/** @param {"log-in" | "none" | "monitor"} view */
+function show(view) {
+  document.body.dataset.view = view;
+  for (const id of ["log-in", "none", "monitor"]) html(id).hidden = id !== view;
+  html("log-out").hidden = view === "log-in";
+  html("link").hidden = view === "log-in";
+  html("streams").hidden = view === "log-in";
+  if (view === "monitor" && !charts.length) charts = makeCharts();
+}
+
+function makeCharts() {
+  const count = (/** @type {number} */ n) => (Number.isInteger(n) ? String(n) : "");
+  const place = html("charts");
+  const [first, second, third] = ["--accent", "--warn-mark", "--relay"];
+  /** @type {[import("./monitor/charts.js").About, (keyof Course["of"])[]][]} */
+  const all = [
+    [{ title: "Viewers", series: [{ label: "viewers", colour: first }], format: count }, ["viewers"]],
+    [
+      { title: "Live latency", series: [{ label: "p50", colour: first }, { label: "p99", colour: second }], format: words.milliseconds },
+      ["p50", "p99"],
+    ],
+    [{ title: "Stalls", series: [{ label: "stalls", colour: second, bars: true }], format: count }, ["stalls"]],
+    [{ title: "Gone without a word", series: [{ label: "disconnections", colour: "--bad", bars: true }], format: count }, ["disconnections"]],
+    [{ title: "Takeovers", series: [{ label: "takeovers", colour: third, bars: true }], format: count }, ["takeovers"]],
+    [
+      {
+        title: "Sent by",
+        series: [
+          { label: "broadcaster", colour: first },
+          { label: "relays", colour: second },
+          { label: "viewers", colour: third },
+        ],
+        format: words.rate,
+      },
+      ["byBroadcaster", "byRelays", "byViewers"],
+    ],
+  ];
+  return all.map(([about, of]) => ({ chart: new Chart(about, place), of }));
+}
+
+/** @param {string | null} id */
+function watch(id) {
+  feed?.close();
+  watched = id;
+  stream = null;
+  members.clear();
+  course = new Course();
+  histories = new Histories();
+  tree.clear();
+  trial.clear();
+  choose(null);
+  html("happenings").replaceChildren();
+  feed = new Feed(id, {
+    streams: (streams) => {
+      listed = streams;
+      showStreams();
+    },
+    tree: (seen) => timed(() => {
+      members.clear();
+      take(seen.stream, seen.members, []);
+    }),
+    change: (change) => timed(() => take(change.stream, change.changed, change.gone)),
+    happening: tellHappening,
+    trial: (seen) => trial.take(seen),
+    over: () => watch(null),
+    link: showLink,
+    loggedOut: logIn,
+  });
+}
+
+/** @param {() => void} work */
+function timed(work) {
+  const began = performance.now();
+  work();
+  costs.push(performance.now() - began);
+  if (costs.length > 1000) costs.shift();
+}
+
+/** @param {Stream} seen @param {Member[]} changed @param {string[]} gone */
+function take(seen, changed, gone) {
+  stream = seen;
+  for (const member of changed) {
+    members.set(member.peer, member);
+    names.set(member.peer, words.callOf(member));
+  }
+  for (const peer of gone) members.delete(peer);
+  histories.take(now(), changed);
+  histories.forget(gone);
+  course.take(now(), seen, members.values());
+  show("monitor");
+  showFigures(seen);
+  tree.show(members);
+  panel.show();
+  control.show();
+  trial.show();
+  showBoxes();
+  for (const { chart, of } of charts) chart.show([course.at, ...of.map((name) => course.of[name])]);
+}
+
+/** @param {Stream} seen */
+function showFigures(seen) {
+  const { viewers, p50, p99, offload } = moment(members.values());
+  const ms = (/** @type {number | null} */ value) => (value === null ? "–" : words.milliseconds(value));
+  setText(html("stream-title"), seen.name);
+  const about = [
+    seen.live ? "On the air" : "Its broadcaster is away",
+    words.rate(seen.kbps),
+    seen.access === "invited" ? "for those who are invited" : "for everybody",
+  ];
+  setText(html("stream-about"), about.join(" · "));
+  document.title = `${seen.name} · Monitor`;
+  fill(
+    html("figures"),
+    [
+      ["Viewers", String(viewers)],
+      ["Relays", String(seen.relays)],
+      ["Depth", String(seen.depth)],
+      ["Latency p50", ms(p50)],
+      ["p99", ms(p99)],
+      ["Stalls", String(seen.totals.stalls)],
+      ["Disconnections", String(seen.totals.disconnections)],
+      ["Takeovers", String(seen.totals.takeovers)],
+      ["Sent by viewers", offload === null ? "–" : `${Math.round(offload * 100)} %`],
+    ],
+    true,
+  );
+}
+
+function showStreams() {
+  const place = html("streams");
+  if (!watched || !listed.streams.some(({ stream: id }) => id === watched)) {
+    const next = wanted() ?? null;
+    if (next !== watched) return watch(next);
+    if (!next) show("none");
+  }
+  const buttons = listed.streams.map(({ stream: id, name, live }) => {
+    const button = make("button", "", name);
+    button.type = "button";
+    button.dataset.stream = id;
+    button.dataset.state = live ? "live" : "away";
+    if (id === watched) button.setAttribute("aria-current", "true");
+    button.onclick = () => {
+      history.replaceState(null, "", `#${id}`);
+      watch(id);
+    };
+    return button;
+  });
+  const ended = listed.ended.map(({ stream: id, name }) => {
+    const button = make("button", "", `${name}: ended, allow again`);
+    button.type = "button";
+    button.onclick = () => call("POST", `streams/${id}/allow`).catch(console.warn);
+    return button;
+  });
+  const focused = document.activeElement instanceof HTMLElement ? document.activeElement.dataset.stream : undefined;
+  place.replaceChildren(...buttons, ...ended);
+  if (focused) buttons.find(({ dataset }) => dataset.stream === focused)?.focus();
+}
+
+/** The stream in the address, else the one with most viewers. */
+function wanted() {
+  const { streams } = listed;
+  const named = streams.find(({ stream: id }) => `#${id}` === location.hash);
+  return (named ?? [...streams].sort((a, b) => b.viewers - a.viewers || a.name.localeCompare(b.name))[0])?.stream;
+}
+
+function showBoxes() {
+  const boxes = [...members.values()].filter(({ component }) => component !== "receiver");
+  const lines = boxes.map((box) => {
+    const head = make("p", "name", words.callOf(box), make("span", "quiet", box.health?.board ?? box.component));
+    const said = words.healthWords(box.health).filter((line) => line.words);
+    return make("li", "", head, ...said.map((line) => make("p", line.mood || "words", line.words)));
+  });
+  const place = html("boxes");
+  const text = lines.map((line) => line.textContent).join("|");
+  if (place.dataset.said === text) return;
+  place.dataset.said = text;
+  place.replaceChildren(...lines);
+}
+
+/** @param {import("./monitor/api.js").Happening} happening */
+function tellHappening(happening) {
+  if (happening.event === "moved" || happening.event === "took-over") tree.flash(happening.peer ?? "", happening.event);
+  if (!happening.stream) return; // whoever comes in or goes is in no stream yet, or no more
+  const said = words.happened(happening, (peer) => names.get(peer) ?? peer.slice(0, 6));
+  const at = new Date(happening.at_s * 1000);
+  const time = make("time", "", at.toLocaleTimeString([], { hour12: false }));
+  time.dateTime = at.toISOString();
+  const list = html("happenings");
+  list.prepend(make("li", "", time, make("span", said.mood, said.words)));
+  while (list.childElementCount > LINES) list.lastElementChild?.remove();
+}
+
+/** @param {boolean} connected */
+function showLink(connected) {
+  document.body.dataset.link = connected ? "connected" : "lost";
+  html("link").dataset.state = connected ? "connected" : "lost";
+  setText(html("link"), connected ? "Connected" : "The supervisor is away; trying again");
+}
+
+/** @param {string | null} peer */
+function choose(peer) {
+  tree.mark(peer);
+  panel.choose(peer);
+}
+
+function logIn() {
+  feed?.close();
+  feed = null;
+  show("log-in");
+  byId("password", HTMLInputElement).focus();
+}
+
+function listen() {
+  byId("log-in-form", HTMLFormElement).onsubmit = async (event) => {
+    event.preventDefault();
+    const field = byId("password", HTMLInputElement);
+    setText(html("log-in-problem"), "");
+    await call("POST", "login", { password: field.value }).then(
+      () => {
+        field.value = "";
+        begin();
+      },
+      (error) => setText(html("log-in-problem"), error.message),
+    );
+  };
+  html("log-out").onclick = () => call("POST", "logout").then(logIn, console.warn);
+  byId("backups", HTMLInputElement).onchange = (event) => tree.showBackups(/** @type {HTMLInputElement} */ (event.target).checked);
+  html("unfold").onclick = () => {
+    const all = html("unfold").getAttribute("aria-pressed") !== "true";
+    html("unfold").setAttribute("aria-pressed", String(all));
+    tree.unfold(all);
+  };
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !byId("ask", HTMLDialogElement).open) choose(null);
+  });
+}
+
+async function begin() {
+  const session = await call("GET", "session").catch(() => null);
+  if (!session) return void setTimeout(begin, 1_000);
+  if (!session.operator) return logIn();
+  html("log-out").hidden = false;
+  watch(location.hash.slice(1) || null);
+}
+
+// For tests and for the curious: read only.
+Object.defineProperty(window, "monitor", {
+  value: Object.freeze({
+    members: () => [...members.values()].map((member) => structuredClone(member)),
+    stream: () => structuredClone(stream),
+    costs: () => [...costs],
+  }),
+});
+
+listen();
+begin();

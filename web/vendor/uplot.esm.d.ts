@@ -1,0 +1,3 @@
+// What the pages need of it.
+declare const uPlot: any;
+export default uPlot;
