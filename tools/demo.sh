@@ -63,7 +63,11 @@ loopback = true
 [[stream]]
 name = "demo"
 source = $chosen
+allow_failures = true # of viewers, by hand, on /monitor
 TOML
+# For this demo alone: who reads this terminal may look at the monitor.
+password=$(od -An -N6 -tx1 /dev/urandom | tr -d ' \n')
+"$programs/supervisor" operator-password --config "$dir/supervisor.toml" >/dev/null 2>&1 <<<"$password"
 
 declare -A name_of=()
 
@@ -136,6 +140,7 @@ echo "      http://localhost:$port"
 for address in $(hostname -I 2>/dev/null) $(hostname); do
   [[ $address == *:* ]] || echo "      http://$address:$port"
 done
+echo "  The topology, drawn live: http://localhost:$port/monitor   (password: $password)"
 echo "  Ctrl-C ends everything."
 echo
 watch_for_death

@@ -38,6 +38,10 @@ const LAST_WORD: Duration = Duration::from_millis(100);
 /// service has three seconds to end (`daemon::service`).
 const END_LIMIT: Duration = Duration::from_secs(2);
 
+/// A connection that cannot even be made, on a board without a network say, is told only after this: the supervisor's next
+/// place comes at once, and the attempts would take a core (measured: 800 a second). Guess: a network is back that soon.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
 enum Command {
     Input(Input),
     Snapshot(oneshot::Sender<Snapshot>),
@@ -408,7 +412,10 @@ impl Driver {
         tokio::spawn(async move {
             let happened = match transport.open(link, role, events).await {
                 Ok(connection) => Happened::Made(connection),
-                Err(error) => Happened::Failed(error.to_string()),
+                Err(error) => {
+                    tokio::time::sleep(TRY_AGAIN).await;
+                    Happened::Failed(error.to_string())
+                }
             };
             let _ = made.send((link, happened)); // the node may have ended meanwhile
         });

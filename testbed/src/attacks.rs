@@ -187,7 +187,7 @@ impl Scene {
     }
 
     fn refusals(&self) -> usize {
-        self.supervisor.log().matches("refused").count()
+        self.supervisor.log().matches("refused: ").count()
     }
 
     fn has_said_once(&self, before: usize) -> anyhow::Result<()> {

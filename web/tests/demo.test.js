@@ -44,6 +44,12 @@ test("the demo prints an address at which the test picture plays, and Ctrl-C end
     await plays(page);
     await clockAdvances(page);
 
+    const [, password] = /\/monitor +\(password: ([0-9a-f]{12})\)/.exec(said.text) ?? [];
+    const operator = await world.open(await world.browser(), "/monitor", "localhost");
+    await operator.fill("#password", password ?? "");
+    await operator.press("#password", "Enter");
+    await until("broadcaster, relay and viewer are drawn", async () => (await operator.locator(".node[data-peer]").count()) === 3);
+
     assert.equal(folders().length, before.length + 1);
     child.kill("SIGINT");
     assert.equal(await ended, 0, said.text);

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { test } from "node:test";
-import { PATIENCE, World, sleep, stats, testPicture, until } from "./harness.js";
+import { PATIENCE, World, clockAdvances, sleep, stats, testPicture, until } from "./harness.js";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const PASSWORD = "correct horse";
@@ -169,18 +169,32 @@ test("failures are induced where they are allowed, and their count is the receiv
 test("a page told to fail stands still and says why, and one in a stream that does not allow it goes on", async () => {
   await World.run(async (world) => {
     await world.supervisor();
-    await world.broadcaster(testPicture("garden", "allow_failures = true"));
+    await world.broadcaster(testPicture("garden", "allow_failures = true") + testPicture("door"));
     const browser = await world.browser();
     const viewer = await world.viewer(browser, "garden");
+    const other = await world.viewer(browser, "door");
     const { page } = await monitor(world, browser);
-    const id = await page.evaluate(() => /** @type {any} */ (window).monitor.stream().stream);
-    const plan = { name: "garden", distribution: { kind: "uniform" }, rate: 5, seconds: 1, how: "freeze" };
-    await page.evaluate(
-      ([stream, body]) => fetch(`/api/streams/${stream}/failures`, { method: "POST", headers: { "Content-Type": "application/json" }, body }),
-      [id, JSON.stringify(plan)],
-    );
+    const order = async (/** @type {string} */ name, /** @type {import("playwright-core").Page} */ watcher) => {
+      const plan = { name, distribution: { kind: "uniform" }, rate: 5, seconds: 1, how: "freeze" };
+      return page.evaluate(
+        async ([stream, body]) => {
+          const headers = { "Content-Type": "application/json" };
+          return (await fetch(`/api/streams/${stream}/failures`, { method: "POST", headers, body })).status;
+        },
+        [String((await stats(watcher)).stream), JSON.stringify(plan)],
+      );
+    };
+    assert.equal(await order("door", other), 403);
+    assert.ok((await order("garden", viewer)) < 300);
     await until("it says why", async () => (await viewer.textContent("#message-words"))?.includes("as a test"));
-    await until("the supervisor notices", async () => (await members(page)).every(({ component, state }) => component !== "receiver" || state !== "well"));
+    const tree = async (/** @type {Page} */ watcher) => {
+      const url = `/api/streams/${(await stats(watcher)).stream}/tree`;
+      return /** @type {{ members: Member[] }} */ (await page.evaluate(async (at) => (await fetch(at)).json(), url)).members;
+    };
+    const failing = (/** @type {Member[]} */ seen) => seen.some(({ component, state }) => component === "receiver" && state !== "well");
+    await until("the supervisor notices", async () => failing(await tree(viewer)));
+    assert.equal(failing(await tree(other)), false);
+    await clockAdvances(other);
   });
 });
 
