@@ -51,6 +51,11 @@ impl Audience {
         self.process.log()
     }
 
+    /// Waits until one of them has said so.
+    pub fn wait_for_log(&self, words: &str) -> anyhow::Result<()> {
+        self.process.wait_for_log(words)
+    }
+
     /// Waits until it is so for each of them.
     pub fn until(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> anyhow::Result<()> {
         let until = Instant::now() + PATIENCE;
