@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::streams::Child;
 use super::{Node, Output};
 use crate::id::{LinkId, StreamHandle};
 use crate::signal::FromPeer;
@@ -87,7 +88,8 @@ impl Lag {
 }
 
 impl Node {
-    /// Tells a child how much waits for it, when that is much, and it has once had all there was.
+    /// Tells a child how much waits for it, when that is much, and it has once had all there was, and most others wait as
+    /// well.
     pub(super) fn tell_behind(
         &mut self,
         now: Time,
@@ -95,15 +97,25 @@ impl Node {
         link: LinkId,
         out: &mut Vec<Output>,
     ) {
-        let stream = self.streams.values_mut().find(|s| s.handle() == handle);
-        let Some(child) = stream.and_then(|s| s.children.get_mut(&link)) else {
+        let Some(stream) = self.streams.values_mut().find(|s| s.handle() == handle) else {
             return;
         };
-        let lag = child.mailbox.lag();
-        if lag < BEHIND || !child.has_caught_up || now.since(child.told_behind) < TELL_AGAIN {
+        let is_behind = |c: &Child| c.has_caught_up && c.mailbox.lag() >= BEHIND;
+        let Some(child) = stream.children.get(&link) else {
+            return;
+        };
+        if !is_behind(child) || now.since(child.told_behind) < TELL_AGAIN {
             return;
         }
-        child.told_behind = now;
+        let lag = child.mailbox.lag();
+        // Where the others get everything in time, it is this child that is slow: no other parent would help it.
+        let behind = stream.children.values().filter(|c| is_behind(c)).count();
+        if behind * 2 <= stream.children.len() {
+            return;
+        }
+        if let Some(child) = stream.children.get_mut(&link) {
+            child.told_behind = now;
+        }
         let millis = u32::try_from(lag.as_millis()).unwrap_or(u32::MAX);
         self.say(now, link, &Control::Behind { handle, millis }, out);
     }
