@@ -286,7 +286,10 @@ impl Tree {
     pub(super) fn filler(&self, leaver: PeerId) -> Option<PeerId> {
         let level = *self.levels.get(&leaver)?;
         let (rank, _) = self.fillers.iter().rev().find(|&(_, at)| at != leaver)?;
+        if rank.level <= level {
+            return None; // and no look through all of the level
+        }
         let mut deepest = self.fillers.level_of(rank);
-        deepest.find(|&at| rank.level > level && at != leaver)
+        deepest.find(|&at| at != leaver)
     }
 }
