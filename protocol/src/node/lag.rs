@@ -108,13 +108,14 @@ impl Node {
             return;
         }
         let lag = child.mailbox.lag();
+        // Looked at no more often than told: with many children it is not for each chunk and child to count them.
+        if let Some(child) = stream.children.get_mut(&link) {
+            child.told_behind = now;
+        }
         // Where the others get everything in time, it is this child that is slow: no other parent would help it.
         let behind = stream.children.values().filter(|c| is_behind(c)).count();
         if behind * 2 <= stream.children.len() {
             return;
-        }
-        if let Some(child) = stream.children.get_mut(&link) {
-            child.told_behind = now;
         }
         let millis = u32::try_from(lag.as_millis()).unwrap_or(u32::MAX);
         self.say(now, link, &Control::Behind { handle, millis }, out);

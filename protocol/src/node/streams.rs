@@ -50,7 +50,7 @@ pub(super) struct Child {
     pub(super) until: Option<Time>,
     /// There was a moment when nothing waited for it.
     pub(super) has_caught_up: bool,
-    /// When it was last told how much waits for it.
+    /// When it was last told, or it was considered, how much waits for it.
     pub(super) told_behind: Time,
 }
 
