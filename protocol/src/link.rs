@@ -31,6 +31,9 @@ pub const WELL: Duration = Duration::from_millis(700);
 pub const CHILD_SILENT: Duration = Duration::from_secs(3);
 /// A connection that takes longer to set up is given up. Guess: ICE over a bad mobile link takes five.
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(8);
+/// Whoever has not even answered an offer by then stands still: signalling reaches all who live. Guess: a phone that loads a page is busy
+/// for two seconds.
+pub const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 /// A child asks how far away its parent and its backups are this often. Guess: paths change by the minute.
 pub const PING_EVERY: Duration = Duration::from_secs(2);
 /// Answers that are remembered. Guess: a quarter of a minute.
@@ -77,6 +80,8 @@ pub struct Link {
     pub ours: bool,
     /// How far it has come.
     pub phase: Phase,
+    /// An answer to our offer came.
+    described: bool,
     /// What its transport still has.
     pub flow: Flow,
     /// The streams that we asked the other end for lately, whether they still come or not.
@@ -178,6 +183,7 @@ impl Link {
             certified_until_s: u64::MAX,
             ours,
             phase,
+            described: false,
             flow,
             asked: VecDeque::new(),
             ping: (0, Time::ZERO),
@@ -190,6 +196,11 @@ impl Link {
             used: now,
             grace: now,
         }
+    }
+
+    /// The other end answered our offer.
+    pub const fn described(&mut self) {
+        self.described = true;
     }
 
     /// The channels opened.
@@ -220,11 +231,10 @@ impl Link {
             self.used = now;
         }
         if self.phase != Phase::Ready {
-            let late = now >= self.since + CONNECT_LIMIT;
-            return if late {
-                Due::Close("the connection could not be set up")
-            } else {
-                Due::Nothing
+            return match now >= self.set_up_until() {
+                true if self.waits_for_answer() => Due::Close("the other end did not answer"),
+                true => Due::Close("the connection could not be set up"),
+                false => Due::Nothing,
             };
         }
         if now >= self.silent_at(used) {
@@ -243,7 +253,7 @@ impl Link {
     /// When [`Self::due`] may have something new to say.
     pub fn next_wakeup(&self, used: Use) -> Time {
         if self.phase != Phase::Ready {
-            return self.since + CONNECT_LIMIT;
+            return self.set_up_until();
         }
         let idle = if used.parent || used.child || used.standby {
             Time::NEVER
@@ -266,6 +276,17 @@ impl Link {
     /// Whether the neighbour was heard lately.
     pub fn is_well(&self, now: Time) -> bool {
         now < self.well_until()
+    }
+
+    fn waits_for_answer(&self) -> bool {
+        self.ours && self.phase == Phase::Connecting && !self.described
+    }
+
+    fn set_up_until(&self) -> Time {
+        match self.waits_for_answer() {
+            true => self.since + ANSWER_LIMIT,
+            false => self.since + CONNECT_LIMIT,
+        }
     }
 
     fn silent_at(&self, used: Use) -> Time {
@@ -311,6 +332,19 @@ mod tests {
         link.opened(Time::ZERO);
         link.phase = Phase::Ready;
         link
+    }
+
+    #[test]
+    fn who_does_not_even_answer_is_given_up_sooner_than_a_bad_way() {
+        let mut link = ready();
+        link.phase = Phase::Connecting;
+        assert_eq!(link.next_wakeup(PARENT), Time::ZERO + ANSWER_LIMIT);
+        let due = link.due(Time::ZERO + ANSWER_LIMIT, PARENT);
+        assert_eq!(due, Due::Close("the other end did not answer"));
+
+        link.described();
+        assert_eq!(link.due(Time::ZERO + ANSWER_LIMIT, PARENT), Due::Nothing);
+        assert_eq!(link.next_wakeup(PARENT), Time::ZERO + CONNECT_LIMIT);
     }
 
     #[test]

@@ -99,6 +99,8 @@ pub struct Outcome {
     pub takeovers: u64,
     /// Peers that lost a parent and had to ask for another.
     pub complaints: u64,
+    /// Connections that were begun.
+    pub connections: u64,
     /// The stalls' total length.
     pub stalled: Duration,
     /// Viewers alive at the end, and how many of them play.

@@ -60,7 +60,8 @@ impl Node {
     }
 
     /// The parent is lost, or seems to be: subscribes at a backup from the first number that lacks. False if there
-    /// is none to be had.
+    /// is none to be had. The supervisor is told, unless it has named another parent already: then the backup helps
+    /// out until that one brings something, for a connection may take longer to set up than the player holds.
     pub(super) fn take_over(
         &mut self,
         now: Time,
@@ -72,8 +73,10 @@ impl Node {
             return false;
         };
         let links = &self.links;
+        let next = stream.next;
         let is_ready = |backup: &Upstream| {
             backup.link != lost.link
+                && Some(*backup) != next
                 && links
                     .get(&backup.link)
                     .is_some_and(|link| link.phase == Phase::Ready && link.is_well(now))
@@ -89,13 +92,15 @@ impl Node {
         let (order, from) = (stream.order, stream.window.first_lacking());
         self.subscribe(now, id, backup.link, from, out);
         out.push(Output::Event(Event::Parent(id, Some(backup.peer))));
-        let message = FromPeer::TookOver {
-            stream: id,
-            parent: backup.peer,
-            lost: lost.peer,
-            order,
-        };
-        self.tell(&message, out);
+        if next.is_none() {
+            let message = FromPeer::TookOver {
+                stream: id,
+                parent: backup.peer,
+                lost: lost.peer,
+                order,
+            };
+            self.tell(&message, out);
+        }
         true
     }
 
@@ -190,7 +195,7 @@ impl Node {
     /// Which parents are doubtful, or will be, where there is somebody to take over at.
     fn doubts(&self) -> impl Iterator<Item = Doubt> + '_ {
         self.streams.values().filter_map(|stream| {
-            let parent = stream.parent.filter(|_| stream.next.is_none())?;
+            let parent = stream.parent?;
             if stream.backups.is_empty() {
                 return None;
             }

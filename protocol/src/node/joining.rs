@@ -251,8 +251,7 @@ impl Node {
         if stream.parent == Some(lost) {
             // The one before may only have been silent.
             stream.parent = stream.leaving.take();
-            let alone = stream.parent.is_none() && stream.next.is_none();
-            if alone && self.take_over(now, id, lost, out) {
+            if stream.parent.is_none() && self.take_over(now, id, lost, out) {
                 return true;
             }
         }

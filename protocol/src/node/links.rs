@@ -123,9 +123,11 @@ impl Node {
         sdp: String,
         out: &mut Vec<Output>,
     ) {
-        let Some(link) = self.links.get(&id).filter(|l| l.peer == peer && l.ours) else {
+        let theirs = self.links.get_mut(&id);
+        let Some(link) = theirs.filter(|l| l.peer == peer && l.ours) else {
             return;
         };
+        link.described();
         if Fingerprint::from_sdp(&sdp) != Some(link.fingerprint) {
             let reason = "the answer shows another certificate than the supervisor named";
             return self.close_link(now, id, reason, out);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{Config, Event, Input, Node, Output};
 use crate::chunk::{Chunk, Header, Position, cut};
 use crate::id::{Fingerprint, LinkId, PeerId, StreamId};
-use crate::link::{CHILD_SILENT, PARENT_DOUBTFUL, PARENT_SILENT, WELL};
+use crate::link::{ANSWER_LIMIT, CHILD_SILENT, PARENT_DOUBTFUL, PARENT_SILENT, WELL};
 use crate::media::{Codec, Descriptor, Track, TrackInfo};
 use crate::security::grant::SignedDescriptor;
 use crate::signal::{
@@ -427,10 +427,11 @@ fn a_parent_that_falls_silent_is_reported_lost_and_the_next_one_goes_on_where_it
 
 /// Viewer 3 below relay 2, with viewer 4, who is at the broadcaster, as its backup.
 fn with_a_backup() -> Desk {
-    let mut desk = Desk::with_peers(4);
+    let mut desk = Desk::with_peers(5);
     desk.watch_below(2, 1);
     desk.watch_below(3, 2);
     desk.watch_below(4, 1);
+    desk.watch_below(5, 1);
     (0..3).for_each(|n| desk.send_frame(n));
     desk.name_backup(3, 4);
     desk
@@ -462,6 +463,48 @@ fn who_has_a_backup_takes_over_in_the_moment_its_parent_leaves() {
     desk.send_frame(3);
     assert_eq!(desk.parent_of(3), Some(id(4)));
     assert_eq!(desk.seen_by(3), [0, 0, 1, 2, 3]);
+}
+
+/// Viewer 3 of [`with_a_backup`] is on its way to viewer 5, which stands still.
+fn on_the_way_to_somebody_frozen() -> Desk {
+    let mut desk = with_a_backup();
+    desk.frozen.insert(5);
+    desk.place(3, 5);
+    desk
+}
+
+#[test]
+fn a_backup_helps_out_while_the_connection_to_the_next_parent_is_set_up() {
+    let mut desk = on_the_way_to_somebody_frozen();
+    desk.put(2, Input::SupervisorText(release().to_text()));
+    desk.send_frame(3);
+    assert_eq!(desk.seen_by(3), [0, 0, 1, 2, 3]);
+    assert_eq!(desk.parent_of(3), Some(id(4)));
+    // It has named another parent, and that still holds.
+    let told = |said: &FromPeer| matches!(said, FromPeer::TookOver { .. });
+    assert!(!desk.said.iter().any(|(_, said)| told(said)));
+}
+
+#[test]
+fn a_backup_helps_out_as_well_when_the_parent_falls_silent_meanwhile() {
+    let mut desk = on_the_way_to_somebody_frozen();
+    desk.frozen.insert(2);
+    (3..6).for_each(|n| desk.send_frame(n));
+    desk.wait(PARENT_DOUBTFUL + Duration::from_millis(50));
+    assert_eq!(desk.seen_by(3), [0, 0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn a_next_parent_that_does_not_answer_is_reported_while_the_backup_feeds() {
+    let mut desk = on_the_way_to_somebody_frozen();
+    desk.put(2, Input::SupervisorText(release().to_text()));
+    desk.wait(ANSWER_LIMIT + Duration::from_millis(50));
+    let lost =
+        |said: &FromPeer| matches!(said, FromPeer::ParentLost { parent, .. } if *parent == id(5));
+    assert!(desk.said.iter().any(|(n, said)| *n == 3 && lost(said)));
+    desk.send_frame(3);
+    assert_eq!(desk.seen_by(3), [0, 0, 1, 2, 3]);
+    assert_eq!(desk.parent_of(3), Some(id(4)));
 }
 
 #[test]

@@ -311,7 +311,10 @@ impl World {
         match output {
             Output::Signal(text) => self.signal(name, text),
             Output::KeyTask(task, _) => return Some(node::Input::TaskDone(task, None)),
-            Output::Connect(link) => return Some(node::Input::LocalDescription(link, sdp(name))),
+            Output::Connect(link) => {
+                self.outcome.connections += 1;
+                return Some(node::Input::LocalDescription(link, sdp(name)));
+            }
             Output::Accept(link, _) => return Some(node::Input::LocalDescription(link, sdp(name))),
             Output::SetAnswer(link, _) => self.set_up(name, link),
             Output::Control(link, bytes) => {

@@ -78,7 +78,7 @@ pub(crate) fn sim(arguments: &Arguments) {
     let began = Instant::now();
     let o = run(&plan);
     println!(
-        "seed={} lives={} alive={} playing={} stalls={} stalled_s={:.2} takeovers={} complaints={} deepest={} chunks={} trace={:016x} took_s={:.2}",
+        "seed={} lives={} alive={} playing={} stalls={} stalled_s={:.2} takeovers={} complaints={} connections={} deepest={} chunks={} trace={:016x} took_s={:.2}",
         plan.seed,
         o.lives,
         o.alive,
@@ -87,6 +87,7 @@ pub(crate) fn sim(arguments: &Arguments) {
         o.stalled.as_secs_f64(),
         o.takeovers,
         o.complaints,
+        o.connections,
         o.deepest,
         o.chunks,
         o.trace,
