@@ -96,7 +96,7 @@ bench: ## what it costs, how well it plays, what attackers achieve (quiet machin
 	PROFILE=release node web/bench/figures.js 60 target/film.webm
 
 experiments: ## the paper's experiments beside its system (hours, may be interrupted; QUICK=1: five minutes)
-	@tools/deps.sh build rust wasm run
+	@tools/deps.sh build rust wasm run figures
 	@$(MAKE) build
 	$(CARGO) build --release --package testbed
 	target/release/testbed experiments $(if $(QUICK),--quick --data target/quick --figures target/quick/figures)

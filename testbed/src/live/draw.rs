@@ -1,12 +1,14 @@
-//! The paper's figures 6 to 11 with ours beside them, and a table.
+//! The paper's figures 6 to 11 with ours beside them, as SVG and as PNG, and a table.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
+use plotters::coord::Shift;
 use plotters::prelude::*;
+use plotters::style::register_font;
 
 use super::matrix::Kept;
 use super::{Record, System};
@@ -51,6 +53,12 @@ const FIGURES: [Figure; 5] = [
         stated: &[],
     },
 ];
+/// Letters are drawn with the first of these that there is: Debian's `fonts-dejavu-core` and `fonts-liberation`.
+const FONTS: [&str; 3] = [
+    "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
+    "/usr/share/fonts/truetype/liberation/LiberationSans-Regular.ttf",
+    "/usr/share/fonts/truetype/liberation2/LiberationSans-Regular.ttf",
+];
 const PAPER: RGBColor = RGBColor(0x20, 0x20, 0x20);
 
 const fn colour(system: System) -> RGBColor {
@@ -83,29 +91,53 @@ fn average_s(record: &Record) -> f64 {
     }
 }
 
-/// Draws them into a folder, as SVG, with the table beside them.
+/// Draws them into a folder, each as SVG and as PNG, with the table beside them.
 pub fn draw(runs: &[Kept], folder: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    find_font()?;
     for figure in &FIGURES {
-        let name = format!(
-            "fig-{:02}-{}.svg",
-            figure.number,
-            figure.distribution.name()
+        let name = format!("fig-{:02}-{}", figure.number, figure.distribution.name());
+        let (svg, png) = paths(folder, &name);
+        let areas = (
+            SVGBackend::new(&svg, SIZE).into_drawing_area(),
+            BitMapBackend::new(&png, SIZE).into_drawing_area(),
         );
-        let path = folder.join(name);
-        let area = SVGBackend::new(&path, SIZE).into_drawing_area();
-        draw_figure(&area, figure, runs).map_err(|e| anyhow!("{e}"))?;
+        draw_figure(&areas.0, figure, runs).map_err(|e| anyhow!("{}: {e}", svg.display()))?;
+        draw_figure(&areas.1, figure, runs).map_err(|e| anyhow!("{}: {e}", png.display()))?;
     }
-    let path = folder.join("fig-11-average.svg");
-    let area = SVGBackend::new(&path, (SIZE.0, SIZE.1 * 2)).into_drawing_area();
-    draw_averages(&area, runs).map_err(|e| anyhow!("{e}"))?;
+    let (svg, png) = paths(folder, "fig-11-average");
+    let size = (SIZE.0, SIZE.1 * 2);
+    let areas = (
+        SVGBackend::new(&svg, size).into_drawing_area(),
+        BitMapBackend::new(&png, size).into_drawing_area(),
+    );
+    draw_averages(&areas.0, runs).map_err(|e| anyhow!("{}: {e}", svg.display()))?;
+    draw_averages(&areas.1, runs).map_err(|e| anyhow!("{}: {e}", png.display()))?;
     fs::write(folder.join("table.md"), table(runs)).context("writing the table")
 }
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+fn paths(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
+    let with = |ending: &str| folder.join(format!("{name}.{ending}"));
+    (with("svg"), with("png"))
+}
+
+/// Tells the plotting library which letters to draw with.
+fn find_font() -> anyhow::Result<()> {
+    let found = FONTS.iter().find_map(|path| fs::read(path).ok());
+    let bytes = found.context("no font to draw figures with: apt-get install fonts-dejavu-core")?;
+    register_font("sans-serif", FontStyle::Normal, Vec::leak(bytes)).map_err(|_| {
+        anyhow!("the font cannot be read: apt-get install --reinstall fonts-dejavu-core")
+    })
+}
+
 type Drawn = Result<(), Box<dyn std::error::Error>>;
 
-fn draw_figure(area: &Area<'_>, figure: &Figure, runs: &[Kept]) -> Drawn {
+/// Somewhere to draw, with errors that can be passed on.
+trait Canvas: DrawingBackend<ErrorType: 'static> {}
+
+impl<B: DrawingBackend<ErrorType: 'static>> Canvas for B {}
+
+fn draw_figure<B: Canvas>(area: &DrawingArea<B, Shift>, figure: &Figure, runs: &[Kept]) -> Drawn {
     area.fill(&WHITE)?;
     let title = format!(
         "{} failures of 80 viewers, 60 s, clean closes (the paper's Fig. {})",
@@ -129,7 +161,7 @@ fn draw_figure(area: &Area<'_>, figure: &Figure, runs: &[Kept]) -> Drawn {
     Ok(())
 }
 
-fn draw_averages(area: &Area<'_>, runs: &[Kept]) -> Drawn {
+fn draw_averages<B: Canvas>(area: &DrawingArea<B, Shift>, runs: &[Kept]) -> Drawn {
     area.fill(&WHITE)?;
     let title = "mean length of a stall, s (the paper's Fig. 11)";
     let area = area.titled(title, ("sans-serif", 18))?;
@@ -179,8 +211,8 @@ fn series(runs: &[Kept], distribution: Distribution, value: Value) -> Vec<Line> 
         .collect()
 }
 
-fn panel(
-    area: &Area<'_>,
+fn panel<B: Canvas>(
+    area: &DrawingArea<B, Shift>,
     title: &str,
     lines: &[Line],
     stated: &[(u32, f64)],
@@ -205,15 +237,21 @@ fn panel(
         .draw()?;
     for (system, simulated, points) in lines {
         let colour = colour(*system);
-        if *simulated {
-            chart.draw_series([PathElement::new(points.clone(), colour.mix(0.45))])?;
-            continue;
-        }
+        let style = match simulated {
+            true => colour.mix(0.6).stroke_width(1),
+            false => colour.stroke_width(2),
+        };
+        let words = match simulated {
+            true => format!("{} (simulated)", called(*system)),
+            false => called(*system).to_owned(),
+        };
         chart
-            .draw_series([PathElement::new(points.clone(), colour.stroke_width(2))])?
-            .label(called(*system))
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
-        chart.draw_series(points.iter().map(|&at| Circle::new(at, 3, colour.filled())))?;
+            .draw_series([PathElement::new(points.clone(), style)])?
+            .label(words)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
+        if !simulated {
+            chart.draw_series(points.iter().map(|&at| Circle::new(at, 3, colour.filled())))?;
+        }
     }
     if !stated.is_empty() {
         chart

@@ -1,5 +1,6 @@
 //! Simulates a stream's peers, or runs the paper's experiments with the real programs.
 
+mod ending;
 mod experiments;
 mod live;
 mod sim;
@@ -32,8 +33,10 @@ fn main() -> ExitCode {
             sim::sim(&arguments);
             Ok(())
         }
-        What::Live(arguments) => live::live(&arguments),
-        What::Experiments(arguments) => experiments::experiments(&arguments),
+        What::Live(arguments) => ending::with_children().and_then(|()| live::live(&arguments)),
+        What::Experiments(arguments) => {
+            ending::with_children().and_then(|()| experiments::experiments(&arguments))
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
