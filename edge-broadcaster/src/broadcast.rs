@@ -80,11 +80,14 @@ enum End {
     Renewed,
     /// The source failed, and is to be started again.
     Again(anyhow::Error),
+    /// The supervisor will not have the stream for now: it is asked again. The other streams go on.
+    OffAir(anyhow::Error),
 }
 
 impl Broadcast {
-    /// Sends the stream until it is over or `shutdown` comes. An error at the first start, or of the supervisor's
-    /// making, is the caller's; a later one is logged, and the source is started again.
+    /// Sends the stream until it is over or `shutdown` comes. An error at the first start is the caller's; a later one is
+    /// logged, and the source is started again. So it is when the supervisor refuses or ends the stream, which an operator
+    /// may take back at any time.
     pub async fn run(mut self, mut shutdown: Shutdown) -> anyhow::Result<()> {
         tokio::select! {
             biased; // what ends with the service is no failure
@@ -114,6 +117,7 @@ impl Broadcast {
                 End::Again(error) => {
                     warn!("the stream {:?} starts again: {error:#}", self.config.name)
                 }
+                End::OffAir(error) => warn!("{error:#}; asking again in {} s", pause.as_secs()),
             }
             source.stop().await;
             (began, source) = self.restart(&mut pause).await;
@@ -140,6 +144,7 @@ impl Broadcast {
 
     /// One run of the source: asks for an epoch, then sends.
     async fn epoch(&mut self, source: &mut Running, began: Time) -> anyhow::Result<End> {
+        self.forget_old_verdicts();
         self.node
             .put(Input::Publish(self.registration(source)))
             .await;
@@ -177,8 +182,8 @@ impl Broadcast {
                             .then(|| tokio::time::Instant::now() + KEY_SETTLES);
                         self.key = Some((id, key));
                     }
-                    Some(Verdict::Refused(words)) => return Err(self.refused(&words)),
-                    Some(Verdict::Ended) => return Err(self.ended()),
+                    Some(Verdict::Refused(words)) => return Ok(End::OffAir(self.refused(&words))),
+                    Some(Verdict::Ended) => return Ok(End::OffAir(self.ended())),
                     None => anyhow::bail!("the peer's task has ended"),
                 },
                 () = sleep_until(next_key) => {
@@ -221,8 +226,9 @@ impl Broadcast {
                 verdict = self.verdicts.recv() => match verdict.context("the peer's task has ended")? {
                     Verdict::Epoch(epoch, grant) => return Ok(Ok((epoch, grant))),
                     Verdict::Key(id, key) => self.key = Some((id, key)),
-                    Verdict::Refused(words) => return Err(self.refused(&words)),
-                    Verdict::Ended => return Err(self.ended()),
+                    Verdict::Refused(words) => return Ok(Err(End::OffAir(self.refused(&words)))),
+                    // What is left of the time before.
+                    Verdict::Ended => {}
                 },
                 Some(event) = source.frames.recv() => {
                     self.watchdog.feed();
@@ -244,13 +250,20 @@ impl Broadcast {
         }
     }
 
+    /// What the supervisor said before it is asked anew says nothing of its answer; keys hold.
+    fn forget_old_verdicts(&mut self) {
+        while let Ok(verdict) = self.verdicts.try_recv() {
+            if let Verdict::Key(id, key) = verdict {
+                self.key = Some((id, key));
+            }
+        }
+    }
+
     fn refused(&self, words: &str) -> anyhow::Error {
         let name = &self.config.name;
         anyhow::anyhow!("the supervisor refuses the stream {name:?}: {words}")
     }
 
-    /// Not our doing, so not the end: systemd starts a service again that fails, and leaves alone one whose films
-    /// are over.
     fn ended(&self) -> anyhow::Error {
         let name = &self.config.name;
         anyhow::anyhow!("the supervisor has ended the stream {name:?}")

@@ -468,6 +468,32 @@ impl Stage {
         Ok(process)
     }
 
+    /// What the supervisor answers to somebody who shows the operator's token.
+    pub fn ask_as_operator(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> anyhow::Result<Value> {
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        let mut socket = TcpStream::connect(("127.0.0.1", self.port))?;
+        socket.write_all(request.as_bytes())?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        let succeeded = head
+            .split(' ')
+            .nth(1)
+            .is_some_and(|code| code.starts_with('2'));
+        anyhow::ensure!(succeeded, "{method} {path}: {answer}");
+        Ok(serde_json::from_str(body).unwrap_or_default())
+    }
+
     /// How large the supervisor's tables are, as it says itself under `/health`.
     pub fn health(&self) -> anyhow::Result<Value> {
         let mut socket = TcpStream::connect(("127.0.0.1", self.port))?;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use anyhow::Context as _;
 use serde_json::Value;
 use testbed::stage::{Process, Signal, Stage, TEST_PICTURE};
 
@@ -131,6 +132,46 @@ fn a_viewer_whose_stream_has_ended_watches_it_again_when_it_is_back() -> anyhow:
     viewer.wait_for_line("it plays again", |line| {
         line["ended"] == false && plays(line)
     })?;
+    goes_on(&viewer)
+}
+
+#[test]
+fn a_stream_that_the_operator_ended_is_off_until_it_is_allowed_and_the_other_goes_on()
+-> anyhow::Result<()> {
+    let stage = Stage::new()?;
+    let _supervisor = stage.supervisor()?;
+    let _relay = stage.relay("relay", 100_000)?;
+    let other = TEST_PICTURE.replace("name = \"test\"", "name = \"other\"");
+    let mut broadcaster = stage.broadcaster(&format!("{TEST_PICTURE}\n{other}"))?;
+    let viewer = stage.receiver("viewer", &["--stream", "test"])?;
+    let neighbour = stage.receiver("neighbour", &["--stream", "other"])?;
+    viewer.wait_for_line("it plays", plays)?;
+    neighbour.wait_for_line("it plays", plays)?;
+
+    let token = stage.command(&["operator-token"])?;
+    let token = token.split_whitespace().last().unwrap_or_default();
+    let streams = stage.ask_as_operator(token, "GET", "/api/streams", "")?;
+    let named = |name| move |stream: &&Value| stream["name"] == name;
+    let listed = streams["streams"].as_array();
+    let found = listed.into_iter().flatten().find(named("test"));
+    let id = found
+        .and_then(|s| s["stream"].as_str())
+        .context("the stream's id")?;
+    stage.ask_as_operator(
+        token,
+        "POST",
+        &format!("/api/streams/{id}/end"),
+        r#"{"name": "test"}"#,
+    )?;
+    viewer.wait_for_line("it is over", |line| line["ended"] == true)?;
+    broadcaster.wait_for_log("asking again")?;
+    goes_on(&neighbour)?;
+
+    stage.ask_as_operator(token, "POST", &format!("/api/streams/{id}/allow"), "")?;
+    viewer.wait_for_line("it plays again", |line| {
+        line["ended"] == false && plays(line)
+    })?;
+    anyhow::ensure!(broadcaster.is_running(), "the same broadcaster");
     goes_on(&viewer)
 }
 
