@@ -226,6 +226,8 @@ pub struct Node {
     made_links: u64,
     next_report: Time,
     last_handled: Time,
+    /// How late this peer was itself, at most, and when that was.
+    own_delay: (Duration, Time),
     /// When the clock is to be looked at next.
     look_at: Time,
 }
@@ -233,6 +235,10 @@ pub struct Node {
 /// A call later than this after the last one, though a wake-up was due, means that this peer itself slept (a
 /// busy main thread, a suspended tab, SIGSTOP). Guess.
 const OVERSLEPT: Duration = Duration::from_millis(200);
+/// How long a peer that was late counts as one that may be late. Guess: a page that is busy is so for some pictures.
+const DELAY_COUNTS: Duration = Duration::from_secs(2);
+/// More of its own delay is not forgiven a neighbour: what is longer is for [`OVERSLEPT`].
+const MOST_DELAY: Duration = Duration::from_millis(125);
 /// How often members report. Guess: the monitor's picture is fresh enough, 100 000 peers cost 50 000 texts a
 /// second.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
@@ -255,6 +261,7 @@ impl Node {
             made_links: 0,
             next_report: now + REPORT_EVERY,
             last_handled: now,
+            own_delay: (Duration::ZERO, now),
             look_at: Time::NEVER,
         }
     }
@@ -358,7 +365,20 @@ impl Node {
         }
     }
 
+    /// How late this peer was itself in the last moments: what was said to it may wait as long to be read.
+    fn own_delay(&self) -> Duration {
+        let (delay, at) = self.own_delay;
+        match self.last_handled > at + DELAY_COUNTS {
+            true => Duration::ZERO,
+            false => delay,
+        }
+    }
+
     fn notice_oversleeping(&mut self, now: Time) {
+        let late = now.since(self.look_at).min(MOST_DELAY);
+        if late > COARSE && (late >= self.own_delay.0 || now > self.own_delay.1 + DELAY_COUNTS) {
+            self.own_delay = (late, now);
+        }
         if now.since(self.last_handled) > OVERSLEPT && now > self.next_wakeup() + OVERSLEPT {
             self.links.values_mut().for_each(|link| link.overslept(now));
         }

@@ -199,7 +199,7 @@ impl Node {
             if stream.backups.is_empty() {
                 return None;
             }
-            let silent_at = self.links.get(&parent.link)?.doubtful_at();
+            let silent_at = self.links.get(&parent.link)?.doubtful_at() + self.own_delay() * 2;
             let confirmed = stream.doubt.filter(|since| *since >= silent_at);
             let at = confirmed.map_or(silent_at, |since| since + CONFIRMED_AFTER);
             Some(Doubt {

@@ -457,6 +457,24 @@ fn who_has_a_backup_takes_over_when_its_parent_falls_silent_and_misses_nothing()
 }
 
 #[test]
+fn who_is_late_itself_gives_a_silent_parent_longer() {
+    let mut desk = with_a_backup();
+    desk.wait(Duration::from_secs(1));
+    desk.frozen.insert(2);
+    let busy = PARENT_DOUBTFUL + Duration::from_millis(100);
+    for pause in [busy, Duration::from_millis(40), Duration::from_millis(40)] {
+        desk.now += pause;
+        desk.put(3, Input::Tick);
+    }
+    assert_eq!(desk.parent_of(3), Some(id(2)), "it may wait to be read");
+    (0..10).for_each(|_| {
+        desk.now += Duration::from_millis(10);
+        [3, 4].into_iter().for_each(|n| desk.put(n, Input::Tick));
+    });
+    assert_eq!(desk.parent_of(3), Some(id(4)), "but not for ever");
+}
+
+#[test]
 fn who_has_a_backup_takes_over_in_the_moment_its_parent_leaves() {
     let mut desk = with_a_backup();
     desk.put(2, Input::SupervisorText(release().to_text()));
