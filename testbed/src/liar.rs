@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 
 use anyhow::Context as _;
 use async_trait::async_trait;
@@ -53,6 +53,12 @@ const HANDLE_AT: usize = 8;
 const SEQUENCE_ENDS_AT: usize = 31;
 /// How many chunks it keeps to say them again.
 const REPLAYED: usize = 20;
+
+/// Says once that a lie went out: whoever watches would else not know of a trick that was never played.
+fn confess() {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| println!("{}", serde_json::json!({ "lied": true })));
+}
 
 /// What it knows by being a member.
 #[derive(Debug, Default)]
@@ -163,7 +169,7 @@ impl LyingConnection {
         let sent = self.sent.fetch_add(1, Ordering::Relaxed);
         let tenth = sent % 10 == 9;
         let mut kept = lock(&self.kept);
-        match self.trick {
+        let out = match self.trick {
             Trick::Alter if tenth => vec![flipped(message, message.len().saturating_sub(1))],
             Trick::Renumber if tenth => vec![flipped(message, SEQUENCE_ENDS_AT)],
             Trick::Splice if tenth => vec![flipped(message, HANDLE_AT)],
@@ -189,7 +195,11 @@ impl LyingConnection {
                 [message.clone()].into_iter().chain(again).collect()
             }
             _ => vec![message.clone()],
+        };
+        if out.last() != Some(message) {
+            confess();
         }
+        out
     }
 
     /// What goes out in the place of a word about the link.
@@ -200,11 +210,15 @@ impl LyingConnection {
                 &mut word
             {
                 let shown = self.loot.certificate.get_or_init(|| certificate.clone());
+                if shown != certificate {
+                    confess();
+                }
                 *certificate = shown.clone();
             }
             return vec![word.encode()];
         }
         if self.trick == Trick::GarbageControl && self.begun.load(Ordering::Relaxed) {
+            confess();
             return vec![message.clone(), noise(100)];
         }
         vec![message.clone()]

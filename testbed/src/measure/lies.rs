@@ -40,6 +40,7 @@ pub fn lie(trick: &str, viewers: u32) -> anyhow::Result<Lie> {
         None => stage.relay("honest", 1_000_000)?,
     };
     process.signal(Signal::User)?;
+    process.wait_for_any_line("it lies", |line| line["lied"] == true)?;
     let harmless = borrowed || matches!(trick, "reorder" | "replay");
     if !harmless {
         audience.until("another parent", |line| {
@@ -98,7 +99,9 @@ impl Chain {
 
     /// The liar lies from now on.
     pub fn lies(&self) -> anyhow::Result<()> {
-        self.liar.signal(Signal::User)
+        self.liar.signal(Signal::User)?;
+        self.liar
+            .wait_for_any_line("it lies", |line| line["lied"] == true)
     }
 
     /// The liar is switched off.
