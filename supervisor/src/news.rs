@@ -91,7 +91,8 @@ fn log_it(happening: &Happening) {
             log!(level, peer:%, stream:%, event; "{words}");
         }
         (Some(peer), Some(stream)) => log!(level, peer:%, stream:%, event; "{words} {other}"),
-        (Some(peer), None) => debug!(peer:%, event; "{words}"),
+        (Some(peer), None) if other.is_empty() => debug!(peer:%, event; "{words}"),
+        (Some(peer), None) => log!(level, peer:%, event; "{words} {other}"),
         (None, Some(stream)) => log!(level, stream:%, event; "{words}"),
         (None, None) => log!(level, event; "{words}"),
     }
@@ -100,7 +101,7 @@ fn log_it(happening: &Happening) {
 /// The other peer in it.
 const fn other(what: What) -> Option<protocol::id::PeerId> {
     match what {
-        What::Moved { to, .. } | What::TookOver { to, .. } => Some(to),
+        What::Moved { to, .. } | What::TookOver { to, .. } | What::LinkRefused { to } => Some(to),
         What::ParentLost { parent } | What::Accused { parent } => Some(parent),
         _ => None,
     }
@@ -122,6 +123,8 @@ const fn words(what: What) -> (Level, &'static str) {
         What::BroadcasterAway => (Warn, "the stream's broadcaster is away"),
         What::Ended => (Info, "the stream has ended"),
         What::Accused { .. } => (Warn, "was sent something forged by"),
+        What::Uninvited => (Info, "refused: not invited to the stream"),
+        What::LinkRefused { .. } => (Warn, "will not be linked to"),
         What::Evicted => (Info, "put out of the stream by the operator"),
         What::Rearranged => (Info, "the stream's peers are arranged anew"),
         What::ToldToFail { .. } => (Info, "told to fail, as a test"),

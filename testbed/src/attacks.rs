@@ -208,6 +208,16 @@ impl Scene {
         Ok(())
     }
 
+    /// Waits until it is so.
+    fn waits(&self, what: &str, so: impl Fn(&Self) -> bool) -> anyhow::Result<()> {
+        let until = Instant::now() + PATIENCE;
+        while !so(self) {
+            ensure!(Instant::now() < until, "{what}: {}", self.supervisor.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
     fn stranger(&self, component: Component) -> anyhow::Result<()> {
         self.is_refused(&Mask::new(component), Refusal::NotEnrolled)
     }
@@ -298,6 +308,7 @@ impl Scene {
             };
             vec![(towards, text)]
         })?;
+        let logged = self.supervisor.log().len();
         let words = ["--stream", "test", "--leaf"];
         let victim = self.stage.receiver_at(&tap.url(), "victim", &words)?;
         let until = Instant::now() + PATIENCE;
@@ -306,6 +317,11 @@ impl Scene {
             ensure!(Instant::now() < until, "nobody noticed");
             std::thread::sleep(Duration::from_millis(50));
         }
+        self.waits("the journal has it", |scene| {
+            let log = scene.supervisor.log();
+            let log = log.get(logged..).unwrap_or_default();
+            log.contains("will not be linked to") || log.contains("lost its parent")
+        })?;
         ensure!(victim.last_line()["playing"] != true, "it plays");
         Ok(())
     }
@@ -373,6 +389,7 @@ impl Scene {
         let mut edited = good.clone().into_bytes();
         edited[10] = if edited[10] == b'A' { b'B' } else { b'A' };
         std::thread::sleep(Duration::from_millis(2_100)); // the short one's time is over
+        let said = self.refusals();
         let tries = [
             (None, false),
             (Some(short), false),
@@ -391,7 +408,7 @@ impl Scene {
                 .block_on(asks_for_private(&mut viewer, invitation.clone()))?;
             ensure!(had == wanted, "{invitation:?}: had the key: {had}");
         }
-        Ok(())
+        self.has_said(said, 3)
     }
 
     fn framed(&self) -> anyhow::Result<()> {
@@ -426,12 +443,13 @@ impl Scene {
             }
             anyhow::Ok(())
         })?;
-        ensure!(
-            !self.supervisor.log().contains("forged media"),
-            "{}",
-            self.supervisor.log()
-        );
-        Ok(())
+        let log = self.supervisor.log();
+        ensure!(!log.contains("forged media"), "{log}");
+        // They are at one address.
+        self.waits("their word is logged once", |scene| {
+            let log = scene.supervisor.log();
+            log.matches("was sent something forged by").count() == 1
+        })
     }
 
     fn garbage(&self) -> anyhow::Result<()> {
@@ -466,13 +484,20 @@ impl Scene {
     }
 
     fn no_operator(&self) -> anyhow::Result<()> {
+        let told = |scene: &Self| {
+            let log = scene.supervisor.log();
+            log.matches("a token that is not the operator's").count()
+        };
+        self.stage.command(&["operator-token"])?;
+        let before = told(self);
         for what in ["GET /api/operator/peers", "POST /api/operator/tokens"] {
             for token in ["", "Authorization: Bearer guess\r\n"] {
                 let head = self.http(what, &format!("Content-Length: 0\r\n{token}"))?;
                 ensure!(head.starts_with("HTTP/1.1 401"), "{what}: {head}");
             }
         }
-        Ok(())
+        // Each guess; who shows none has only come to the wrong door.
+        self.waits("each guess is logged", |scene| told(scene) == before + 2)
     }
 
     fn http(&self, what: &str, more: &str) -> anyhow::Result<String> {

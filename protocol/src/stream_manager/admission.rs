@@ -325,18 +325,21 @@ impl StreamManager {
         else {
             return;
         };
-        self.note(
-            Some(accuser),
-            Some(stream),
-            What::Accused { parent: accused },
-        );
         let now = self.now;
         let accusers = self.admissions.accusations.entry(accused).or_default();
         accusers.retain(|_, until| *until > now);
+        let mut is_news = false;
         if accusers.len() < MAX_ACCUSERS {
-            accusers.insert(network(address), now + ACCUSATION_LASTS);
+            let known = accusers.insert(network(address), now + ACCUSATION_LASTS);
+            is_news = known.is_none();
         }
-        if accusers.len() >= ACCUSERS {
+        let many = accusers.len() >= ACCUSERS;
+        // Said again and again it would fill the journal.
+        if is_news {
+            let what = What::Accused { parent: accused };
+            self.note(Some(accuser), Some(stream), what);
+        }
+        if many {
             if let Some(key) = self.key_of(accused) {
                 self.admissions.evicted.insert(key);
                 self.outbox.push(Output::PutOut(key));

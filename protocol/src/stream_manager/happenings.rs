@@ -70,6 +70,13 @@ pub enum What {
         /// Who is accused.
         parent: PeerId,
     },
+    /// It asked for a stream that it was not invited to, or not any more.
+    Uninvited,
+    /// It would not be linked to another peer: that one shows another certificate than the supervisor named, or came unexpected.
+    LinkRefused {
+        /// Who.
+        to: PeerId,
+    },
     /// The operator has put it out of the stream.
     Evicted,
     /// The stream's peers are arranged anew.
@@ -98,6 +105,8 @@ impl What {
             Self::BroadcasterAway => "broadcaster-away",
             Self::Ended => "ended",
             Self::Accused { .. } => "accused",
+            Self::Uninvited => "uninvited",
+            Self::LinkRefused { .. } => "link-refused",
             Self::Evicted => "evicted",
             Self::Rearranged => "rearranged",
             Self::ToldToFail { .. } => "told-to-fail",

@@ -5,6 +5,7 @@ use crate::signal::{LinkDescription, ToPeer};
 
 use super::StreamManager;
 use super::deadlines::Deadline;
+use super::happenings::What;
 
 impl StreamManager {
     /// Passes a step on to the other end, with the sender's name on it; or says why not.
@@ -27,7 +28,12 @@ impl StreamManager {
         let why_not = match () {
             () if !self.are_neighbours(sender, other) => "you have no business with that peer",
             () if !self.is_connected(other) => "that peer is not connected",
-            () => return self.send(other, message),
+            () => {
+                if matches!(message, ToPeer::LinkRefused(_)) {
+                    self.note(Some(sender), None, What::LinkRefused { to: other });
+                }
+                return self.send(other, message);
+            }
         };
         // A refusal is never refused: the two would go on for ever.
         if !matches!(message, ToPeer::LinkRefused(_)) {

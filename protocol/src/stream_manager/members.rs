@@ -51,6 +51,7 @@ impl StreamManager {
         if known.info.component == Component::Receiver
             && let Err(words) = self.check_invitation(stream, invitation)
         {
+            self.note(Some(peer), Some(stream), What::Uninvited);
             return self.refuse_stream(peer, stream, Refusal::NotInvited, &words);
         }
         self.give_key(peer, stream);

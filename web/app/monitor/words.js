@@ -132,6 +132,8 @@ export function happened(happening, name) {
     "broadcaster-away": ["bad", "The broadcaster is away"],
     ended: ["", "The stream has ended"],
     accused: ["bad", `${who} was sent something forged by ${other}`],
+    uninvited: ["warn", `${who} was refused: not invited`],
+    "link-refused": ["warn", `${who} will not be linked to ${other}`],
     evicted: ["", `${who} was put out`],
     rearranged: ["", "The peers are arranged anew"],
     "told-to-fail": ["", `${who} was told to ${happening.how === "kill" ? "vanish" : happening.how}, as a test`],
