@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use crate::keystore::{self, KeystoreError};
 use crate::node::Keys;
 use crate::signalling::Supervisor;
-use crate::transport::webrtc::{WebRtc, WebRtcConfig};
+use crate::transport::webrtc::{CertificatePem, WebRtc, WebRtcConfig};
 use crate::transport::{Transport, TransportError};
 use crate::{Clock, Handle, node};
 
@@ -94,11 +94,11 @@ pub fn start_over(
     wrap: impl FnOnce(Arc<dyn Transport>) -> Arc<dyn Transport>,
 ) -> Result<(Handle, mpsc::Receiver<Event>), StartError> {
     let path = identity.state_dir.join("dtls.pem");
-    let kept = keystore::load(&path)?;
+    let kept = keystore::load(&path)?.map(CertificatePem::from);
     let transport = open(&identity, kept.clone())?;
     let certificate = transport.certificate_pem();
-    if kept.as_deref() != Some(certificate.as_str()) {
-        keystore::save(&path, &certificate)?;
+    if kept.as_ref() != Some(&certificate) {
+        keystore::save(&path, certificate.as_str())?;
     }
     if identity.suites.is_empty() {
         return Err(StartError::NoSuite);
@@ -175,7 +175,7 @@ fn key(suite: Suite, identity: &Identity) -> Result<LocalKey, StartError> {
 
 fn open(
     identity: &Identity,
-    certificate_pem: Option<String>,
+    certificate_pem: Option<CertificatePem>,
 ) -> Result<Arc<WebRtc>, TransportError> {
     let config = |certificate_pem| WebRtcConfig {
         certificate_pem,

@@ -76,7 +76,7 @@ async fn a_kept_certificate_gives_the_same_fingerprint() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unusable_certificate_is_an_error() {
     let config = WebRtcConfig {
-        certificate_pem: Some("no".to_owned()),
+        certificate_pem: Some("no".to_owned().into()),
         ..WebRtcConfig::default()
     };
     assert!(WebRtc::new(config).is_err());

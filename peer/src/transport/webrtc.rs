@@ -22,6 +22,7 @@ use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
 use rtc::peer_connection::transport::RTCDtlsRole;
 
 use self::connection::{Channels, Handler, Parts};
+pub use self::identity::CertificatePem;
 use self::identity::Identity;
 use self::runtime::ConnectionRuntime;
 use self::send_queue::Pace;
@@ -69,7 +70,7 @@ const WAIT_RELAYED: Duration = Duration::from_millis(500);
 pub struct WebRtcConfig {
     /// What [`WebRtc::certificate_pem`] gave another time, so that the fingerprint stays the same.
     /// None: a new certificate.
-    pub certificate_pem: Option<String>,
+    pub certificate_pem: Option<CertificatePem>,
     /// The one UDP port of all connections; 0 for any that is free.
     pub udp_port: u16,
     /// Offer loopback addresses, too: for peers on this machine, which are tests.
@@ -107,7 +108,7 @@ impl WebRtc {
     /// When the certificate cannot be used or the port cannot be bound.
     pub fn new(config: WebRtcConfig) -> Result<Arc<Self>, TransportError> {
         Ok(Arc::new(Self {
-            identity: Identity::new(config.certificate_pem.as_deref())?,
+            identity: Identity::new(config.certificate_pem)?,
             port: SharedPort::open(
                 config.bind,
                 config.udp_port,
@@ -120,7 +121,7 @@ impl WebRtc {
     }
 
     /// The DTLS identity, private key included, for the caller to keep (readable by nobody else).
-    pub fn certificate_pem(&self) -> String {
+    pub fn certificate_pem(&self) -> CertificatePem {
         self.identity.pem.clone()
     }
 

@@ -1,5 +1,6 @@
 //! The DTLS identity: a P-256 key and its self-signed certificate, kept by the caller as PEM.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -7,6 +8,7 @@ use ::webrtc::peer_connection::crypto::{RTCCryptoProvider, default_provider};
 use protocol::id::Fingerprint;
 use rtc::crypto::SignatureScheme;
 use rtc::peer_connection::certificate::{CertificateParams, RTCCertificate};
+use zeroize::Zeroizing;
 
 use crate::transport::TransportError;
 
@@ -16,25 +18,48 @@ use crate::transport::TransportError;
 /// without a clock may believe in any date.
 const VALIDITY: Duration = Duration::from_secs(50 * 365 * 24 * 3600);
 
+/// The private key and its certificate as text: to be kept where nobody else reads it. Wiped when dropped, and never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CertificatePem(Zeroizing<String>);
+
+impl CertificatePem {
+    /// The text itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for CertificatePem {
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+impl fmt::Debug for CertificatePem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CertificatePem(…)")
+    }
+}
+
 /// A certificate, its fingerprint, and what it takes to use it.
 #[derive(Clone)]
 pub(super) struct Identity {
     pub(super) certificate: RTCCertificate,
     /// Key and certificate as text, which [`Identity::new`] takes.
-    pub(super) pem: String,
+    pub(super) pem: CertificatePem,
     pub(super) fingerprint: Fingerprint,
     pub(super) crypto: Arc<dyn RTCCryptoProvider>,
 }
 
 impl Identity {
     /// Takes a certificate's text, or makes a new one.
-    pub(super) fn new(pem: Option<&str>) -> Result<Self, TransportError> {
+    pub(super) fn new(pem: Option<CertificatePem>) -> Result<Self, TransportError> {
         let crypto = default_provider().map_err(unusable)?;
         let pem = match pem {
-            Some(pem) => pem.to_owned(),
-            None => generate(crypto.as_ref())?,
+            Some(pem) => pem,
+            None => generate(crypto.as_ref())?.into(),
         };
-        let certificate = load(&pem, crypto.as_ref())?;
+        let certificate = load(pem.as_str(), crypto.as_ref())?;
         let fingerprint = fingerprint(&certificate, crypto.as_ref())?;
         Ok(Self {
             certificate,
@@ -45,7 +70,7 @@ impl Identity {
     }
 }
 
-fn unusable(error: impl std::fmt::Display) -> TransportError {
+fn unusable(error: impl fmt::Display) -> TransportError {
     TransportError::Certificate(error.to_string())
 }
 
@@ -96,17 +121,18 @@ mod tests {
     #[test]
     fn a_kept_certificate_has_the_same_fingerprint() {
         let made = Identity::new(None).expect("made");
-        let kept = Identity::new(Some(&made.pem)).expect("kept");
+        let kept = Identity::new(Some(made.pem.clone())).expect("kept");
         assert_eq!(made.fingerprint, kept.fingerprint);
+        assert_eq!(format!("{:?}", made.pem), "CertificatePem(…)");
     }
 
     #[test]
     fn a_certificate_cut_short_anywhere_is_refused_and_never_panics() {
         let pem = Identity::new(None).expect("made").pem;
-        let whole = pem.trim_end().len();
+        let whole = pem.as_str().trim_end().len();
         for cut in 0..whole {
             assert!(
-                Identity::new(Some(&pem[..cut])).is_err(),
+                Identity::new(Some(pem.as_str()[..cut].to_owned().into())).is_err(),
                 "cut at {cut} of {whole}"
             );
         }
