@@ -5,6 +5,7 @@ MAKEFLAGS += --no-print-directory
 
 PORT ?= 8080
 SOURCE ?=
+BOARD ?= rpi
 ARCH ?= $(if $(filter deb,$(MAKECMDGOALS)),$(shell dpkg --print-architecture),arm64)
 FUZZ_RUNS ?= 1000000
 FUZZ_SECONDS ?=
@@ -117,4 +118,18 @@ test-cameras: ## the broadcaster on real device nodes, in an emulated board (20 
 	@tools/deps.sh build rust board
 	@testbed/box/test-cameras.sh
 
-.PHONY: test-cameras
+image: ## the image of an SD card, into target/image (as root; BOARD=rpi: Raspberry Pi 3 and 4)
+	@tools/deps.sh box image
+	@$(MAKE) deb ARCH=arm64
+	@image/build.sh $(BOARD)
+
+test-card: web ## that image in an emulated Raspberry Pi 3, its plug pulled three times (PULLS=20 for a soak)
+	@tools/deps.sh build rust wasm card
+	@$(MAKE) target/image/ownstream-$(BOARD).img
+	$(CARGO) build --package testbed --bin receiver
+	@testbed/box/test-card.sh
+
+target/image/ownstream-rpi.img: # made if there is none; `make image` makes it anew
+	@$(MAKE) image BOARD=rpi
+
+.PHONY: image test-cameras test-card

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Makes the image of an SD card from Debian and our packages, into target/image, with its checksum.
-# usage: image/build.sh BOARD       as root, after `make cross` and `make deb`. BOARD: rpi (Raspberry Pi 3 and 4)
+# usage: image/build.sh BOARD       as root, after `make deb ARCH=arm64`; `make image` does both. BOARD: rpi (Raspberry Pi 3, 4)
 #        MIRROR=… SUITE=…           Debian from elsewhere than this machine's own sources say
 #        KERNEL_SOURCES='deb …' KERNEL=linux-image-…    another kernel than Debian's, from those sources: the board
 #                                   vendor's, which encodes H.264 in hardware. Not tried.
@@ -8,7 +8,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 board=${1:?usage: image/build.sh BOARD}
 [ "$board" = rpi ] || { echo "image: BOARD=$board is not rpi, the only one there is" >&2; exit 2; }
-[ "$(id -u)" -eq 0 ] || { echo "image: root alone can make a root file system: sudo make image" >&2; exit 1; }
+[ "$(id -u)" -eq 0 ] || { echo "image: root alone can make a root file system: sudo make image BOARD=$board" >&2; exit 1; }
+for tool in mmdebstrap arch-test mkfs.vfat mke2fs sfdisk mcopy xz; do
+  command -v "$tool" >/dev/null || { echo "image: there is no $tool here: tools/deps.sh box image" >&2; exit 1; }
+done
+say() { printf 'image: %3d s  %s\n' $SECONDS "$*"; }
 
 # Sizes in MiB. The slot for a second system is as large as the first one; updates will use it.
 firmware_mib=128
@@ -18,8 +22,12 @@ disk_id=6f776e73 # "owns": what fstab and the kernel's command line name partiti
 
 shopt -s nullglob
 packages=(target/deb/ownstream-*_arm64.deb)
-[ ${#packages[@]} -eq 3 ] || { echo "image: three packages are to be in target/deb: make deb ARCH=arm64" >&2; exit 1; }
+[ ${#packages[@]} -eq 3 ] || {
+  echo "image: the three packages for arm64 are to be in target/deb, and ${#packages[@]} are: make deb ARCH=arm64" >&2
+  exit 1
+}
 
+say "a Debian for the board, from its packages or as it was made before"
 mapfile -t wanted < <(tools/packages.sh "image-$board" | sed "s/^linux-image-arm64\$/${KERNEL:-linux-image-arm64}/")
 base=$(COMPONENTS="main non-free-firmware" EXTRA_SOURCES="${KERNEL_SOURCES-}" EARLY=$PWD/image/initramfs.sh \
   tools/debian-root.sh "$board" arm64 "${wanted[@]}")
@@ -27,15 +35,24 @@ base=$(COMPONENTS="main non-free-firmware" EXTRA_SOURCES="${KERNEL_SOURCES-}" EA
 work=$(mktemp -d /var/tmp/ownstream-image.XXXXXX)
 root=$work/root
 trap 'if mountpoint --quiet "$root"; then umount --recursive "$root"; fi; rm -rf --one-file-system "$work"' EXIT
+trap 'exit 1' INT TERM
 mkdir "$root" "$work/upper" "$work/work"
 mount -t overlay overlay -o "lowerdir=$base,upperdir=$work/upper,workdir=$work/work" "$root"
 
-in_root() { chroot "$root" env --ignore-environment PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive "$@"; }
+# A mount namespace of its own: the binds are gone with it, whatever happens.
+in_root() { # COMMAND…
+  unshare --mount bash -euc '
+    root=$1; shift
+    mount -t proc proc "$root/proc"
+    mount --bind /dev "$root/dev"
+    exec chroot "$root" env --ignore-environment PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive "$@"
+  ' in_root "$root" "$@"
+}
 
-echo "Installing ${packages[*]##*/}"
+say "installing ${packages[*]##*/}"
 mkdir "$root/packages"
 cp "${packages[@]}" "$root/packages/"
-in_root sh -c 'dpkg --install /packages/*.deb' >"$work/dpkg.log" || { cat "$work/dpkg.log" >&2; exit 1; }
+in_root sh -c 'dpkg --install /packages/*.deb' >"$work/dpkg.log" 2>&1 || { cat "$work/dpkg.log" >&2; exit 1; }
 rm -r "$root/packages"
 
 # --- What the system is.
@@ -53,12 +70,13 @@ mkdir -p "$root/data" "$root/boot/firmware"
 echo ownstream >"$root/etc/hostname"
 ln -sf /run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
 : >"$root/etc/machine-id" # a new one at each start; nothing that lasts is named by it
+ln -sf /etc/machine-id "$root/var/lib/dbus/machine-id"
 in_root passwd --lock root >/dev/null
 in_root systemctl --quiet enable systemd-networkd systemd-resolved systemd-timesyncd ssh \
   ownstream-settings ownstream-join
 # What would write to the card by the clock, or looks after what is read-only.
 in_root systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
-  e2scrub_reap.service fstrim.timer systemd-update-utmp.service systemd-remount-fs.service wpa_supplicant.service
+  e2scrub_reap.service fstrim.timer systemd-update-utmp.service systemd-remount-fs.service systemd-machine-id-commit.service wpa_supplicant.service
 
 # --- What it does not need: keys of this machine's making, lists, what no camera box has.
 rm -f "$root"/etc/ssh/ssh_host_* "$root"/etc/ownstream/{relay,broadcaster}.toml
@@ -72,7 +90,9 @@ for unused in drivers/gpu/drm/{amd,nouveau,radeon,msm,i915,xe,etnaviv,tegra,exyn
   rm -rf "${modules[0]:?}/$unused"
 done
 in_root depmod "$version"
+touch "$root"/{etc,var}/.updated # no first start of systemd's: what it would bring up to date is new
 
+say "the file systems"
 # --- The FAT partition: what the board's boot program reads, and the settings.
 firmware=$work/firmware
 mkdir "$firmware"
@@ -89,7 +109,9 @@ kernel=vmlinuz
 initramfs initrd.img
 TEXT
 echo "console=ttyS1,115200 console=tty0 root=PARTUUID=$disk_id-02 ro rootwait panic=10 quiet" >"$firmware/cmdline.txt"
-sed 's/$/\r/' image/ownstream.txt >"$firmware/ownstream.txt" # so that Windows' editor shows lines
+for text in ownstream.txt ownstream-reset.txt; do # so that Windows' editor shows lines
+  sed 's/$/\r/' "image/$text" >"$firmware/$text"
+done
 
 # --- The card.
 mkdir -p target/image
@@ -115,6 +137,7 @@ dd if="$work/firmware.img" of="$card" bs=1M seek=4 conv=notrunc,sparse status=no
 dd if="$work/root.img" of="$card" bs=1M seek=$((4 + firmware_mib)) conv=notrunc,sparse status=none
 truncate -s ${second}M "$card" # the last two are empty: the file ends before them, the table does not
 
+say "compressing $(du -h "$card" | cut -f1)"
 xz --threads=0 --keep -4 "$card"
 (cd target/image && sha256sum "ownstream-$board.img" "ownstream-$board.img.xz" >"ownstream-$board.img.sha256")
 
@@ -124,5 +147,7 @@ limit() { # FILE BYTES
 }
 limit "$card" 1200000000
 limit "$card.xz" 300000000
-echo "Made $card.xz: $(du -h --apparent-size "$card.xz" | cut -f1), $(du -h --apparent-size "$card" | cut -f1) on the card; the root is $(dumpe2fs -h "$work/root.img" 2>/dev/null |
-  awk '/^Block count/ {c=$3} /^Free blocks/ {f=$3} END {printf "%d %% full", 100 * (c - f) / c}')"
+full=$(dumpe2fs -h "$work/root.img" 2>/dev/null | awk '/^Block count/ {c=$3} /^Free blocks/ {f=$3} END {printf "%d", 100 * (c - f) / c}')
+say "$card: $(($(stat --format=%s "$card") / 1000000)) MB of 1200, its root $full % full"
+say "$card.xz: $(($(stat --format=%s "$card.xz") / 1000000)) MB of 300"
+echo "Write it onto a card with Raspberry Pi Imager, balenaEtcher, or: xzcat $card.xz | sudo dd of=/dev/YOUR-CARD bs=4M conv=fsync"

@@ -3,10 +3,10 @@
 # under emulation, and a slow boot ever after.
 # usage: image/initramfs.sh ROOT
 set -eu
-mkdir -p "$1/etc/initramfs-tools/conf.d"
+mkdir -p "$1/etc/initramfs-tools/conf.d" "$1/usr/share/initramfs-tools/modules.d"
 printf 'MODULES=list\nCOMPRESS=zstd\n' >"$1/etc/initramfs-tools/conf.d/ownstream"
 # File systems; the SD slots of Raspberry Pi 3 and 4, and USB disks on both.
-cat >"$1/etc/initramfs-tools/modules" <<MODULES
+cat >"$1/usr/share/initramfs-tools/modules.d/ownstream" <<MODULES
 ext4
 crc32c_generic
 vfat

@@ -2,6 +2,7 @@
 # Makes a Debian root below ~/.cache/ownstream-edge, once for the same packages, and prints where it is.
 # usage: tools/debian-root.sh NAME ARCH [PACKAGE…]      as root. Nobody writes to it: copy it, or lay an overlay over it
 #        VARIANT=extract unpacks packages and sets none up: quick also for another processor, enough to run programs in
+#        EARLY=SCRIPT       is run with the root's folder before the packages are set up, behind what is essential
 set -euo pipefail
 cd "$(dirname "$0")/.."
 name=$1 arch=$2
@@ -10,7 +11,7 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/ownstream-edge
 sources=$(tools/apt-sources.sh)
 suite=${SUITE:-$(. /etc/os-release && echo "$VERSION_CODENAME")}
 variant=${VARIANT:-minbase}
-key=$(printf '%s\n' "$suite" "$arch" "$variant" "$@" "$sources" | sha256sum | cut -c1-12)
+key=$({ printf '%s\n' "$suite" "$arch" "$variant" "$@" "$sources"; cat ${EARLY:+"$EARLY"} </dev/null; } | sha256sum | cut -c1-12)
 root=$cache/$name-$arch-$key
 [ ! -d "$root" ] || { echo "$root"; exit 0; }
 
@@ -26,13 +27,16 @@ echo "Making the Debian root $root, once" >&2
 mkdir -p "$cache/debs-$arch"
 new=$root.new
 rm -rf --one-file-system "$new"
-mmdebstrap --quiet --variant="$variant" --mode=root --architectures="$arch" \
+quiet=--quiet
+[ ! -t 2 ] || quiet= # somebody watches
+mmdebstrap $quiet --variant="$variant" --mode=root --architectures="$arch" \
   --aptopt='APT::Install-Recommends "false"' --aptopt='APT::Keep-Downloaded-Packages "true"' \
   --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
   --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/ownstream-*' \
   --dpkgopt='path-include=/usr/share/doc/*/copyright' \
   --skip=cleanup/apt/cache --skip=download/empty \
   --setup-hook="mkdir -p \"\$1/var/cache/apt/archives\"; cp -l $cache/debs-$arch/*.deb \"\$1/var/cache/apt/archives/\" 2>/dev/null || true" \
+  ${EARLY:+--essential-hook="$EARLY \"\$1\""} \
   --include="$(IFS=,; echo "$*")" \
   --customize-hook="cp -n \"\$1\"/var/cache/apt/archives/*.deb $cache/debs-$arch/ 2>/dev/null || true; rm -f \"\$1\"/var/cache/apt/archives/*.deb" \
   "$suite" "$new" - <<<"$sources" >&2

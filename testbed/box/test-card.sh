@@ -2,7 +2,7 @@
 # The card: started in emulation as a Raspberry Pi 3 (QEMU loads the kernel itself, so the board's own boot program is not
 # in this), set up by ownstream.txt as a person would, with a camera of the kernel's making; a viewer on this machine plays
 # it through a forwarded port. Then the plug is pulled, again and again.
-# usage: test-image.sh      PULLS=20 for a soak; three without
+# usage: testbed/box/test-card.sh      PULLS=20 for a soak; three without. Half an hour on an idle machine
 set -euo pipefail
 source_dir=$(cd "$(dirname "$0")/../.." && pwd)
 image=$source_dir/target/image/ownstream-rpi.img
@@ -19,6 +19,7 @@ die() {
 }
 clean_up() {
   trap - EXIT
+  hang_up
   for pid in $viewer $board; do kill -KILL "$pid" 2>/dev/null || true; done
   wait 2>/dev/null || true
   rm -rf --one-file-system "$work"
@@ -43,23 +44,27 @@ sed -i -e "s|^ssh_key =.*|ssh_key = $(cat "$work/key.pub")\r|" -e 's/^picture =.
   -e 's/^time_zone =.*/time_zone = Europe\/Berln\r/' "$work/ownstream.txt"
 mcopy -o -i "$fat" "$work/ownstream.txt" ::
 
+# QEMU's board resets at once when its watchdog is started, and systemd starts it: its driver stays out.
 power_on() {
   qemu-system-aarch64 -M raspi3b -display none -monitor none -no-reboot -serial null -serial "file:$work/console" \
     -kernel "$work/vmlinuz" -initrd "$work/initrd.img" -dtb "$work/bcm2837-rpi-3-b.dtb" \
-    -append "$(tr -d '\r\n' <"$work/cmdline.txt") modules-load=vivid vivid.n_devs=1 vivid.node_types=0x1" \
+    -append "$(tr -d '\r\n' <"$work/cmdline.txt") modules-load=vivid vivid.n_devs=1 vivid.node_types=0x1 modprobe.blacklist=bcm2835_wdt \
+      console=ttyS1,115200" \
     -drive "file=$work/card,if=sd,format=raw,cache=writeback" \
     -netdev "user,id=net,hostfwd=tcp:127.0.0.1:$web-:8080,hostfwd=tcp:127.0.0.1:$ssh-:22" -device usb-net,netdev=net \
     </dev/null >"$work/qemu" 2>&1 &
   board=$!
 }
 pull_the_plug() {
+  hang_up
   kill -KILL "$board"
   wait "$board" 2>/dev/null || true
   board=''
 }
-on_board() { # COMMAND…
+hang_up() { ssh -q -o ControlPath="$work/ssh" -O exit root@127.0.0.1 2>/dev/null || true; }
+on_board() { # COMMAND…, over one connection: a new one takes the emulated board seconds
   ssh -q -i "$work/key" -p "$ssh" -o StrictHostKeyChecking=no -o UserKnownHostsFile="$work/known" -o BatchMode=yes \
-    -o ConnectTimeout=20 root@127.0.0.1 "$@"
+    -o ConnectTimeout=20 -o ControlMaster=auto -o ControlPath="$work/ssh" -o ControlPersist=600 root@127.0.0.1 "$@"
 }
 await() { # SECONDS WORDS COMMAND…
   local until=$((SECONDS + $1)) words=$2
@@ -67,7 +72,7 @@ await() { # SECONDS WORDS COMMAND…
   until "$@"; do
     [ -z "$board" ] || kill -0 "$board" 2>/dev/null || die "the board has gone: $(cat "$work/qemu")"
     [ $SECONDS -lt $until ] || die "$words"
-    sleep 1
+    sleep 3
   done
 }
 is_up() { [[ $(on_board systemctl is-system-running 2>/dev/null) =~ ^(running|degraded)$ ]]; }
