@@ -49,6 +49,7 @@ power_on() {
   qemu-system-aarch64 -M raspi3b -display none -monitor none -no-reboot -serial null -serial "file:$work/console" \
     -kernel "$work/vmlinuz" -initrd "$work/initrd.img" -dtb "$work/bcm2837-rpi-3-b.dtb" \
     -append "$(tr -d '\r\n' <"$work/cmdline.txt") modules-load=vivid vivid.n_devs=1 vivid.node_types=0x1 modprobe.blacklist=bcm2835_wdt \
+      systemd.default_timeout_start_sec=900 \
       console=ttyS1,115200" \
     -drive "file=$work/card,if=sd,format=raw,cache=writeback" \
     -netdev "user,id=net,hostfwd=tcp:127.0.0.1:$web-:8080,hostfwd=tcp:127.0.0.1:$ssh-:22" -device usb-net,netdev=net \
