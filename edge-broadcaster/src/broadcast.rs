@@ -11,6 +11,7 @@ use daemon::{Shutdown, Watchdog};
 use log::{info, warn};
 use peer::Handle;
 use protocol::chunk::{Header, Position};
+use protocol::container::Writer;
 use protocol::id::StreamId;
 use protocol::media::{Descriptor, EncodedFrame, Track, TrackInfo};
 use protocol::node::Input;
@@ -19,7 +20,6 @@ use protocol::security::otdp::Sealer;
 use protocol::security::secret::{Seed, StreamKey};
 use protocol::signal::{Registration, StreamTrack};
 use protocol::time::Time;
-use protocol::webm::Writer;
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
@@ -365,7 +365,7 @@ impl Run {
     fn describe(&self) -> String {
         let tracks = self.descriptor.tracks.iter();
         tracks
-            .map(|t| format!("{:?} at {} kbit/s", t.codec, t.kbps))
+            .map(|t| format!("{} at {} kbit/s", t.codec.name(), t.kbps))
             .collect::<Vec<_>>()
             .join(", ")
     }

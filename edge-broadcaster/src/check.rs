@@ -116,7 +116,7 @@ fn encoders(report: &mut Report, video: &VideoConfig) {
         stride: video.width,
     };
     let mut chosen = None;
-    for rung in video.encoders.in_order() {
+    for rung in video.in_order() {
         let tried = ladder::try_one(rung, &format, video);
         let (state, words) = match tried.outcome {
             Ok(proof) if proof.fps < f64::from(video.fps) => (
@@ -198,7 +198,7 @@ fn film(path: &std::path::Path, repeat: bool) -> anyhow::Result<String> {
     let tracks: Vec<String> = probe
         .tracks
         .iter()
-        .map(|track| format!("{:?} at {} kbit/s", track.codec, track.kbps))
+        .map(|track| format!("{} at {} kbit/s", track.codec.name(), track.kbps))
         .collect();
     let after = if repeat {
         "then from the beginning"

@@ -11,6 +11,8 @@ use protocol::security::suite::Suite;
 use protocol::security::token::JoinToken;
 use serde::Deserialize;
 
+use crate::encode::rungs::{Coding, Rung};
+
 mod encoders;
 mod limits;
 mod source;
@@ -109,6 +111,15 @@ pub struct VideoConfig {
     pub key_frame_interval_ms: u32,
     /// The encoders that may be used, the best first.
     pub encoders: Encoders,
+    /// "vp8" or "h264": encoders of it are tried before all others. Without it, as `encoders` says.
+    pub prefer: Option<Coding>,
+}
+
+impl VideoConfig {
+    /// The encoders to try, one after the other.
+    pub(crate) fn in_order(&self) -> Vec<&'static Rung> {
+        self.encoders.in_order(self.prefer)
+    }
 }
 
 impl Default for VideoConfig {
@@ -121,6 +132,7 @@ impl Default for VideoConfig {
             bitrate_kbps: 1000,
             key_frame_interval_ms: 1000,
             encoders: Encoders::default(),
+            prefer: None,
         }
     }
 }

@@ -5,8 +5,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use protocol::container::{TrackFormat, Writer};
 use protocol::media::Track;
-use protocol::webm::{TrackFormat, Writer};
 
 use crate::clock::Clock;
 use crate::config::StreamConfig;
@@ -34,9 +34,10 @@ impl Dump {
             Track::Audio => "audio",
         };
         let stream = stream.replace('/', "_");
+        let ends = format.codec.container().extension();
         let path = directory.join(match run {
-            0 => format!("{stream}.{kind}.webm"),
-            again => format!("{stream}.{kind}.{}.webm", again + 1),
+            0 => format!("{stream}.{kind}.{ends}"),
+            again => format!("{stream}.{kind}.{}.{ends}", again + 1),
         });
         let mut file =
             File::create(&path).with_context(|| format!("creating {}", path.display()))?;

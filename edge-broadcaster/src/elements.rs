@@ -48,6 +48,7 @@ pub fn package_of(element: &str) -> &'static str {
         "jpegdec" | "matroskademux" | "videoflip" | "vp8dec" | "vp8enc" => {
             "gstreamer1.0-plugins-good"
         }
+        "x264enc" => "gstreamer1.0-plugins-ugly",
         _ => "gstreamer1.0-plugins-bad",
     }
 }
@@ -91,5 +92,6 @@ mod tests {
             "GStreamer has no element nosuchenc here: install the Debian package gstreamer1.0-plugins-bad"
         );
         assert_eq!(package_of("vp8enc"), "gstreamer1.0-plugins-good");
+        assert_eq!(package_of("h264parse"), "gstreamer1.0-plugins-bad");
     }
 }

@@ -8,17 +8,19 @@ use bytes::Bytes;
 use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
+use protocol::container::TrackFormat;
 use protocol::media::EncodedFrame;
 use protocol::time::Time;
-use protocol::webm::TrackFormat;
 
 use crate::feed::TrackFeed;
 
 mod audio;
+mod conduct;
 mod convert;
 pub mod ladder;
 mod pace;
 mod probe;
+pub mod rungs;
 mod video;
 
 pub(crate) use audio::{AudioEncoder, stream_headers};
@@ -131,11 +133,18 @@ fn on_sample(mut take: impl FnMut(&gst::Sample) + Send + 'static) -> gst_app::Ap
         .build()
 }
 
-/// The frame in a sample; none for headers, which have no time.
+/// The frame in a sample; none for headers alone. A key frame of H.264 is marked as one too, for the parameter sets in it.
 fn encoded(sample: &gst::SampleRef, origin: Time) -> Option<EncodedFrame> {
     let buffer = sample.buffer()?;
     let pts = buffer.pts()?;
-    if buffer.flags().contains(gst::BufferFlags::HEADER) {
+    // x264enc counts from a thousand hours on, and says so in the segment.
+    let segment = sample
+        .segment()
+        .and_then(|s| s.downcast_ref::<gst::ClockTime>());
+    let pts = segment.and_then(|s| s.to_running_time(pts)).unwrap_or(pts);
+    let media = sample.caps()?.structure(0)?;
+    let alone = !media.has_name("video/x-h264");
+    if alone && buffer.flags().contains(gst::BufferFlags::HEADER) {
         return None;
     }
     let data = buffer.map_readable().ok()?;
@@ -147,12 +156,12 @@ fn encoded(sample: &gst::SampleRef, origin: Time) -> Option<EncodedFrame> {
     })
 }
 
-/// Passes frames to the queue, and says what the track is before the first. `place` may move a frame
-/// on the stream's time line; it is told the frame's length in microseconds if the encoder says.
+/// Passes frames to the queue, and says what the track is before the first; none pass while `format` does not know.
+/// `place` may move a frame on the stream's time line; it is told the frame's length in microseconds if the encoder says.
 fn announcing(
     origin: Time,
     mut feed: TrackFeed,
-    format: impl Fn(&gst::CapsRef) -> TrackFormat + Send + 'static,
+    format: impl Fn(&gst::CapsRef) -> Option<TrackFormat> + Send + 'static,
     place: impl Fn(Option<u64>, &mut EncodedFrame) + Send + 'static,
 ) -> impl FnMut(&gst::Sample) + Send + 'static {
     let mut announced = false;
@@ -161,7 +170,8 @@ fn announcing(
             return;
         };
         if !announced {
-            feed.announce(format(caps));
+            let Some(format) = format(caps) else { return };
+            feed.announce(format);
             announced = true;
         }
         let length = sample.buffer().and_then(|buffer| buffer.duration());

@@ -6,8 +6,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
+use protocol::container::TrackFormat;
 use protocol::media::{EncodedFrame, Track};
-use protocol::webm::TrackFormat;
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
@@ -204,7 +204,7 @@ mod tests {
             codec: protocol::media::Codec::Vp8,
             codec_private: Bytes::new(),
             kbps: 1,
-            shape: protocol::webm::Shape::Video {
+            shape: protocol::container::Shape::Video {
                 width: 320,
                 height: 180,
                 frame_ns: 1,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use protocol::container::TrackFormat;
 use protocol::media::{EncodedFrame, Track};
-use protocol::webm::TrackFormat;
 use tokio::sync::mpsc;
 
 use crate::capture::v4l2;

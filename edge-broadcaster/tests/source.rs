@@ -6,8 +6,8 @@ mod support;
 use edge_broadcaster::capture::picture::read_clock_ms;
 use edge_broadcaster::capture::slate::GROUND;
 use edge_broadcaster::source::SourceEvent;
+use protocol::container::Shape;
 use protocol::media::{Codec, Track};
-use protocol::webm::Shape;
 use support::{Sample, play, start};
 
 #[tokio::test]
@@ -15,7 +15,7 @@ async fn the_test_picture_shows_its_capture_time_and_the_time_advances() {
     let played = play("\"test\"", "width = 640\nheight = 360", 1_500)
         .await
         .expect("it runs");
-    let decoded = support::decode_luma(&played.webm(Track::Video));
+    let decoded = support::decode_luma(&played.sent(Track::Video));
     let shown: Vec<u64> = decoded
         .iter()
         .map(|picture| {
@@ -51,7 +51,7 @@ async fn the_test_picture_has_vp8_and_opus_and_begins_with_a_key_frame() {
     ));
     assert!(played.of(Track::Video).next().expect("a picture").key);
     assert_eq!(
-        support::read_back(&played.webm(Track::Audio)).len(),
+        support::read_back(&played.sent(Track::Audio)).len(),
         played.of(Track::Audio).count()
     );
 }
@@ -113,7 +113,7 @@ async fn every_codec_of_a_file_plays_through_unchanged() {
             assert!(sent == stored, "{:?} is changed on its way", track.codec);
             // The oracle: GStreamer reads our container back, frame for frame.
             assert_eq!(
-                support::read_back(&played.webm(track.track())),
+                support::read_back(&played.sent(track.track())),
                 sent,
                 "{:?}",
                 track.codec
@@ -218,7 +218,7 @@ async fn a_camera_that_is_not_there_is_a_slate_whose_time_advances_and_silence()
     let played = play(source, "width = 640\nheight = 360", 2_500)
         .await
         .expect("it runs");
-    let pictures = support::decode_luma(&played.webm(Track::Video));
+    let pictures = support::decode_luma(&played.sent(Track::Video));
     assert!(pictures.len() > 5, "{} pictures", pictures.len());
     let ground = |picture: &&support::Picture| {
         let near = |luma: &&u8| luma.abs_diff(GROUND) < 6;

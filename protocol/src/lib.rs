@@ -7,11 +7,14 @@
 //!
 //! Every machine has one contract: `handle(now, input, &mut out)` and `next_wakeup()`.
 
+pub mod avc;
 pub mod chunk;
+pub mod container;
 pub mod forwarder;
 pub mod id;
 pub mod link;
 pub mod media;
+pub mod mp4;
 pub mod node;
 pub mod playback;
 pub mod repair;

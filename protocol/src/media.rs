@@ -1,8 +1,12 @@
 //! What a stream is made of: tracks, codecs, encoded frames, and the descriptor of an epoch.
 
-use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use core::fmt;
+use core::str::FromStr;
 
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::avc::AvcProfile;
 use crate::id::StreamId;
 use crate::time::Time;
 
@@ -24,8 +28,10 @@ pub enum Track {
 }
 
 /// How a track is encoded, hence which container carries it.
+///
+/// In JSON it is its text; in a descriptor a number, with H.264's three bytes after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(remote = "Self")] // the encoding of descriptors
 #[non_exhaustive]
 pub enum Codec {
     /// VP8 in WebM.
@@ -36,29 +42,120 @@ pub enum Codec {
     Opus,
     /// Vorbis in WebM.
     Vorbis,
+    /// H.264 in fragmented MP4. Whether it can be played depends on its profile and level.
+    H264(AvcProfile),
 }
 
 impl Codec {
     /// The track this codec is for.
     pub const fn track(self) -> Track {
         match self {
-            Self::Vp8 | Self::Vp9 => Track::Video,
+            Self::Vp8 | Self::Vp9 | Self::H264(_) => Track::Video,
             Self::Opus | Self::Vorbis => Track::Audio,
         }
     }
 
-    /// The MIME type that `MediaSource.isTypeSupported` takes.
-    pub const fn mime(self) -> &'static str {
+    /// The container that carries it.
+    pub const fn container(self) -> Container {
         match self {
-            Self::Vp8 => "video/webm; codecs=\"vp8\"",
-            Self::Vp9 => "video/webm; codecs=\"vp9\"",
-            Self::Opus => "audio/webm; codecs=\"opus\"",
-            Self::Vorbis => "audio/webm; codecs=\"vorbis\"",
+            Self::Vp8 | Self::Vp9 | Self::Opus | Self::Vorbis => Container::WebM,
+            Self::H264(_) => Container::Mp4,
+        }
+    }
+
+    /// The MIME type that `MediaSource.isTypeSupported` takes.
+    pub fn mime(self) -> String {
+        let kind = match self.track() {
+            Track::Video => "video",
+            Track::Audio => "audio",
+        };
+        format!("{kind}/{}; codecs=\"{self}\"", self.container().extension())
+    }
+
+    /// As people write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Vp8 => "VP8",
+            Self::Vp9 => "VP9",
+            Self::Opus => "Opus",
+            Self::Vorbis => "Vorbis",
+            Self::H264(_) => "H.264",
         }
     }
 }
 
-/// One frame as it leaves the encoder (or a demuxed file): one VP8 frame, one Opus packet.
+/// What carries the frames of a track.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Container {
+    /// [`crate::webm`].
+    WebM,
+    /// [`crate::mp4`].
+    Mp4,
+}
+
+impl Container {
+    /// What names of its files end in; also the second half of its MIME type.
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::WebM => "webm",
+            Self::Mp4 => "mp4",
+        }
+    }
+}
+
+impl fmt::Display for Codec {
+    /// As in a MIME type's `codecs`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vp8 => f.write_str("vp8"),
+            Self::Vp9 => f.write_str("vp9"),
+            Self::Opus => f.write_str("opus"),
+            Self::Vorbis => f.write_str("vorbis"),
+            Self::H264(profile) => profile.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Codec {
+    type Err = UnknownCodec;
+
+    fn from_str(text: &str) -> Result<Self, UnknownCodec> {
+        match text {
+            "vp8" => Ok(Self::Vp8),
+            "vp9" => Ok(Self::Vp9),
+            "opus" => Ok(Self::Opus),
+            "vorbis" => Ok(Self::Vorbis),
+            _ => text.parse().map(Self::H264).map_err(|_| UnknownCodec),
+        }
+    }
+}
+
+/// A codec that this peer does not know.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not one of the codecs vp8, vp9, avc1.PPCCLL, opus and vorbis")]
+pub struct UnknownCodec;
+
+impl Serialize for Codec {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() {
+            to.collect_str(self)
+        } else {
+            Self::serialize(self, to)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Codec {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        if !from.is_human_readable() {
+            return Self::deserialize(from);
+        }
+        let text = String::deserialize(from)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// One frame as it leaves the encoder (or a demuxed file): one picture of VP8 or H.264, one Opus packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncodedFrame {
     /// Whether decoding can start here. Every audio packet is one.
@@ -67,7 +164,7 @@ pub struct EncodedFrame {
     pub capture: Time,
     /// Its place on the stream's time line, microseconds; goes on across epochs.
     pub media_us: u64,
-    /// The encoder's bytes.
+    /// The encoder's bytes. H.264: NAL units, each behind its length of four bytes.
     pub data: Bytes,
 }
 
@@ -82,7 +179,7 @@ pub struct TrackInfo {
     pub codec: Codec,
     /// Mean rate, kbit/s: what a child of this track costs its parent.
     pub kbps: u32,
-    /// The container's head, to be appended before anything else: EBML head, Segment, Info, Tracks.
+    /// The container's head, to be appended before anything else: WebM up to its Tracks, or MP4's `ftyp` and `moov`.
     pub init: Bytes,
 }
 
@@ -149,5 +246,27 @@ impl Descriptor {
             return Err(DescriptorError::TooLong(init));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_codec_is_its_text_in_json_and_the_same_again() {
+        let h264 = Codec::H264("avc1.42C01E".parse().expect("a codec string"));
+        for (codec, json, mime) in [
+            (Codec::Vp8, "\"vp8\"", "video/webm; codecs=\"vp8\""),
+            (Codec::Vp9, "\"vp9\"", "video/webm; codecs=\"vp9\""),
+            (Codec::Opus, "\"opus\"", "audio/webm; codecs=\"opus\""),
+            (Codec::Vorbis, "\"vorbis\"", "audio/webm; codecs=\"vorbis\""),
+            (h264, "\"avc1.42C01E\"", "video/mp4; codecs=\"avc1.42C01E\""),
+        ] {
+            assert_eq!(serde_json::to_string(&codec).expect("JSON"), json);
+            assert_eq!(serde_json::from_str::<Codec>(json).expect("a codec"), codec);
+            assert_eq!(codec.mime(), mime);
+        }
+        assert!(serde_json::from_str::<Codec>("\"av1\"").is_err());
     }
 }

@@ -11,6 +11,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::container::{Frame, Shape, TrackFormat};
 use crate::media::{Codec, EncodedFrame, Track};
 
 /// Audio Clusters begin when a whole second of media time does. Design: at the latest after 1 s.
@@ -22,57 +23,6 @@ const VIDEO_CLUSTER_MS: u64 = 5_000;
 const OPUS_PREROLL_NS: u64 = 80_000_000;
 /// One 20 ms Opus packet of silence: full-band CELT, mono, one frame. Stereo decoders take it too.
 const OPUS_SILENCE: [u8; 3] = [0xf8, 0xff, 0xfe];
-
-/// What a player must know of a track before its first frame.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TrackFormat {
-    /// How the frames are encoded. Decides whether `shape` must be video or audio.
-    pub codec: Codec,
-    /// The codec's own head: OpusHead for Opus, the three Xiph-laced headers for Vorbis, empty for VP8.
-    pub codec_private: Bytes,
-    /// Mean rate, kbit/s.
-    pub kbps: u32,
-    /// Picture size or sound format.
-    pub shape: Shape,
-}
-
-impl TrackFormat {
-    /// Video or audio.
-    pub const fn track(&self) -> Track {
-        self.codec.track()
-    }
-}
-
-/// The uncompressed form of a track.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Shape {
-    /// Pictures.
-    Video {
-        /// Pixels.
-        width: u32,
-        /// Pixels.
-        height: u32,
-        /// Nominal time from frame to frame, nanoseconds; 0 if unknown. Not written into the stream, see
-        /// [`Writer::init`].
-        frame_ns: u64,
-    },
-    /// Sound.
-    Audio {
-        /// Samples per second.
-        rate_hz: u32,
-        /// Number of channels.
-        channels: u8,
-    },
-}
-
-/// What the writer made of one encoded frame.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Frame {
-    /// The bytes to append: a SimpleBlock, with a Cluster's head before it where one begins.
-    pub container: Bytes,
-    /// A player may begin here, after the init segment.
-    pub random_access: bool,
-}
 
 /// Writes one track. Time stamps never go backwards in its output, whatever goes in.
 #[derive(Debug, Clone)]
@@ -256,6 +206,7 @@ fn relative(at_ms: u64, cluster_ms: u64) -> i16 {
 
 const fn codec_id(codec: Codec) -> &'static [u8] {
     match codec {
+        Codec::H264(_) => b"V_MPEG4/ISO/AVC", // never asked for: it goes into MP4
         Codec::Vp8 => b"V_VP8",
         Codec::Vp9 => b"V_VP9",
         Codec::Opus => b"A_OPUS",

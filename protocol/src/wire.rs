@@ -292,6 +292,13 @@ mod tests {
             media_origin_us: 4,
             tracks: vec![info],
         };
+        let h264 = Descriptor {
+            tracks: vec![TrackInfo {
+                codec: Codec::H264("avc1.42C01E".parse().expect("a codec string")),
+                ..descriptor.tracks[0].clone()
+            }],
+            ..descriptor.clone()
+        };
         vec![
             (
                 Control::Hello {
@@ -324,6 +331,14 @@ mod tests {
                 Control::Epoch(SignedDescriptor::unsigned(descriptor)),
                 concat!(
                     "0104abababababababababababababababab ac02000401 000000e80704696e6974 00 40",
+                    "0000000000000000000000000000000000000000000000000000000000000000",
+                    "0000000000000000000000000000000000000000000000000000000000000000"
+                ),
+            ),
+            (
+                Control::Epoch(SignedDescriptor::unsigned(h264)),
+                concat!(
+                    "0104abababababababababababababababab ac02000401 00000442c01e e80704696e6974 00 40",
                     "0000000000000000000000000000000000000000000000000000000000000000",
                     "0000000000000000000000000000000000000000000000000000000000000000"
                 ),

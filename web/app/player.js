@@ -29,7 +29,7 @@ export function unplayable(tracks) {
 /** @param {StreamTrack[]} tracks in words, or nothing if all is well */
 export function whyUnplayable(tracks) {
   if (!Source) return "This browser has no Media Source Extensions, so it cannot play live streams.";
-  const names = unplayable(tracks).map((track) => `${track.codec} in WebM`);
+  const names = unplayable(tracks).map(({ codec, mime }) => `${codec} in ${mime.includes("/mp4") ? "MP4" : "WebM"}`);
   return names.length ? `This browser cannot play ${names.join(" and ")}.` : "";
 }
 

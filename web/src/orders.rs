@@ -301,20 +301,9 @@ fn track_list(tracks: impl IntoIterator<Item = (Track, Codec)>) -> Array {
         let plain = Plain::new()
             .with("track", track_name(track))
             .with("mime", codec.mime());
-        JsValue::from(plain.with("codec", codec_name(codec)))
+        JsValue::from(plain.with("codec", codec.name()))
     };
     tracks.into_iter().map(plain).collect()
-}
-
-/// As people write it.
-const fn codec_name(codec: Codec) -> &'static str {
-    match codec {
-        Codec::Vp8 => "VP8",
-        Codec::Vp9 => "VP9",
-        Codec::Opus => "Opus",
-        Codec::Vorbis => "Vorbis",
-        _ => "an unknown codec",
-    }
 }
 
 fn ice_servers(servers: &[IceServer]) -> Array {

@@ -112,9 +112,10 @@ function answers(url) {
  * One stream of the broadcaster: TOML below `[[stream]]`.
  * @param {string} name
  * @param {string} [more]
+ * @param {string} [video] TOML below `[stream.video]`
  */
-export function testPicture(name, more = "") {
-  return `[[stream]]\nname = "${name}"\nsource = "test"\n${more}\n[stream.video]\nwidth = 640\nheight = 360\n`;
+export function testPicture(name, more = "", video = "") {
+  return `[[stream]]\nname = "${name}"\nsource = "test"\n${more}\n[stream.video]\nwidth = 640\nheight = 360\n${video}\n`;
 }
 
 /**

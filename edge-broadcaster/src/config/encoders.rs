@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::encode::ladder::{RUNGS, Rung};
+use crate::encode::rungs::{Coding, RUNGS, Rung};
 
 /// Encoders by GStreamer's names, the best first; each is known, and at least one is there.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -10,16 +10,18 @@ use crate::encode::ladder::{RUNGS, Rung};
 pub struct Encoders(Vec<&'static str>);
 
 impl Default for Encoders {
-    /// All that are known, hardware first.
+    /// All that are known: VP8 in hardware, H.264 in hardware, VP8 in software, H.264 in software.
     fn default() -> Self {
         Self(RUNGS.iter().map(|rung| rung.element).collect())
     }
 }
 
 impl Encoders {
-    /// The encoders, the best first.
-    pub(crate) fn in_order(&self) -> Vec<&'static Rung> {
-        self.0.iter().filter_map(|name| Rung::named(name)).collect()
+    /// The encoders, the best first: those of what is preferred, if something is, before the others.
+    pub(super) fn in_order(&self, preferred: Option<Coding>) -> Vec<&'static Rung> {
+        let mut all: Vec<_> = self.0.iter().filter_map(|name| Rung::named(name)).collect();
+        all.sort_by_key(|rung| preferred.is_some_and(|coding| rung.coding != coding));
+        all
     }
 }
 

@@ -152,7 +152,7 @@ fn encoders_are_tried_in_the_order_given_and_unknown_ones_are_refused() {
         format!("[[stream]]\nname = \"a\"\n[stream.video]\nencoders = {encoders}\n")
     };
     let config = parse(&with("[\"vp8enc\", \"v4l2vp8enc\"]")).expect("valid");
-    let order = config.streams[0].video.encoders.in_order();
+    let order = config.streams[0].video.in_order();
     let names: Vec<_> = order.iter().map(|rung| rung.element).collect();
     assert_eq!(names, ["vp8enc", "v4l2vp8enc"]);
     for (encoders, said) in [
@@ -166,6 +166,32 @@ fn encoders_are_tried_in_the_order_given_and_unknown_ones_are_refused() {
             "{message}"
         );
     }
+}
+
+#[test]
+fn what_is_preferred_is_tried_first_and_else_hardware_before_software() {
+    let names = |settings: &str| {
+        let text = format!("[[stream]]\nname = \"a\"\n[stream.video]\n{settings}\n");
+        let config = parse(&text).expect("valid");
+        let order = config.streams[0].video.in_order();
+        let names = order.iter().map(|rung| rung.element.replace("enc", ""));
+        names.collect::<Vec<_>>().join(" ")
+    };
+    let (vp8, h264) = (
+        "v4l2vp8 mppvp8 vpu_vp8 vavp8",
+        "v4l2h264 mpph264 vpu_h264 vah264",
+    );
+    let usual = format!("{vp8} {h264} vp8 openh264 x264");
+    assert_eq!(names(""), usual);
+    let wanted = format!("{vp8} vp8 {h264} openh264 x264");
+    assert_eq!(names("prefer = \"vp8\""), wanted);
+    let wanted = format!("{h264} openh264 x264 {vp8} vp8");
+    assert_eq!(names("prefer = \"h264\""), wanted);
+    let listed = "encoders = [\"vp8enc\", \"x264enc\"]";
+    assert_eq!(names(&format!("{listed}\nprefer = \"h264\"")), "x264 vp8");
+    let (message, line) = error_of("[[stream]]\nname = \"a\"\n[stream.video]\nprefer = \"av1\"\n");
+    assert_eq!(line, 4);
+    assert!(message.contains("`vp8` or `h264`"), "{message}");
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use gst::prelude::*;
 use gstreamer as gst;
+use protocol::container::{Shape, TrackFormat};
 use protocol::media::{Codec, EncodedFrame};
 use protocol::time::Time;
-use protocol::webm::{Shape, TrackFormat, opus_head};
+use protocol::webm::opus_head;
 
 use super::{Pipeline, announcing};
 use crate::capture::{AudioBlock, AudioFormat};
@@ -45,7 +46,7 @@ impl AudioEncoder {
         let take = announcing(
             origin,
             feed,
-            move |caps| track_format(caps, channels, kbps),
+            move |caps| Some(track_format(caps, channels, kbps)),
             place,
         );
         let opusenc = elements::make("opusenc")?;

@@ -7,87 +7,18 @@ use std::fmt;
 use std::time::Instant;
 
 use anyhow::Context;
-use gst::prelude::*;
 use gstreamer as gst;
 use protocol::media::Track;
 use protocol::time::Time;
 
 use super::pace::Pace;
 use super::probe::{self, Proof};
+use super::rungs::Rung;
 use super::video::VideoEncoder;
 use crate::capture::{VideoFormat, VideoFrame};
 use crate::config::VideoConfig;
 use crate::elements;
 use crate::feed::Feed;
-
-/// An encoder that may be there.
-#[derive(Debug)]
-pub struct Rung {
-    /// GStreamer's element.
-    pub element: &'static str,
-    /// Whose it is.
-    pub of: &'static str,
-    /// It costs the processor's time, so the board may be too slow for it.
-    pub(super) on_processor: bool,
-    /// Sets it for live video.
-    set: fn(&gst::Element, &VideoFormat, &VideoConfig),
-}
-
-/// All that are known, the best first: hardware costs the processor nothing. (Names from the kernel's stateful codec
-/// drivers by way of GStreamer's v4l2 plug-in, and from the makers' plug-ins. None of the hardware was at hand.)
-pub const RUNGS: [Rung; 5] = [
-    Rung {
-        element: "v4l2vp8enc",
-        of: "hardware, by its V4L2 driver",
-        on_processor: false,
-        set: v4l2,
-    },
-    Rung {
-        element: "mppvp8enc",
-        of: "Rockchip's hardware",
-        on_processor: false,
-        set: mpp,
-    },
-    Rung {
-        element: "vpuenc_vp8",
-        of: "NXP's hardware",
-        on_processor: false,
-        set: vpu,
-    },
-    Rung {
-        element: "vavp8enc",
-        of: "hardware, by VA-API",
-        on_processor: false,
-        set: va,
-    },
-    Rung {
-        element: "vp8enc",
-        of: "software",
-        on_processor: true,
-        set: software,
-    },
-];
-
-/// More threads than this gain nothing at 720p: libvpx splits a picture by rows. Guess.
-const MOST_THREADS: usize = 4;
-
-impl Rung {
-    /// The encoder called so, if it is a known one.
-    pub fn named(element: &str) -> Option<&'static Self> {
-        RUNGS.iter().find(|rung| rung.element == element)
-    }
-
-    /// Makes the element, set for live video.
-    pub(super) fn make(
-        &self,
-        format: &VideoFormat,
-        config: &VideoConfig,
-    ) -> Result<gst::Element, elements::Missing> {
-        let element = elements::make(self.element)?;
-        (self.set)(&element, format, config);
-        Ok(element)
-    }
-}
 
 /// What became of an encoder that was tried.
 #[derive(Debug)]
@@ -111,6 +42,8 @@ impl fmt::Display for Tried {
 /// Tries one encoder.
 pub fn try_one(rung: &'static Rung, format: &VideoFormat, config: &VideoConfig) -> Tried {
     let outcome = match elements::exists(rung.element) {
+        // What software needs can be installed; of hardware there is no element where there is none of it.
+        Err(missing) if rung.on_processor => Err(format!("it is not there: {missing}")),
         Err(_) => Err("it is not there".to_owned()),
         Ok(()) => probe::probe(rung, format, config).map_err(|error| format!("{error:#}")),
     };
@@ -138,7 +71,7 @@ impl Ladder {
         origin: Time,
         feed: &Feed,
     ) -> anyhow::Result<Self> {
-        let mut left = config.encoders.in_order();
+        let mut left = config.in_order();
         let rung = first(&mut left, format, config)?;
         let track = feed.track(Track::Video);
         Ok(Self {
@@ -223,67 +156,4 @@ fn first(
             element: "vp8enc".into()
         }
     )
-}
-
-fn software(encoder: &gst::Element, format: &VideoFormat, config: &VideoConfig) {
-    // The defaults are for files: best quality at any delay, a key frame every 128.
-    encoder.set_property("deadline", 1_i64);
-    encoder.set_property("cpu-used", 8_i32);
-    encoder.set_property("lag-in-frames", 0_i32);
-    encoder.set_property_from_str("end-usage", "cbr");
-    encoder.set_property("target-bitrate", config.bitrate_kbps as i32 * 1000);
-    encoder.set_property("threads", threads());
-    // Only if the event that asks for a key frame were lost.
-    encoder.set_property("keyframe-max-dist", key_frame_distance(format, config));
-}
-
-fn v4l2(encoder: &gst::Element, format: &VideoFormat, config: &VideoConfig) {
-    let distance = key_frame_distance(format, config);
-    let controls = gst::Structure::builder("controls")
-        .field("video_bitrate", config.bitrate_kbps as i32 * 1000)
-        .field("video_bitrate_mode", 1_i32) // constant
-        .field("video_gop_size", distance)
-        .build();
-    if encoder.has_property("extra-controls") {
-        encoder.set_property("extra-controls", controls);
-    }
-}
-
-fn mpp(encoder: &gst::Element, format: &VideoFormat, config: &VideoConfig) {
-    let distance = key_frame_distance(format, config);
-    set_where_it_is(encoder, "bps", &(config.bitrate_kbps * 1000).to_string());
-    set_where_it_is(encoder, "rc-mode", "cbr");
-    set_where_it_is(encoder, "gop", &distance.to_string());
-}
-
-fn vpu(encoder: &gst::Element, format: &VideoFormat, config: &VideoConfig) {
-    let distance = key_frame_distance(format, config);
-    set_where_it_is(encoder, "bitrate", &config.bitrate_kbps.to_string());
-    set_where_it_is(encoder, "gop-size", &distance.to_string());
-}
-
-fn va(encoder: &gst::Element, format: &VideoFormat, config: &VideoConfig) {
-    let distance = key_frame_distance(format, config);
-    set_where_it_is(encoder, "bitrate", &config.bitrate_kbps.to_string());
-    set_where_it_is(encoder, "rate-control", "cbr");
-    set_where_it_is(encoder, "keyframe-period", &distance.to_string());
-}
-
-/// Makers change their properties from version to version; one without a property is left at its default.
-fn set_where_it_is(encoder: &gst::Element, property: &str, value: &str) {
-    if encoder.has_property(property) {
-        encoder.set_property_from_str(property, value);
-    }
-}
-
-/// Twice what is asked for by events, in frames.
-fn key_frame_distance(format: &VideoFormat, config: &VideoConfig) -> i32 {
-    (2 * format.fps * config.key_frame_interval_ms / 1000).max(1) as i32
-}
-
-/// Half the cores. libvpx' threads wait for each other by spinning: where something else wants the cores
-/// too, two threads on two cores took 24 s for 300 pictures of 720p, and one thread 2.4 s (measured).
-fn threads() -> i32 {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    (cores / 2).clamp(1, MOST_THREADS) as i32
 }

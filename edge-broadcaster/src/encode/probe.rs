@@ -11,7 +11,7 @@ use gstreamer_video::prelude::*;
 use protocol::time::Time;
 
 use super::convert::{caps, described};
-use super::ladder::Rung;
+use super::rungs::{Coding, Rung};
 use crate::capture::VideoFormat;
 use crate::capture::picture::{Painter, read_clock_ms};
 use crate::config::VideoConfig;
@@ -98,13 +98,14 @@ impl Line {
         let filter = elements::make("capsfilter")?;
         let i420 = gst::Caps::builder("video/x-raw").field("format", "I420");
         filter.set_property("caps", i420.build());
-        let chain = [
-            elements::make("videoconvert")?,
-            rung.make(format, config)?,
-            elements::make("vp8dec")?,
-            elements::make("videoconvert")?,
-            filter,
-        ];
+        let mut chain = vec![elements::make("videoconvert")?];
+        chain.extend(rung.make(format, config)?);
+        if rung.coding == Coding::H264 {
+            chain.push(elements::make("h264parse")?); // decoders want it as it was
+        }
+        chain.push(rung.coding.decoder()?);
+        chain.push(elements::make("videoconvert")?);
+        chain.push(filter);
         let all: Vec<_> = std::iter::once(&source)
             .chain(&chain)
             .chain(std::iter::once(&sink))

@@ -1,6 +1,6 @@
 use gstreamer_app as gst_app;
+use protocol::container::Shape;
 use protocol::media::Track;
-use protocol::webm::Shape;
 
 use super::*;
 use crate::capture::{Pixels, VideoFormat, VideoFrame};

@@ -8,12 +8,15 @@ use bytes::Bytes;
 use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_video as gst_video;
+use protocol::avc;
+use protocol::container::{Shape, TrackFormat};
 use protocol::media::Codec;
+use protocol::mp4;
 use protocol::time::Time;
-use protocol::webm::{Shape, TrackFormat};
 
+use super::conduct::{self, Conduct};
 use super::convert::caps;
-use super::ladder::Rung;
+use super::rungs::{Coding, Rung};
 use super::{Pipeline, announcing};
 use crate::capture::VideoFormat;
 use crate::config::VideoConfig;
@@ -35,6 +38,11 @@ pub(crate) struct VideoEncoder {
     lost: Repeats,
     /// What the last picture took, µs; 0 once it was asked for.
     took: Arc<AtomicU64>,
+    /// What is wrong with what came out.
+    fault: Arc<Mutex<Option<anyhow::Error>>>,
+    /// Players take a longer step in H.264 for a hole, and wait for a key frame.
+    longest_step: Option<Duration>,
+    last: Option<Time>,
 }
 
 impl VideoEncoder {
@@ -46,21 +54,39 @@ impl VideoEncoder {
         origin: Time,
         feed: TrackFeed,
     ) -> anyhow::Result<Self> {
-        let track = track_format(format, config);
-        let encoder = rung.make(format, config)?;
+        let made = rung.make(format, config)?;
         let (began, took) = (Arc::new(Mutex::new(None)), Arc::new(AtomicU64::new(0)));
-        note_beginnings(&encoder, &began);
-        let (mut announce, done) = (
-            announcing(origin, feed, move |_| track.clone(), |_, _| ()),
+        note_beginnings(&made[0], &began);
+        let fault = Arc::new(Mutex::new(None));
+        let (coding, plain) = (rung.coding, track_format(format, config));
+        let of_caps = move |caps: &gst::CapsRef| described(coding, caps, &plain).ok();
+        let (mut announce, done, faulty) = (
+            announcing(origin, feed, of_caps, move |_, frame| {
+                // Parsers call every picture a key frame that refers to no other.
+                if coding == Coding::H264 {
+                    frame.key &= avc::is_idr(&frame.data);
+                }
+            }),
             Arc::clone(&took),
+            Arc::clone(&fault),
         );
+        let mut conduct = Conduct::default();
         let take = move |sample: &gst::Sample| {
             let began = began.lock().unwrap_or_else(PoisonError::into_inner).take();
             let us = began.map_or(0, |at: Instant| at.elapsed().as_micros() as u64);
             done.store(us, Ordering::Relaxed);
+            if coding == Coding::H264
+                && let Err(error) = conduct.check(sample)
+            {
+                *faulty.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                return;
+            }
             announce(sample);
         };
-        let chain = [elements::make("videoconvert")?, encoder];
+        let mut chain = vec![elements::make("videoconvert")?];
+        chain.extend(made);
+        let frame_ns = 1_000_000_000 / u64::from(format.fps.max(1));
+        let longest_step = Duration::from_millis(mp4::longest_step_ms(frame_ns));
         Ok(Self {
             rung,
             pipeline: Pipeline::start(&caps(format), &chain, origin, take)?,
@@ -68,6 +94,9 @@ impl VideoEncoder {
             next_key_frame: Time::ZERO,
             lost: Repeats::default(),
             took,
+            fault,
+            longest_step: (coding == Coding::H264).then_some(longest_step),
+            last: None,
         })
     }
 
@@ -84,6 +113,14 @@ impl VideoEncoder {
 
     /// Encodes a picture, or loses it if the encoder is behind.
     pub(crate) fn push(&mut self, capture: Time, picture: gst::Buffer) -> anyhow::Result<()> {
+        let fault = self
+            .fault
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(fault) = fault {
+            return Err(fault);
+        }
         if self.pipeline.waiting() >= MOST_WAITING {
             if let Some(count) = self.lost.note(capture) {
                 log::warn!("the encoder is too slow: {count} pictures were lost before it");
@@ -96,7 +133,9 @@ impl VideoEncoder {
 
     /// Key frames come by time and not by count: a camera gives fewer frames in the dark.
     fn ask_for_key_frame(&mut self, capture: Time) {
-        if capture < self.next_key_frame {
+        let step = self.last.replace(capture).map(|last| capture.since(last));
+        let hole = step > self.longest_step && self.longest_step.is_some();
+        if capture < self.next_key_frame && !hole {
             return;
         }
         let event = gst_video::DownstreamForceKeyUnitEvent::builder()
@@ -117,6 +156,24 @@ fn note_beginnings(encoder: &gst::Element, began: &Arc<Mutex<Option<Instant>>>) 
             gst::PadProbeReturn::Ok
         });
     }
+}
+
+/// The track, once the encoder has said what it makes.
+fn described(
+    coding: Coding,
+    caps: &gst::CapsRef,
+    plain: &TrackFormat,
+) -> anyhow::Result<TrackFormat> {
+    let plain = plain.clone();
+    if coding == Coding::Vp8 {
+        return Ok(plain);
+    }
+    let (codec, codec_private) = conduct::described(caps)?;
+    Ok(TrackFormat {
+        codec,
+        codec_private,
+        ..plain
+    })
 }
 
 fn track_format(format: &VideoFormat, config: &VideoConfig) -> TrackFormat {

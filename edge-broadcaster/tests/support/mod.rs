@@ -14,8 +14,8 @@ use gst_video::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
+use protocol::container::{TrackFormat, Writer};
 use protocol::media::{EncodedFrame, Track};
-use protocol::webm::{TrackFormat, Writer};
 
 /// The configuration of one stream, as a file would say it.
 pub(crate) fn stream(source: &str, video: &str) -> StreamConfig {
@@ -76,7 +76,7 @@ impl Played {
     }
 
     /// One track as a viewer is sent it.
-    pub(crate) fn webm(&self, track: Track) -> Vec<u8> {
+    pub(crate) fn sent(&self, track: Track) -> Vec<u8> {
         let format = self
             .tracks
             .iter()
@@ -99,10 +99,19 @@ pub(crate) struct Picture {
 
 /// Decodes VP8 in WebM.
 pub(crate) fn decode_luma(webm: &[u8]) -> Vec<Picture> {
+    decode_by("matroskademux ! vp8dec", webm)
+}
+
+/// Decodes H.264 in MP4.
+pub(crate) fn decode_mp4_luma(mp4: &[u8]) -> Vec<Picture> {
+    decode_by("qtdemux ! h264parse ! openh264dec", mp4)
+}
+
+fn decode_by(elements: &str, bytes: &[u8]) -> Vec<Picture> {
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), webm).unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
     let line = format!(
-        "filesrc location={} ! matroskademux ! vp8dec ! videoconvert \
+        "filesrc location={} ! {elements} ! videoconvert \
          ! video/x-raw,format=I420 ! appsink name=out sync=false",
         file.path().display()
     );

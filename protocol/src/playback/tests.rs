@@ -7,9 +7,10 @@ use proptest::prelude::*;
 use super::screen::Screen;
 use super::*;
 use crate::chunk::{Header, cut};
+use crate::container::{Shape, TrackFormat, Writer};
 use crate::id::{StreamHandle, StreamId};
 use crate::media::{EncodedFrame, TrackInfo};
-use crate::webm::{Shape, TrackFormat, Writer, opus_head};
+use crate::webm::opus_head;
 
 const FRAME_MS: u64 = 40;
 const PACKET_MS: u64 = 20;

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
+use protocol::container::TrackFormat;
 use protocol::media::{Codec, Track};
-use protocol::webm::TrackFormat;
 
 use super::format::{Unplayable, codec_of, format_of};
 use crate::elements;

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use gstreamer as gst;
+use protocol::container::{Shape, TrackFormat};
 use protocol::media::{Codec, Track};
-use protocol::webm::{Shape, TrackFormat, vorbis_private};
+use protocol::webm::vorbis_private;
 
 /// A track whose codec browsers do not play out of WebM.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::Context;
+use protocol::container::TrackFormat;
 use protocol::media::Track;
-use protocol::webm::TrackFormat;
 
 use super::demux::{Demuxer, Item, Packet};
 
