@@ -206,7 +206,7 @@ impl Writer {
 }
 
 /// The longest step from one frame to the next, milliseconds, that a browser plays over, for a track of so many
-/// nanoseconds a frame; see [`Writer::lasts_ms`].
+/// nanoseconds a frame; see `Writer::lasts_ms`.
 pub const fn longest_step_ms(frame_ns: u64) -> u64 {
     2 * lasts_ms(frame_ns)
 }
