@@ -32,13 +32,13 @@ on_board() { # PROGRAM ARGUMENTS…
     root=$1 built=$2 work=$3; shift 3
     mkdir -p "$root"/{mnt,proc,dev,tmp} # unpacked packages alone make none
     mount -t tmpfs none "$root/mnt"
-    mkdir "$root/mnt/bin" "$root/mnt/work"
+    mkdir "$root/mnt/bin" "$root/mnt/trial"
     mount --bind "$built" "$root/mnt/bin"
-    mount --bind "$work" "$root/mnt/work"
+    mount --bind "$work" "$root/mnt/trial"
     mount -t proc proc "$root/proc"
     mount --bind /dev "$root/dev"
     program=$1; shift
-    exec env --ignore-environment HOME=/mnt/work GST_REGISTRY=/mnt/work/gstreamer.bin \
+    exec env --ignore-environment HOME=/mnt/trial GST_REGISTRY=/mnt/trial/gstreamer.bin \
       /usr/sbin/chroot "$root" "/mnt/bin/$program" "$@"
   ' board "$root" "$built" "$work" "$@"
 }
@@ -55,7 +55,7 @@ file "$built/edge-broadcaster" | grep -q 'ARM aarch64' || die "what was built is
 # --- Encode.
 cat >"$work/broadcaster.toml" <<TOML
 supervisor = "ws://127.0.0.1:@PORT@/peer"
-state_dir = "/mnt/work/broadcaster"
+state_dir = "/mnt/trial/broadcaster"
 loopback = true
 @TOKEN@
 [[stream]]
@@ -68,7 +68,7 @@ fps = 10
 TOML
 sed '/^@/d; s/@PORT@/1/' "$work/broadcaster.toml" >"$work/dump.toml"
 mkdir "$work/out"
-(on_board edge-broadcaster dump /mnt/work/dump.toml --seconds 3 --out /mnt/work/out) >"$work/dump.log" 2>&1 || die "it does not encode"
+(on_board edge-broadcaster dump /mnt/trial/dump.toml --seconds 3 --out /mnt/trial/out) >"$work/dump.log" 2>&1 || die "it does not encode"
 for track in "$work"/out/*; do
   [ "$(stat --format=%s "$track")" -gt 1000 ] || die "$track is empty"
 done
@@ -83,7 +83,7 @@ token() { # ROLE
 sed -i "s/@PORT@/$port/; s/^@TOKEN@/join_token = \"$(token broadcaster)\"/" "$work/broadcaster.toml"
 "$source_dir/target/debug/supervisor" "$work/supervisor.toml" >"$work/supervisor.log" 2>&1 &
 pids[supervisor]=$!
-on_board edge-broadcaster /mnt/work/broadcaster.toml >"$work/broadcaster.log" 2>&1 &
+on_board edge-broadcaster /mnt/trial/broadcaster.toml >"$work/broadcaster.log" 2>&1 &
 pids[broadcaster]=$!
 await 120 "the broadcaster sends nothing" grep -q 'sending "arm"' "$work/broadcaster.log"
 "$source_dir/target/debug/receiver" --supervisor "ws://127.0.0.1:$port/peer" --leaf >"$work/viewer.log" 2>&1 &
