@@ -13,6 +13,7 @@ use protocol::id::{AuthorityFingerprint, LinkId, PeerId, StreamId};
 use protocol::node::{Config, Event, Input, Node, Output, StreamStats};
 use protocol::security::boxes::KeyTask;
 use protocol::security::local::{LocalKey, rsa_seal};
+use protocol::security::secret::HandshakeSeed;
 use protocol::signal::Failure;
 use protocol::wire::Control;
 use tokio::sync::{mpsc, oneshot};
@@ -217,7 +218,10 @@ impl Driver {
                 Some((link, event)) = made.recv() => self.happened(link, event, &made_to).await,
                 Some(_) = self.closing.join_next() => {}
                 said = self.signalling.incoming.recv() => match said {
-                    Some(FromSupervisor::Up) => self.step(Input::SupervisorUp(rand::random()), &made_to).await,
+                    Some(FromSupervisor::Up) => {
+                        let seed = HandshakeSeed::from_bytes(rand::random());
+                        self.step(Input::SupervisorUp(seed), &made_to).await;
+                    }
                     Some(FromSupervisor::Text(text)) => self.step(Input::SupervisorText(text), &made_to).await,
                     Some(FromSupervisor::Down) => self.step(Input::SupervisorDown, &made_to).await,
                     None => break,

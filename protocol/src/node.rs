@@ -34,7 +34,7 @@ use crate::link::Link;
 use crate::media::Descriptor;
 use crate::security::boxes::KeyTask;
 use crate::security::grant::SignedDescriptor;
-use crate::security::secret::StreamKey;
+use crate::security::secret::{HandshakeSeed, StreamKey};
 use crate::signal::{
     BoxHealth, Component, Failure, FromPeer, IceServer, PeerInfo, Refusal, Registration, Report,
     StreamInfo, VERSIONS,
@@ -73,8 +73,8 @@ pub struct Config {
 /// What happens to a peer.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// The socket to the supervisor is open. With 32 random bytes, for this handshake alone.
-    SupervisorUp([u8; 32]),
+    /// The socket to the supervisor is open.
+    SupervisorUp(HandshakeSeed),
     /// The answer to [`Output::KeyTask`]; none if it cannot be done.
     TaskDone(u64, Option<Zeroizing<Vec<u8>>>),
     /// It is closed.
@@ -274,7 +274,7 @@ impl Node {
             Input::Control(..) | Input::Media(..) | Input::Backlog(..)
         );
         match input {
-            Input::SupervisorUp(random) => self.supervisor_up(now, &random),
+            Input::SupervisorUp(random) => self.supervisor_up(now, random),
             Input::SupervisorDown => self.supervisor_down(),
             Input::TaskDone(task, answer) => self.task_done(now, task, answer, out),
             Input::SupervisorText(text) => self.supervisor_said(now, &text, out),

@@ -272,8 +272,11 @@ async fn whoever_shows_anothers_key_is_refused_in_the_words_for_every_wrong_answ
     let mut socket = supervisor.connect().await;
     let candidate = town::candidate(30, Component::Receiver, None);
     // Its public key is peer 30's, its private one is not: the numbers do not open.
-    let mut thief =
-        protocol::security::auth::Candidate::new(candidate, protocol::time::Time::ZERO, &[1; 32]);
+    let mut thief = protocol::security::auth::Candidate::new(
+        candidate,
+        protocol::time::Time::ZERO,
+        protocol::security::secret::HandshakeSeed::from_bytes([1; 32]),
+    );
     let mut steps = Vec::new();
     for _ in 0..3 {
         let text = socket.next_text().await.expect("open");

@@ -7,7 +7,7 @@ use protocol::id::{Fingerprint, PeerId};
 use protocol::security::auth::{Acceptance, Candidate, CandidateConfig, CandidateOutput, Input};
 use protocol::security::local::{EllipticKey, LocalKey};
 use protocol::security::otdp::signer;
-use protocol::security::secret::Seed;
+use protocol::security::secret::{HandshakeSeed, Seed};
 use protocol::security::token::JoinToken;
 use protocol::signal::{Component, FromPeer, PeerInfo, Refusal, ToPeer, VERSIONS};
 use protocol::time::Time;
@@ -149,7 +149,7 @@ impl Intruder {
         instead: &(dyn Fn(String) -> String + Sync),
     ) -> anyhow::Result<Verdict> {
         let now = Time::ZERO; // deadlines are the supervisor's to watch
-        let mut candidate = Candidate::new(config, now, &rand::random());
+        let mut candidate = Candidate::new(config, now, HandshakeSeed::from_bytes(rand::random()));
         let mut steps = Vec::new();
         loop {
             for step in std::mem::take(&mut steps) {

@@ -15,7 +15,7 @@ use protocol::node::{self, Config, Event, Node, Security};
 use protocol::playback::{self, Element};
 use protocol::security::boxes::KeyTask;
 use protocol::security::local::EllipticKey;
-use protocol::security::secret::Seed;
+use protocol::security::secret::{HandshakeSeed, Seed};
 use protocol::security::suite::PublicKey;
 use protocol::signal::Component;
 use protocol::time::{ClockMap, Time};
@@ -126,7 +126,8 @@ impl Peer {
         let random = random
             .try_into()
             .map_err(|_| JsError::new("32 random bytes, please"))?;
-        Ok(self.peer(now_ms, node::Input::SupervisorUp(random)))
+        let seed = HandshakeSeed::from_bytes(random);
+        Ok(self.peer(now_ms, node::Input::SupervisorUp(seed)))
     }
 
     /// The browser holds an RSA key as well, with this public half (DER): it is shown from the next handshake on.

@@ -11,7 +11,7 @@ use protocol::security::auth::{
 };
 use protocol::security::authority::Authority;
 use protocol::security::local::EllipticKey;
-use protocol::security::secret::Seed;
+use protocol::security::secret::{HandshakeSeed, Seed};
 use protocol::signal::{Component, PeerInfo, VERSIONS};
 use protocol::time::Time;
 
@@ -52,7 +52,7 @@ fuzz_target!(|script: &str| {
     });
     let (mut now, mut said, mut answers) = (Time::ZERO, Vec::new(), Vec::new());
     let mut examiner = Examiner::new(examination, now, &[6; 64], &mut said);
-    let mut candidate = Candidate::new(config(&authority), now, &[7; 32]);
+    let mut candidate = Candidate::new(config(&authority), now, HandshakeSeed::from_bytes([7; 32]));
     let mut altered = false;
     for (step, line) in script.lines().take(16).enumerate() {
         now += std::time::Duration::from_millis(10);

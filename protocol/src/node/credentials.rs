@@ -14,7 +14,7 @@ use crate::link::Phase;
 use crate::security::auth::{self, Acceptance, Candidate, CandidateConfig, CandidateOutput};
 use crate::security::boxes::{self, KeyTask, purpose};
 use crate::security::certificate::Certificate;
-use crate::security::secret::{StreamKey, TokenSecret};
+use crate::security::secret::{HandshakeSeed, StreamKey, TokenSecret};
 use crate::security::suite::PublicKey;
 use crate::time::{ClockMap, Time};
 use crate::wire::Control;
@@ -108,7 +108,7 @@ impl Node {
     }
 
     /// The socket is open: the handshake begins, where there is one. Says whether there is.
-    pub(super) fn begin_handshake(&mut self, now: Time, random: &[u8; 32]) -> bool {
+    pub(super) fn begin_handshake(&mut self, now: Time, random: HandshakeSeed) -> bool {
         let Some(security) = &self.config.security else {
             return false;
         };

@@ -7,6 +7,7 @@ use super::streams::Role;
 use super::{Event, Node, Output};
 use crate::id::StreamId;
 use crate::security::auth;
+use crate::security::secret::HandshakeSeed;
 use crate::signal::{
     Component, Failure, FromPeer, LinkDescription, StreamInfo, ToPeer, VERSIONS, VersionRange,
 };
@@ -92,7 +93,7 @@ impl Node {
         self.papers.drop_candidate();
     }
 
-    pub(super) fn supervisor_up(&mut self, now: Time, random: &[u8; 32]) {
+    pub(super) fn supervisor_up(&mut self, now: Time, random: HandshakeSeed) {
         self.begin_handshake(now, random);
         self.session.state = State::Asked;
         self.session.heard = now;

@@ -11,6 +11,7 @@ use crate::id::{Fingerprint, LinkId, PeerId, StreamId};
 use crate::link::{ANSWER_LIMIT, CHILD_SILENT, PARENT_DOUBTFUL, PARENT_SILENT, WELL};
 use crate::media::{Codec, Descriptor, Track, TrackInfo};
 use crate::security::grant::SignedDescriptor;
+use crate::security::secret::HandshakeSeed;
 use crate::signal::{
     Access, Component, FromPeer, LinkDescription, Neighbour, Order, Registration, ToPeer, VERSIONS,
     VersionRange,
@@ -107,7 +108,7 @@ impl Desk {
     }
 
     fn take_in(&mut self, n: u8) {
-        self.put(n, Input::SupervisorUp([0; 32]));
+        self.put(n, Input::SupervisorUp(HandshakeSeed::from_bytes([0; 32])));
         self.tell(
             n,
             ToPeer::CollectPeerInfoRequest {
@@ -938,7 +939,7 @@ fn who_leaves_leaves_nothing_behind() {
 fn a_supervisor_of_another_version_is_hung_up_on_with_words() {
     let mut desk = Desk::with_peers(1);
     desk.put(1, Input::SupervisorDown);
-    desk.put(1, Input::SupervisorUp([0; 32]));
+    desk.put(1, Input::SupervisorUp(HandshakeSeed::from_bytes([0; 32])));
     let versions = VersionRange { min: 8, max: 9 };
     desk.tell(
         1,

@@ -17,7 +17,7 @@ use crate::security::authority::Authority;
 use crate::security::grant::SignedDescriptor;
 use crate::security::local::EllipticKey;
 use crate::security::otdp::{Sealer, signer};
-use crate::security::secret::{Seed, StreamKey};
+use crate::security::secret::{HandshakeSeed, Seed, StreamKey};
 use crate::security::token::Invitation;
 use crate::signal::{Access, Component, FromPeer, Registration, StreamTrack, Topology};
 use crate::stream_manager::{self as manager, Limits, SocketId, StreamManager};
@@ -173,7 +173,7 @@ impl Village {
         };
         self.nodes.insert(n, Node::new(config, self.now));
         let address = (self.address)(n);
-        self.put(n, Input::SupervisorUp([n; 32]));
+        self.put(n, Input::SupervisorUp(HandshakeSeed::from_bytes([n; 32])));
         self.manage(manager::Input::Connected(SocketId(n.into()), Some(address)));
         self.settle();
     }
@@ -645,7 +645,10 @@ fn a_relay_that_was_away_while_a_viewer_was_revoked_closes_the_link_when_it_come
     };
     assert!(is_linked(&village), "nobody could tell it");
 
-    village.put(RELAY, Input::SupervisorUp([RELAY; 32]));
+    village.put(
+        RELAY,
+        Input::SupervisorUp(HandshakeSeed::from_bytes([RELAY; 32])),
+    );
     village.manage(manager::Input::Connected(socket, None));
     village.settle();
     assert!(!is_linked(&village));

@@ -45,6 +45,10 @@ secret! {
     Seed, 32
 }
 secret! {
+    /// What one handshake of a peer draws its secrets from: 32 random bytes, used for no other.
+    HandshakeSeed, 32
+}
+secret! {
     /// The part of a join token that proves one has it. 128 bits: nobody guesses it, and people paste it.
     TokenSecret, 16
 }

@@ -59,9 +59,9 @@ impl fmt::Debug for Security {
 }
 
 impl Security {
-    pub(super) fn random<const N: usize>(&mut self) -> [u8; N] {
-        let mut bytes = [0; N];
-        (self.random)(&mut bytes);
+    pub(super) fn random<const N: usize>(&mut self) -> Zeroizing<[u8; N]> {
+        let mut bytes = Zeroizing::new([0; N]);
+        (self.random)(&mut bytes[..]);
         bytes
     }
 }
@@ -231,7 +231,7 @@ impl StreamManager {
             signing_key: info.signing_key,
             dtls: info.fingerprint,
             not_after_s: seconds.saturating_add(security.certificate_lifetime.as_secs()),
-            serial: u64::from_be_bytes(security.random()),
+            serial: u64::from_be_bytes(*security.random()),
         };
         self.deadlines.set(
             Deadline::Certificate(peer),

@@ -38,7 +38,7 @@ impl StreamManager {
         let security = self.config.security.as_mut()?;
         // 0 is no key.
         let id = last.map_or(1, |last| last % u8::MAX + 1);
-        let key = StreamKey::from_bytes(security.random());
+        let key = StreamKey::from_bytes(*security.random());
         self.outbox.push(Output::KeepKey(stream, id, key.clone()));
         Some(NumberedKey { id, key })
     }
@@ -77,7 +77,12 @@ impl StreamManager {
             return;
         };
         let contents = key_contents(stream, key_id, &key);
-        match seal(&to, purpose::STREAM_KEY, &contents, &security.random()) {
+        match seal(
+            &to,
+            purpose::STREAM_KEY,
+            &contents,
+            &security.random::<32>(),
+        ) {
             Ok(Sealing::Done(sealed)) => {
                 let sealed = Base64(sealed);
                 self.send(

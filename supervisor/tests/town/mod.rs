@@ -14,7 +14,7 @@ use protocol::media::{Codec, Track};
 use protocol::security::auth::{Acceptance, Candidate, CandidateConfig, CandidateOutput, Input};
 use protocol::security::local::EllipticKey;
 use protocol::security::otdp::signer;
-use protocol::security::secret::Seed;
+use protocol::security::secret::{HandshakeSeed, Seed};
 use protocol::security::token::JoinToken;
 use protocol::signal::{
     Access, Component, FromPeer, PeerInfo, Refusal, Registration, StreamTrack, ToPeer, VERSIONS,
@@ -351,7 +351,7 @@ impl Socket {
         key: &EllipticKey,
     ) -> Result<Acceptance, (Refusal, String)> {
         let now = Time::ZERO; // deadlines are the supervisor's to watch here
-        let mut candidate = Candidate::new(candidate, now, &[9; 32]);
+        let mut candidate = Candidate::new(candidate, now, HandshakeSeed::from_bytes([9; 32]));
         let mut steps = Vec::new();
         loop {
             for step in std::mem::take(&mut steps) {

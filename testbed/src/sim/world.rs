@@ -11,6 +11,7 @@ use protocol::node::{self, Node, Output};
 use protocol::playback::screen::Screen;
 use protocol::playback::{self, LOOK_EVERY};
 use protocol::security::grant::SignedDescriptor;
+use protocol::security::secret::HandshakeSeed;
 use protocol::signal::{Access, Component, FromPeer, Registration, StreamTrack, ToPeer};
 use protocol::stream_manager::{self, Limits, SocketId, StreamManager};
 use protocol::time::{ClockMap, Time};
@@ -193,7 +194,10 @@ impl World {
         self.later(TO_SUPERVISOR, Happening::Connected(name));
         self.later(
             TO_SUPERVISOR,
-            Happening::ToNode(name, node::Input::SupervisorUp([0; 32])),
+            Happening::ToNode(
+                name,
+                node::Input::SupervisorUp(HandshakeSeed::from_bytes([0; 32])),
+            ),
         );
         name
     }

@@ -1,7 +1,5 @@
 //! The peer's side: it makes sure of the supervisor before it proves anything to it.
 
-use zeroize::Zeroizing;
-
 use super::{INTRODUCTION_LIMIT, Input, STEP_LIMIT};
 use crate::id::{AuthorityFingerprint, SignerKey};
 use crate::security::authority::{Endorsement, fingerprint};
@@ -9,7 +7,7 @@ use crate::security::base64::Base64;
 use crate::security::boxes::{self, KeyTask, Sealing, purpose};
 use crate::security::certificate::Certificate;
 use crate::security::challenge::{self, Speaker, Transcript};
-use crate::security::secret::TokenSecret;
+use crate::security::secret::{HandshakeSeed, TokenSecret};
 use crate::security::suite::{PublicKey, Suite, choose};
 use crate::signal::{FromPeer, IceServer, PeerInfo, Refusal, ToPeer, VERSIONS, VersionRange};
 use crate::time::Time;
@@ -70,7 +68,7 @@ pub struct Acceptance {
 #[derive(Debug)]
 pub struct Candidate {
     config: CandidateConfig,
-    random: Zeroizing<[u8; 32]>,
+    random: HandshakeSeed,
     transcript: Transcript,
     deadline: Time,
     state: State,
@@ -102,11 +100,11 @@ fn out_of_order<T>() -> Result<T, Words> {
 }
 
 impl Candidate {
-    /// Begins, when the socket is open. `random`: 32 random bytes for this handshake alone.
-    pub fn new(config: CandidateConfig, now: Time, random: &[u8; 32]) -> Self {
+    /// Begins, when the socket is open.
+    pub fn new(config: CandidateConfig, now: Time, random: HandshakeSeed) -> Self {
         Self {
             config,
-            random: Zeroizing::new(*random),
+            random,
             transcript: Transcript::default(),
             deadline: now + INTRODUCTION_LIMIT,
             state: State::AwaitRequest,
@@ -288,7 +286,7 @@ impl Candidate {
         let number = challenge::answer(parties.own.suite(), &self.transcript, nonce);
         let reply = challenge::reply(&number, self.config.token.as_ref());
         let to = &parties.supervisor.key;
-        match boxes::seal(to, purpose::ANSWER, &reply, &self.random) {
+        match boxes::seal(to, purpose::ANSWER, &reply, self.random.as_bytes()) {
             Ok(Sealing::Done(sealed)) => {
                 say_answer(sealed, out);
                 Ok(State::AwaitVerdict(parties))

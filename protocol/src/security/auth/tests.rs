@@ -6,7 +6,7 @@ use crate::security::authority::{Authority, Endorsement, fingerprint};
 use crate::security::base64::Base64;
 use crate::security::certificate::Certificate;
 use crate::security::local::EllipticKey;
-use crate::security::secret::{Seed, TokenSecret};
+use crate::security::secret::{HandshakeSeed, Seed, TokenSecret};
 use crate::security::suite::PublicKey;
 use crate::signal::{Component, FromPeer, PeerInfo, Refusal, ToPeer, VERSIONS, VersionRange};
 use crate::time::Time;
@@ -80,7 +80,7 @@ impl Room {
         let examiner = Examiner::new(Arc::new(examination), now, &[5; 64], &mut examined);
         Self {
             examiner,
-            candidate: Candidate::new(config, now, &[6; 32]),
+            candidate: Candidate::new(config, now, HandshakeSeed::from_bytes([6; 32])),
             supervisors: with_key(elliptic(4)),
             peers: with_key(elliptic(3)),
             between: Box::new(|text| text),
