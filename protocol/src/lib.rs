@@ -8,6 +8,7 @@
 //! Every machine has one contract: `handle(now, input, &mut out)` and `next_wakeup()`.
 
 pub mod avc;
+mod bucket;
 pub mod chunk;
 pub mod container;
 pub mod forwarder;

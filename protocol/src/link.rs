@@ -7,10 +7,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::bucket::Bucket;
 use crate::forwarder::Flow;
 use crate::id::{Fingerprint, PeerId, StreamHandle};
 use crate::signal::{Component, Neighbour};
 use crate::time::Time;
+use crate::wire::MAX_STREAMS;
 
 /// A parent that has said nothing for this long says that it is there (design §5).
 pub const BEAT_DOWN: Duration = Duration::from_millis(50);
@@ -40,6 +42,12 @@ pub const PING_EVERY: Duration = Duration::from_secs(2);
 const ROUND_TRIPS: usize = 8;
 /// Bytes of single frames that one neighbour gets in a second. Guess: a second of a stream of 4 Mbit/s.
 const REPAIRS: usize = 512 * 1024;
+/// Control messages that a neighbour may send in a second, and at once. Guess: ten times what an honest one was seen to say;
+/// who was frozen says all that it had queued.
+const CONTROLS: (u32, u32) = (200, 2_000);
+/// Subscriptions among them, each of which may bring it all that the window holds. Guess: each stream there is, twice, and
+/// then somebody who cannot decide between two parents.
+const SUBSCRIPTIONS: (u32, u32) = (4, 2 * MAX_STREAMS as u32);
 /// A link without a stream is closed after this. Guess: a move to and fro within it needs no new connection.
 pub const IDLE_LIMIT: Duration = Duration::from_secs(2);
 
@@ -92,6 +100,8 @@ pub struct Link {
     round_trips: VecDeque<Duration>,
     /// Bytes of single frames that may go out without being waited for, and since when that is so.
     repairs: (usize, Time),
+    controls: Bucket,
+    subscriptions: Bucket,
     since: Time,
     heard: Time,
     said: Time,
@@ -172,6 +182,16 @@ impl Link {
         may
     }
 
+    /// Whether the neighbour may say one thing more; who says more than [`CONTROLS`] means no good.
+    pub fn may_say(&mut self, now: Time) -> bool {
+        self.controls.take(now)
+    }
+
+    /// Whether it may ask for one stream more, or for one again.
+    pub fn may_subscribe(&mut self, now: Time) -> bool {
+        self.subscriptions.take(now)
+    }
+
     /// A link to `peer` whose set-up begins now.
     pub fn new(now: Time, neighbour: &Neighbour, ours: bool) -> Self {
         let phase = Phase::Connecting;
@@ -190,6 +210,8 @@ impl Link {
             answered: 0,
             round_trips: VecDeque::new(),
             repairs: (REPAIRS, now),
+            controls: Bucket::new(now, CONTROLS.0, CONTROLS.1),
+            subscriptions: Bucket::new(now, SUBSCRIPTIONS.0, SUBSCRIPTIONS.1),
             since: now,
             heard: now,
             said: now,

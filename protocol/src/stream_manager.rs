@@ -10,7 +10,6 @@
 mod admission;
 mod attempts;
 mod backups;
-mod bucket;
 mod deadlines;
 mod happenings;
 mod keys;

@@ -203,6 +203,9 @@ impl Node {
             return;
         };
         link.heard(now);
+        if !link.may_say(now) {
+            return self.expel(now, id, "it says more than anybody needs to hear", out);
+        }
         match Control::decode(bytes) {
             Ok(message) => self.heard(now, id, message, out),
             Err(error) => self.expel(now, id, &error.to_string(), out),
@@ -254,6 +257,13 @@ impl Node {
                 self.close_link(now, id, &format!("closed by the peer: {reason}"), out)
             }
             (Phase::Ready, Control::Subscribe { stream, from }) => {
+                if !self
+                    .links
+                    .get_mut(&id)
+                    .is_some_and(|l| l.may_subscribe(now))
+                {
+                    return self.expel(now, id, "it asks for streams over and over", out);
+                }
                 self.subscribed(now, id, stream, from, out)
             }
             (Phase::Ready, Control::Unsubscribe { stream }) => self.unsubscribed(stream, id),

@@ -770,6 +770,40 @@ fn garbage_costs_the_sender_its_link_and_its_siblings_nothing() {
     assert_eq!(desk.seen_by(3), [0; 0]);
 }
 
+/// Peer 3 says this over and over to its parent, peer 1; whether its sibling gets the next frame all the same.
+fn is_expelled_for(said: &Control, times: usize) -> bool {
+    let mut desk = Desk::with_peers(4);
+    desk.watch_below(3, 1);
+    desk.watch_below(4, 1);
+    let (&link, _) = desk
+        .links
+        .iter()
+        .find(|(_, ends)| ends.0 == 3)
+        .expect("linked");
+    for _ in 0..times {
+        desk.put(1, Input::Control(link, said.encode()));
+    }
+    desk.send_frame(0);
+    assert_eq!(desk.seen_by(4), [0, 0]);
+    desk.closed.contains(&(1, link))
+}
+
+#[test]
+fn who_says_the_same_thousands_of_times_loses_its_link_and_who_was_only_queued_up_keeps_it() {
+    assert!(!is_expelled_for(&Control::Ping(1), 1_000));
+    assert!(is_expelled_for(&Control::Ping(1), 3_000));
+}
+
+#[test]
+fn who_subscribes_over_and_over_to_be_sent_the_window_each_time_loses_its_link() {
+    let again = Control::Subscribe {
+        stream: STREAM,
+        from: Vec::new(),
+    };
+    assert!(!is_expelled_for(&again, 5));
+    assert!(is_expelled_for(&again, 100));
+}
+
 #[test]
 fn a_parent_that_sends_what_nobody_asked_for_loses_its_child() {
     let mut desk = Desk::with_peers(3);

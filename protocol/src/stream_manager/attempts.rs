@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::Limits;
-use super::bucket::Bucket;
+use crate::bucket::Bucket;
 use crate::time::Time;
 
 /// Addresses remembered before those are looked for that can be forgotten. Guess: as many as peers.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crate::bucket::Bucket;
 use crate::id::{PeerId, StreamId};
 use crate::security::auth::{self, Examiner, Introduction};
 use crate::signal::{
@@ -11,7 +12,6 @@ use crate::signal::{
 use crate::time::Time;
 use crate::topology::{Site, Standing, Traits};
 
-use super::bucket::Bucket;
 use super::deadlines::Deadline;
 use super::happenings::What;
 use super::{

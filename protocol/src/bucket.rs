@@ -4,7 +4,7 @@ use crate::time::Time;
 
 /// Tokens come back at a steady rate, up to a burst; each message takes one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     per_s: u32,
     burst: u32,
     /// Millionths of a token.
@@ -16,7 +16,7 @@ const TOKEN: u64 = 1_000_000;
 
 impl Bucket {
     /// A full bucket.
-    pub(super) fn new(now: Time, per_s: u32, burst: u32) -> Self {
+    pub(crate) fn new(now: Time, per_s: u32, burst: u32) -> Self {
         Self {
             per_s,
             burst,
@@ -26,20 +26,20 @@ impl Bucket {
     }
 
     /// Another rate from now on, full.
-    pub(super) fn widen(&mut self, factor: u32) {
+    pub(crate) fn widen(&mut self, factor: u32) {
         self.per_s = self.per_s.saturating_mul(factor);
         self.burst = self.burst.saturating_mul(factor);
         self.filled = u64::from(self.burst) * TOKEN;
     }
 
     /// Whether nothing has been taken for so long that it is as good as new.
-    pub(super) fn is_full(&mut self, now: Time) -> bool {
+    pub(crate) fn is_full(&mut self, now: Time) -> bool {
         self.fill(now);
         self.filled == u64::from(self.burst) * TOKEN
     }
 
     /// Takes a token, if there is one.
-    pub(super) fn take(&mut self, now: Time) -> bool {
+    pub(crate) fn take(&mut self, now: Time) -> bool {
         self.fill(now);
         let enough = self.filled >= TOKEN;
         self.filled -= if enough { TOKEN } else { 0 };
