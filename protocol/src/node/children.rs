@@ -14,7 +14,8 @@ use crate::wire::{Control, MAX_STREAMS, TrackPosition};
 
 /// A subscription may overtake the supervisor's word that it will come; it waits this long for it. Guess.
 const EXPECT_WAIT: Duration = Duration::from_secs(2);
-/// A child that the supervisor moved elsewhere is fed this long, so that it can make before it breaks. Guess.
+/// A child that the supervisor moved elsewhere is fed this long, so that it can make before it breaks; so is one that
+/// only stood by, and took over here before it heard of that. Guess.
 const DROP_GRACE: Duration = Duration::from_secs(5);
 
 impl Node {
@@ -41,6 +42,7 @@ impl Node {
             return;
         };
         stream.expected.insert(child.peer, child);
+        stream.dismissed.remove(&child.peer);
         stream
             .children
             .values_mut()
@@ -64,7 +66,10 @@ impl Node {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        stream.expected.remove(&child);
+        stream.dismissed.retain(|_, until| *until > now);
+        if stream.expected.remove(&child).is_some() {
+            stream.dismissed.insert(child, now + DROP_GRACE);
+        }
         stream
             .children
             .values_mut()
@@ -105,6 +110,16 @@ impl Node {
         }
         if stream.expected.contains_key(&peer) {
             return self.attach(now, link, id, &from, out);
+        }
+        // Its parent left, it took over here, and the supervisor has just named another backup for it: it is fed until it
+        // is where it belongs.
+        if let Some(until) = stream.dismissed.remove(&peer).filter(|&until| until > now) {
+            self.attach(now, link, id, &from, out);
+            let stream = self.streams.get_mut(&id);
+            let child = stream.and_then(|stream| stream.children.get_mut(&link));
+            return child
+                .into_iter()
+                .for_each(|child| child.until = Some(until));
         }
         if stream.early_children.len() < MAX_STREAMS {
             stream.early_children.retain(|e| e.link != link);

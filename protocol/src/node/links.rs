@@ -429,6 +429,7 @@ impl Node {
     pub(super) fn expel_peer(&mut self, now: Time, peer: PeerId, out: &mut Vec<Output>) {
         for stream in self.streams.values_mut() {
             stream.expected.remove(&peer);
+            stream.dismissed.remove(&peer);
         }
         let theirs = self.links.iter().filter(|(_, link)| link.peer == peer);
         let theirs: Vec<LinkId> = theirs.map(|(&id, _)| id).collect();

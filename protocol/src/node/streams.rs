@@ -112,6 +112,8 @@ pub(super) struct Stream {
     pub(super) path: Vec<PeerId>,
     pub(super) children: BTreeMap<LinkId, Child>,
     pub(super) expected: BTreeMap<PeerId, Neighbour>,
+    /// Those who were expected a moment ago, and until when they are fed all the same if they ask.
+    pub(super) dismissed: BTreeMap<PeerId, Time>,
     pub(super) early_children: Vec<Early>,
     pub(super) viewing: Report,
     /// The round trip that the viewer was told last.
@@ -156,6 +158,7 @@ impl Stream {
             path: Vec::new(),
             children: BTreeMap::new(),
             expected: BTreeMap::new(),
+            dismissed: BTreeMap::new(),
             early_children: Vec::new(),
             viewing: Report::default(),
             round_trip: Duration::ZERO,

@@ -484,6 +484,24 @@ fn who_has_a_backup_takes_over_in_the_moment_its_parent_leaves() {
     assert_eq!(desk.seen_by(3), [0, 0, 1, 2, 3]);
 }
 
+#[test]
+fn a_backup_that_was_just_relieved_still_feeds_who_took_over_before_it_heard_of_that() {
+    let mut desk = with_a_backup();
+    let relieve = ToPeer::DropChild {
+        stream: STREAM,
+        child: id(3),
+    };
+    desk.tell(4, relieve);
+    desk.put(2, Input::SupervisorText(release().to_text()));
+    desk.send_frame(3);
+    assert_eq!(desk.parent_of(3), Some(id(4)));
+    assert_eq!(desk.seen_by(3), [0, 0, 1, 2, 3]);
+    // But not for ever: there is no place for it here.
+    desk.wait(Duration::from_secs(6));
+    desk.send_frame(4);
+    assert_eq!(desk.seen_by(3), [0, 0, 1, 2, 3]);
+}
+
 /// Viewer 3 of [`with_a_backup`] is on its way to viewer 5, which stands still.
 fn on_the_way_to_somebody_frozen() -> Desk {
     let mut desk = with_a_backup();
