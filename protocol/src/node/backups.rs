@@ -12,6 +12,12 @@ use crate::time::Time;
 /// Backup parents of one stream that are kept; a supervisor that names more is not believed.
 const MAX_BACKUPS: usize = 2;
 
+/// Whoever was a backup until another was named still stands in for this long. Guess: a connection to the new one takes up
+/// to a second on two busy cores; well below the time that the other end still feeds us.
+const RELIEVED_FOR: Duration = Duration::from_secs(3);
+/// Those that are remembered. Guess: the supervisor changes its mind twice within that time.
+const MAX_RELIEVED: usize = 4;
+
 /// A backup that was not ready is tried again after this.
 const TRY_AGAIN: Duration = Duration::from_millis(50);
 /// A silent parent is looked at again after this: it may be this peer that was busy, and what the parent said waits to be
@@ -55,7 +61,19 @@ impl Node {
             .collect();
         if let Some(stream) = self.streams.get_mut(&id) {
             stream.backups_order = order;
-            stream.backups = upstreams;
+            let old = std::mem::replace(&mut stream.backups, upstreams);
+            stream
+                .relieved
+                .retain(|(backup, _)| !stream.backups.contains(backup));
+            for backup in old {
+                let link = self.links.get(&backup.link);
+                let ready = link.is_some_and(|link| link.phase == Phase::Ready);
+                if ready && !stream.backups.contains(&backup) {
+                    stream.relieved.push((backup, now + RELIEVED_FOR));
+                }
+            }
+            let surplus = stream.relieved.len().saturating_sub(MAX_RELIEVED);
+            stream.relieved.drain(..surplus);
         }
     }
 
@@ -81,10 +99,9 @@ impl Node {
                     .get(&backup.link)
                     .is_some_and(|link| link.phase == Phase::Ready && link.is_well(now))
         };
-        let Some(at) = stream.backups.iter().position(is_ready) else {
+        let Some(backup) = stream.stand_ins().find(is_ready) else {
             return false;
         };
-        let backup = stream.backups[at];
         // One that is only silent may be heard again before the backup is.
         let old = stream.parent.replace(backup);
         stream.takeovers += 1;
@@ -106,6 +123,9 @@ impl Node {
 
     /// Parents that have been silent for longer than a backup needs: nobody waits for the end of them.
     pub(super) fn doubt_silent_parents(&mut self, now: Time, out: &mut Vec<Output>) {
+        for stream in self.streams.values_mut() {
+            stream.relieved.retain(|(_, until)| *until > now);
+        }
         let doubtful: Vec<Doubt> = self.doubts().filter(|doubt| doubt.at <= now).collect();
         for doubt in doubtful {
             let Some(stream) = self.streams.get_mut(&doubt.stream) else {
@@ -159,6 +179,7 @@ impl Node {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
+        stream.relieved.retain(|(other, _)| *other != backup);
         let known = stream.backups.len();
         stream.backups.retain(|other| *other != backup);
         // One that is the parent by now is missed as such.
@@ -196,9 +217,7 @@ impl Node {
     fn doubts(&self) -> impl Iterator<Item = Doubt> + '_ {
         self.streams.values().filter_map(|stream| {
             let parent = stream.parent?;
-            if stream.backups.is_empty() {
-                return None;
-            }
+            stream.stand_ins().next()?;
             let silent_at = self.links.get(&parent.link)?.doubtful_at() + self.own_delay() * 2;
             let confirmed = stream.doubt.filter(|since| *since >= silent_at);
             let at = confirmed.map_or(silent_at, |since| since + CONFIRMED_AFTER);

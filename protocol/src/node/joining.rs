@@ -221,7 +221,7 @@ impl Node {
         };
         stream.early_children.retain(|e| e.link != link);
         let fed = stream.remove_child(link);
-        let backup = stream.backups.iter().copied().find(|b| b.link == link);
+        let backup = stream.stand_ins().find(|b| b.link == link);
         let used = self.lose_upstream(now, id, link, reason, out) || fed;
         if let Some(backup) = backup {
             self.backup_gone(id, backup, out);

@@ -420,7 +420,7 @@ impl Node {
             return false;
         };
         self.streams.values().any(|stream| {
-            stream.backups.iter().any(|backup| backup.link == id)
+            stream.stand_ins().any(|backup| backup.link == id)
                 || stream.expected.contains_key(&link.peer)
         })
     }

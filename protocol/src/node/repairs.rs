@@ -49,12 +49,14 @@ impl Node {
                 continue;
             };
             let links = &self.links;
-            let is_ready = |b: &&Upstream| {
+            let is_ready = |b: &Upstream| {
                 let link = links.get(&b.link);
                 link.is_some_and(|l| l.phase == Phase::Ready && l.is_well(now))
             };
-            let others = stream.backups.iter().filter(|b| stream.parent != Some(**b));
-            let backup = others.copied().find(|b| is_ready(&b));
+            let backup = stream
+                .stand_ins()
+                .filter(|b| stream.parent != Some(*b))
+                .find(is_ready);
             stream.lag.forget_if_old(now);
             let ahead = if stream.lag.is_due(now) {
                 lag::AHEAD
@@ -128,9 +130,9 @@ impl Node {
             return Vec::new();
         };
         let parents = [stream.parent, stream.leaving];
-        let backups = stream.backups.iter().filter(|b| stream.parent != Some(**b));
-        let links = backups.chain(parents.iter().flatten());
-        let source = |upstream: &Upstream| {
+        let backups = stream.stand_ins().filter(|b| stream.parent != Some(*b));
+        let links = backups.chain(parents.into_iter().flatten());
+        let source = |upstream: Upstream| {
             let link = self.links.get(&upstream.link)?;
             let round_trip = link.round_trip().unwrap_or_default();
             (link.phase == Phase::Ready).then_some(Source {
@@ -188,7 +190,10 @@ impl Node {
             return;
         };
         let knows = |s: &&mut super::streams::Stream| {
-            s.handle() == handle && (s.feeds(link) || s.expected.contains_key(&peer))
+            s.handle() == handle
+                && (s.feeds(link)
+                    || s.expected.contains_key(&peer)
+                    || s.dismissed.contains_key(&peer))
         };
         let Some(stream) = self.streams.values_mut().find(knows) else {
             return; // it was moved elsewhere a moment ago

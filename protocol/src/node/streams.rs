@@ -104,6 +104,8 @@ pub(super) struct Stream {
     /// Who is to feed us if the parent is lost, best first; links to them are kept.
     pub(super) backups: Vec<Upstream>,
     pub(super) backups_order: Order,
+    /// Those who were named before, and until when they may stand in all the same: links to the new ones take time.
+    pub(super) relieved: Vec<(Upstream, Time)>,
     /// Since when the parent is silent, if that was found out.
     pub(super) doubt: Option<Time>,
     /// When it was last tried in vain to take over.
@@ -152,6 +154,7 @@ impl Stream {
             order: Order::default(),
             backups: Vec::new(),
             backups_order: Order::default(),
+            relieved: Vec::new(),
             doubt: None,
             tried: Time::ZERO,
             asked: now,
@@ -255,6 +258,12 @@ impl Stream {
     pub(super) fn expect_only_those_here(&mut self) {
         let here: Vec<PeerId> = self.children.values().map(|child| child.peer).collect();
         self.expected.retain(|peer, _| here.contains(peer));
+    }
+
+    /// Who may feed us if the parent does not, best first: those who are named, then those who were a moment ago.
+    pub(super) fn stand_ins(&self) -> impl Iterator<Item = Upstream> + '_ {
+        let relieved = self.relieved.iter().map(|(backup, _)| *backup);
+        self.backups.iter().copied().chain(relieved)
     }
 
     pub(super) fn wants_a_parent(&self) -> bool {

@@ -502,6 +502,35 @@ fn a_backup_that_was_just_relieved_still_feeds_who_took_over_before_it_heard_of_
     assert_eq!(desk.seen_by(3), [0, 0, 1, 2, 3]);
 }
 
+#[test]
+fn a_backup_of_before_stands_in_until_the_connection_to_the_new_one_is_there() {
+    let mut desk = with_a_backup();
+    desk.frozen.insert(5);
+    desk.name_backup(3, 5);
+    desk.tell(
+        4,
+        ToPeer::DropChild {
+            stream: STREAM,
+            child: id(3),
+        },
+    );
+    desk.put(2, Input::SupervisorText(release().to_text()));
+    desk.send_frame(3);
+    assert_eq!(desk.parent_of(3), Some(id(4)));
+    assert_eq!(desk.seen_by(3), [0, 0, 1, 2, 3]);
+}
+
+#[test]
+fn a_backup_of_long_ago_does_not_stand_in() {
+    let mut desk = with_a_backup();
+    desk.frozen.insert(5);
+    desk.name_backup(3, 5);
+    desk.wait(Duration::from_secs(4));
+    desk.put(2, Input::SupervisorText(release().to_text()));
+    desk.send_frame(3);
+    assert_ne!(desk.parent_of(3), Some(id(4)));
+}
+
 /// Viewer 3 of [`with_a_backup`] is on its way to viewer 5, which stands still.
 fn on_the_way_to_somebody_frozen() -> Desk {
     let mut desk = with_a_backup();
