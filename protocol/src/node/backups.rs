@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::streams::{Role, Upstream};
 use super::{Event, Node, Output};
-use crate::id::StreamId;
+use crate::id::{LinkId, StreamId};
 use crate::link::{Link, Phase};
 use crate::signal::{FromPeer, Neighbour, Order};
 use crate::time::Time;
@@ -84,7 +84,7 @@ impl Node {
         &mut self,
         now: Time,
         id: StreamId,
-        lost: Upstream,
+        lost: Option<Upstream>,
         out: &mut Vec<Output>,
     ) -> bool {
         let Some(stream) = self.streams.get_mut(&id) else {
@@ -93,7 +93,7 @@ impl Node {
         let links = &self.links;
         let next = stream.next;
         let is_ready = |backup: &Upstream| {
-            backup.link != lost.link
+            lost.is_none_or(|lost| backup.link != lost.link)
                 && Some(*backup) != next
                 && links
                     .get(&backup.link)
@@ -109,7 +109,7 @@ impl Node {
         let (order, from) = (stream.order, stream.window.first_lacking());
         self.subscribe(now, id, backup.link, from, out);
         out.push(Output::Event(Event::Parent(id, Some(backup.peer))));
-        if next.is_none() {
+        if let Some(lost) = lost.filter(|_| next.is_none()) {
             let message = FromPeer::TookOver {
                 stream: id,
                 parent: backup.peer,
@@ -119,6 +119,20 @@ impl Node {
             self.tell(&message, out);
         }
         true
+    }
+
+    /// A connection to somebody who may stand in is there: those streams that nobody feeds, and whose next parent is not there
+    /// yet, come from it.
+    pub(super) fn help_out(&mut self, now: Time, link: LinkId, out: &mut Vec<Output>) {
+        let starves = |stream: &&super::streams::Stream| {
+            let on_its_way = stream.parent.is_none() && stream.next.is_some();
+            on_its_way && stream.stand_ins().any(|backup| backup.link == link)
+        };
+        let starving = self.streams.values().filter(starves);
+        let starving: Vec<StreamId> = starving.map(|stream| stream.id).collect();
+        for stream in starving {
+            self.take_over(now, stream, None, out);
+        }
     }
 
     /// Parents that have been silent for longer than a backup needs: nobody waits for the end of them.
@@ -135,7 +149,7 @@ impl Node {
                 stream.doubt = Some(now);
             } else {
                 stream.tried = now;
-                self.take_over(now, doubt.stream, doubt.parent, out);
+                self.take_over(now, doubt.stream, Some(doubt.parent), out);
             }
         }
     }

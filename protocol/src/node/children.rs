@@ -1,6 +1,5 @@
 //! Whom the peer feeds: who may subscribe, and what each child gets.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::streams::{Child, Early, Role, Stream};
@@ -48,18 +47,28 @@ impl Node {
             .values_mut()
             .filter(|c| c.peer == child.peer)
             .for_each(|c| c.until = None);
-        let of_this_child = |links: &BTreeMap<LinkId, crate::link::Link>, e: &Early| {
-            links.get(&e.link).is_some_and(|l| l.peer == child.peer)
-        };
-        let Some(at) = stream
-            .early_children
-            .iter()
-            .position(|e| of_this_child(&self.links, e))
-        else {
+        self.settle_early_children(now, id, out);
+    }
+
+    /// Those who subscribed too early: each is fed as soon as it is announced and the way to the root leads elsewhere.
+    pub(super) fn settle_early_children(&mut self, now: Time, id: StreamId, out: &mut Vec<Output>) {
+        let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        let early = stream.early_children.swap_remove(at);
-        self.attach(now, early.link, id, &early.from, out);
+        for early in std::mem::take(&mut stream.early_children) {
+            let peer = self.links.get(&early.link).map(|link| link.peer);
+            let Some((peer, stream)) = peer.zip(self.streams.get_mut(&id)) else {
+                continue;
+            };
+            let is_above = stream.path.contains(&peer);
+            if is_above && stream.next.is_none() {
+                self.say(now, early.link, &through_the_subscriber(id), out);
+            } else if !is_above && stream.expected.contains_key(&peer) {
+                self.attach(now, early.link, id, &early.from, out);
+            } else {
+                stream.early_children.push(early);
+            }
+        }
     }
 
     pub(super) fn drop_child(&mut self, now: Time, id: StreamId, child: PeerId) {
@@ -100,20 +109,18 @@ impl Node {
                 out,
             );
         };
-        if stream.path.contains(&peer) {
-            return self.say(
-                now,
-                link,
-                &refuse("the way to the root leads through the subscriber"),
-                out,
-            );
+        let is_above = stream.path.contains(&peer);
+        if is_above && stream.next.is_none() {
+            return self.say(now, link, &through_the_subscriber(id), out);
         }
-        if stream.expected.contains_key(&peer) {
+        if !is_above && stream.expected.contains_key(&peer) {
             return self.attach(now, link, id, &from, out);
         }
         // Its parent left, it took over here, and the supervisor has just named another backup for it: it is fed until it
         // is where it belongs.
-        if let Some(until) = stream.dismissed.remove(&peer).filter(|&until| until > now) {
+        let dismissed = stream.dismissed.get(&peer).copied();
+        if let Some(until) = dismissed.filter(|&until| !is_above && until > now) {
+            stream.dismissed.remove(&peer);
             self.attach(now, link, id, &from, out);
             let stream = self.streams.get_mut(&id);
             let child = stream.and_then(|stream| stream.children.get_mut(&link));
@@ -121,6 +128,8 @@ impl Node {
                 .into_iter()
                 .for_each(|child| child.until = Some(until));
         }
+        // Whoever is on its way to another parent may be below the subscriber for a moment yet: the supervisor put it there
+        // so that it takes the place of somebody who left.
         if stream.early_children.len() < MAX_STREAMS {
             stream.early_children.retain(|e| e.link != link);
             stream.early_children.push(Early {
@@ -241,6 +250,13 @@ impl Node {
             self.empty_mailbox(now, id, link, out);
             self.tell_behind(now, handle, link, out);
         }
+    }
+}
+
+fn through_the_subscriber(stream: StreamId) -> Control {
+    Control::Refused {
+        stream,
+        reason: "the way to the root leads through the subscriber".into(),
     }
 }
 

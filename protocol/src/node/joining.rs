@@ -251,7 +251,7 @@ impl Node {
         if stream.parent == Some(lost) {
             // The one before may only have been silent.
             stream.parent = stream.leaving.take();
-            if stream.parent.is_none() && self.take_over(now, id, lost, out) {
+            if stream.parent.is_none() && self.take_over(now, id, Some(lost), out) {
                 return true;
             }
         }
@@ -348,5 +348,6 @@ impl Node {
                 );
             }
         }
+        self.settle_early_children(now, id, out);
     }
 }

@@ -322,6 +322,7 @@ impl Node {
         };
         link.phase = Phase::Ready;
         self.subscribe_over(now, id, out);
+        self.help_out(now, id, out);
         self.ping(now, id, out);
     }
 

@@ -120,7 +120,7 @@ impl Node {
             if stream.lag.is_due(now) {
                 stream.lag.left(now);
             }
-            self.take_over(now, id, parent, out);
+            self.take_over(now, id, Some(parent), out);
         }
     }
 

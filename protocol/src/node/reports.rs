@@ -82,10 +82,13 @@ impl Node {
                 .partition(|e| now >= e.until);
             stream.early_children = waiting;
             let late: Vec<Early> = late;
-            last_words.extend(
-                late.iter()
-                    .map(|e| (e.link, id, "this child was not announced")),
-            );
+            last_words.extend(late.iter().map(|e| {
+                (
+                    e.link,
+                    id,
+                    "this child was not announced, or this peer is still below it",
+                )
+            }));
         }
         messages.iter().for_each(|message| self.tell(message, out));
         self.doubt(now, out);

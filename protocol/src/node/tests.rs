@@ -552,6 +552,46 @@ fn a_backup_helps_out_while_the_connection_to_the_next_parent_is_set_up() {
 }
 
 #[test]
+fn a_backup_that_is_connected_while_nobody_feeds_helps_out_at_once() {
+    let mut desk = Desk::with_peers(5);
+    desk.watch_below(2, 1);
+    desk.watch_below(3, 2);
+    desk.watch_below(4, 1);
+    desk.watch_below(5, 1);
+    (0..3).for_each(|n| desk.send_frame(n));
+    desk.frozen.insert(5);
+    desk.place(3, 5);
+    desk.put(2, Input::SupervisorText(release().to_text()));
+    assert_eq!(desk.parent_of(3), None);
+    desk.name_backup(3, 4);
+    desk.send_frame(3);
+    assert_eq!(desk.parent_of(3), Some(id(4)));
+    assert_eq!(desk.seen_by(3), [0, 0, 1, 2, 3]);
+}
+
+#[test]
+fn who_is_still_below_the_subscriber_feeds_it_as_soon_as_it_is_below_somebody_else() {
+    let mut desk = Desk::with_peers(5);
+    desk.watch_below(2, 1);
+    desk.watch_below(5, 1);
+    desk.watch_below(3, 2);
+    desk.watch_below(4, 3);
+    (0..3).for_each(|n| desk.send_frame(n));
+    // Viewer 4 is to take the place of somebody above viewer 3, and is on its way: to viewer 5, which stands still.
+    desk.frozen.insert(5);
+    desk.place(4, 5);
+    desk.place(3, 4);
+    assert_eq!(desk.parent_of(3), Some(id(2)));
+    desk.place(4, 1);
+    desk.send_frame(3);
+    assert_eq!(desk.parent_of(4), Some(id(1)));
+    assert_eq!(desk.parent_of(3), Some(id(4)));
+    assert_eq!(desk.seen_by(3), [0, 0, 1, 2, 3]);
+    let refused = |said: &FromPeer| matches!(said, FromPeer::ParentLost { .. });
+    assert!(!desk.said.iter().any(|(_, said)| refused(said)));
+}
+
+#[test]
 fn a_backup_helps_out_as_well_when_the_parent_falls_silent_meanwhile() {
     let mut desk = on_the_way_to_somebody_frozen();
     desk.frozen.insert(2);
