@@ -410,20 +410,13 @@ impl Node {
         }
         // Asked of every link in each step: those in use, of which a relay has many, need no more.
         if !used.parent && !used.child {
-            used.standby = self.stands_by(id);
+            let peer = self.links.get(&id).map(|link| link.peer);
+            for stream in self.streams.values() {
+                used.standby |= stream.stand_ins().any(|backup| backup.link == id);
+                used.covered |= peer.is_some_and(|peer| stream.expected.contains_key(&peer));
+            }
         }
         used
-    }
-
-    /// Whether the neighbour at the other end of `id` may have to feed us, or we it.
-    fn stands_by(&self, id: LinkId) -> bool {
-        let Some(link) = self.links.get(&id) else {
-            return false;
-        };
-        self.streams.values().any(|stream| {
-            stream.stand_ins().any(|backup| backup.link == id)
-                || stream.expected.contains_key(&link.peer)
-        })
     }
 
     /// The supervisor has put this peer out.
