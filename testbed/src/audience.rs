@@ -29,10 +29,15 @@ pub struct Mood {
 impl Audience {
     /// Lets them in, and waits until all play.
     pub fn new(stage: &Stage, viewers: u32) -> anyhow::Result<Self> {
+        Self::at(stage, &stage.url(), "audience", viewers)
+    }
+
+    /// The same, where they find the supervisor at `url`: behind somebody in the middle.
+    pub fn at(stage: &Stage, url: &str, name: &str, viewers: u32) -> anyhow::Result<Self> {
         let count = viewers.to_string();
         let words = ["--stream", "test", "--leaf", "--viewers", &count];
         let audience = Self {
-            process: stage.receiver("audience", &words)?,
+            process: stage.receiver_at(url, name, &words)?,
             viewers,
         };
         audience.until("all play", |line| line["playing"] == true)?;

@@ -1,15 +1,16 @@
 //! The man in the middle of signalling: a WebSocket between a peer and its supervisor, whose owner hears every text
 //! and may put others in its place.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Runtime;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{accept_async, connect_async};
+use tokio_tungstenite::{accept_async, client_async};
 
 /// Which way a text goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,15 @@ impl Tap {
         url: &str,
         tamper: impl Fn(Towards, &str) -> Vec<(Towards, String)> + Send + Sync + 'static,
     ) -> anyhow::Result<Self> {
+        Self::from_address(Ipv4Addr::LOCALHOST.into(), url, tamper)
+    }
+
+    /// The same; the supervisor takes whoever comes this way for somebody at `address`, one of loopback's many.
+    pub fn from_address(
+        address: IpAddr,
+        url: &str,
+        tamper: impl Fn(Towards, &str) -> Vec<(Towards, String)> + Send + Sync + 'static,
+    ) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -47,6 +57,7 @@ impl Tap {
         let port = listener.local_addr()?.port();
         let heard = Arc::default();
         let middle = Middle {
+            address,
             url: url.to_owned(),
             tamper: Arc::new(tamper),
             heard: Arc::clone(&heard),
@@ -90,15 +101,29 @@ impl Drop for Tap {
 
 #[derive(Clone)]
 struct Middle {
+    address: IpAddr,
     url: String,
     tamper: Arc<Tamper>,
     heard: Arc<Mutex<Vec<(Towards, String)>>>,
 }
 
 impl Middle {
+    async fn connect(&self) -> anyhow::Result<TcpStream> {
+        let (_, after) = self
+            .url
+            .split_once("://")
+            .context("a WebSocket's address")?;
+        let host = after.split('/').next().unwrap_or_default();
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::new(self.address, 0))?;
+        Ok(socket
+            .connect(host.parse().context("an address and a port")?)
+            .await?)
+    }
+
     async fn carry(&self, stream: TcpStream) -> anyhow::Result<()> {
         let (mut to_peer, mut from_peer) = accept_async(stream).await?.split();
-        let (socket, _) = connect_async(&self.url).await?;
+        let (socket, _) = client_async(&self.url, self.connect().await?).await?;
         let (mut to_supervisor, mut from_supervisor) = socket.split();
         loop {
             let (towards, message) = tokio::select! {

@@ -1,9 +1,12 @@
 //! Relays that lie to those below them (see [`crate::liar`]), and what these notice.
 
+use std::net::Ipv4Addr;
+
 use serde_json::Value;
 
 use crate::audience::{Audience, Mood};
 use crate::stage::{Process, Signal, Stage, TEST_PICTURE};
+use crate::tap::{Tap, honest};
 
 /// Some ten seconds of the stream.
 const WATCHED_AFTER: u64 = 500_000;
@@ -54,6 +57,33 @@ pub fn lie(trick: &str, viewers: u32) -> anyhow::Result<Lie> {
         moods: (before, audience.mood()),
         evicted: supervisor.log().contains("forged media"),
     })
+}
+
+/// Viewers of two networks play below a relay that lies to all of them, and an honest relay stands by. Gives what the supervisor
+/// said when all had left the liar.
+pub fn lie_to_two_networks(trick: &str) -> anyhow::Result<String> {
+    let stage = Stage::new()?;
+    let supervisor = stage.supervisor()?;
+    let _broadcaster = stage.broadcaster(TEST_PICTURE)?;
+    let process = stage.liar(trick, 50_000)?;
+    let liar = process.wait_for_line("its name", |line| line["peer"].is_string())?["peer"].clone();
+    let far = Tap::from_address(Ipv4Addr::new(127, 0, 7, 7).into(), &stage.url(), honest)?;
+    let near = Audience::new(&stage, 1)?;
+    let far = Audience::at(&stage, &far.url(), "far", 1).map(|audience| (far, audience))?;
+    for audience in [&near, &far.1] {
+        audience.until("it is below the liar", |line| line["parent"] == liar)?;
+    }
+    let _honest = stage.relay("honest", 1_000_000)?;
+    process.signal(Signal::User)?;
+    for audience in [&near, &far.1] {
+        audience.until("another parent", |line| {
+            line["parent"].is_string() && line["parent"] != liar
+        })?;
+        audience.watches_on(WATCHED_AFTER)?;
+    }
+    supervisor.wait_for_log("forged media")?;
+    process.wait_for_log("Refused")?;
+    Ok(supervisor.log())
 }
 
 /// A liar, an honest relay that checks this share of what it gets from it, and viewers below that one, who watch.
