@@ -373,12 +373,12 @@ impl Driver {
     /// Says what a connection has not delivered, and has it say so again below half of `water`.
     async fn look(&self, link: LinkId, water: usize) -> Input {
         let left = self.backlog(link).await;
-        if left > water
-            && let Some(Slot::Open(connection)) = self.links.get(&link)
-        {
-            connection.set_low_water(water / 2).await;
-        }
-        Input::Backlog(link, left)
+        let Some(Slot::Open(connection)) = self.links.get(&link).filter(|_| left > water) else {
+            return Input::Backlog(link, left);
+        };
+        connection.set_low_water(water / 2).await;
+        // Another thread may have sent it all since, before there was a level to tell of: nothing would come any more.
+        Input::Backlog(link, self.backlog(link).await)
     }
 
     fn tell(&mut self, event: Event) {
