@@ -390,6 +390,7 @@ impl Connection for Handle {
         let Some(candidate) = session::remote_candidate(&candidate)? else {
             return Ok(());
         };
+        self.member.youth.stir();
         if self.keep_early(&candidate)? {
             Ok(())
         } else {

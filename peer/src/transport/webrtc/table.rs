@@ -106,6 +106,7 @@ impl Member {
         if bytes.is_empty() || bytes.len() > MAX_DATAGRAM {
             return;
         }
+        self.youth.stir();
         let inboxes = self.inboxes.lock().unwrap_or_else(PoisonError::into_inner);
         let exact = inboxes.iter().find(|(local, _)| Some(*local) == to);
         let family = || {

@@ -2,13 +2,20 @@
 //!
 //! Measured: what an event queues inside the library (ClientHello, SCTP INIT, channel OPEN) is
 //! written only at its next wake-up, and the idle timer is 200 ms. With no sleep longer than 5 ms
-//! a connection is set up in 24 ms instead of 606.
+//! a connection is set up in 24 ms instead of 606. But only what came in, or was asked for, queues anything: while nothing
+//! does, sleeps grow longer. Measured with 80 viewers on two cores, of which five a second are replaced: with 200 wake-ups a
+//! second throughout, connections that wait for each other take the time from those that they wait for.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Longest sleep of a young connection.
+/// Longest sleep of a young connection to which something has just happened.
 const NAP: Duration = Duration::from_millis(5);
+/// So many naps are of one length; those that follow are twice as long. What one event queues may queue something else in
+/// turn.
+const NAPS: u32 = 2;
+/// Naps grow no more after this many doublings; the library's own timer is shorter.
+const DOUBLINGS: u32 = 10;
 /// Youth ends by itself after this long without progress, so that a connection that nobody answers
 /// does not wake 200 times a second until it is given up. Guess: several slow round trips.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -19,6 +26,8 @@ pub(super) struct Youth {
     born: Instant,
     /// Milliseconds after `born`.
     ends: AtomicU64,
+    /// Naps since something happened.
+    naps: AtomicU32,
 }
 
 impl Youth {
@@ -26,6 +35,7 @@ impl Youth {
         let youth = Self {
             born: Instant::now(),
             ends: AtomicU64::new(0),
+            naps: AtomicU32::new(0),
         };
         youth.renew();
         youth
@@ -35,6 +45,12 @@ impl Youth {
     pub(super) fn renew(&self) {
         self.ends
             .store(millis(self.born.elapsed() + LIMIT), Ordering::Relaxed);
+        self.stir();
+    }
+
+    /// Something happened: a datagram came, or the owner asked for something.
+    pub(super) fn stir(&self) {
+        self.naps.store(0, Ordering::Relaxed);
     }
 
     /// The connection is open, or being closed.
@@ -49,7 +65,9 @@ impl Youth {
         }
         let ends = self.ends.load(Ordering::Relaxed);
         if ends != 0 && millis(self.born.elapsed()) < ends {
-            NAP
+            let naps = self.naps.fetch_add(1, Ordering::Relaxed);
+            let longer = 1 << (naps / NAPS).min(DOUBLINGS);
+            wanted.min(NAP.saturating_mul(longer))
         } else {
             wanted
         }
@@ -77,5 +95,14 @@ mod tests {
         assert_eq!(youth.nap(long), long);
         youth.renew();
         assert_eq!(youth.nap(long), NAP);
+    }
+
+    #[test]
+    fn naps_grow_longer_until_something_happens() {
+        let youth = Youth::new();
+        let naps = || [0; 6].map(|_| youth.nap(Duration::from_millis(15)).as_millis());
+        assert_eq!(naps(), [5, 5, 10, 10, 15, 15]);
+        youth.stir();
+        assert_eq!(naps(), [5, 5, 10, 10, 15, 15]);
     }
 }
