@@ -11,7 +11,7 @@ use plotters::prelude::*;
 use plotters::style::register_font;
 
 use super::matrix::Kept;
-use super::{Record, System};
+use super::{Fault, Record, System};
 use crate::victims::Distribution;
 
 const SIZE: (u32, u32) = (1000, 420);
@@ -52,6 +52,14 @@ const FIGURES: [Figure; 5] = [
         distribution: Distribution::ChiSquared,
         stated: &[],
     },
+];
+/// What the paper did not try: who fails says nothing (SIGKILL), or stands still (SIGSTOP); so often a second.
+const HARD_RATE: f64 = 3.0;
+const HARD: [(Fault, Distribution); 4] = [
+    (Fault::Kill, Distribution::Uniform),
+    (Fault::Freeze, Distribution::Uniform),
+    (Fault::Kill, Distribution::Beta),
+    (Fault::Freeze, Distribution::Beta),
 ];
 /// Letters are drawn with the first of these that there is: Debian's `fonts-dejavu-core` and `fonts-liberation`.
 const FONTS: [&str; 3] = [
@@ -113,6 +121,13 @@ pub fn draw(runs: &[Kept], folder: &Path) -> anyhow::Result<()> {
     );
     draw_averages(&areas.0, runs).map_err(|e| anyhow!("{}: {e}", svg.display()))?;
     draw_averages(&areas.1, runs).map_err(|e| anyhow!("{}: {e}", png.display()))?;
+    let (svg, png) = paths(folder, "kill-and-freeze");
+    let areas = (
+        SVGBackend::new(&svg, SIZE).into_drawing_area(),
+        BitMapBackend::new(&png, SIZE).into_drawing_area(),
+    );
+    draw_hard(&areas.0, runs).map_err(|e| anyhow!("{}: {e}", svg.display()))?;
+    draw_hard(&areas.1, runs).map_err(|e| anyhow!("{}: {e}", png.display()))?;
     fs::write(folder.join("table.md"), table(runs)).context("writing the table")
 }
 
@@ -176,6 +191,102 @@ fn draw_averages<B: Canvas>(area: &DrawingArea<B, Shift>, runs: &[Kept]) -> Draw
         )?;
     }
     area.present()?;
+    Ok(())
+}
+
+fn draw_hard<B: Canvas>(area: &DrawingArea<B, Shift>, runs: &[Kept]) -> Drawn {
+    area.fill(&WHITE)?;
+    let title = format!(
+        "{HARD_RATE} of 80 viewers a second die without a word (kill) or stand still (freeze), 60 s"
+    );
+    let area = area.titled(&title, ("sans-serif", 18))?;
+    let (left, right) = area.split_horizontally(SIZE.0 / 2);
+    bars(&left, "stalls", runs, |r| r.stalls as f64)?;
+    bars(&right, "stalled time in all, s", runs, |r| r.stalled_s)?;
+    area.present()?;
+    Ok(())
+}
+
+/// The mean of a system's runs of one kind, if there are any.
+fn of_hard(runs: &[Kept], system: System, at: usize, value: Value) -> Option<f64> {
+    let (fault, distribution) = HARD[at];
+    let fits = |kept: &&Kept| {
+        let r = &kept.record;
+        !kept.simulated
+            && r.system == system.name()
+            && r.fault == fault.name()
+            && r.distribution == distribution.name()
+            && (r.rate - HARD_RATE).abs() < 0.5
+    };
+    let values: Vec<f64> = runs.iter().filter(fits).map(|k| value(&k.record)).collect();
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+fn bars<B: Canvas>(
+    area: &DrawingArea<B, Shift>,
+    title: &str,
+    runs: &[Kept],
+    value: Value,
+) -> Drawn {
+    let kinds = 0..HARD.len();
+    let values = |system| {
+        kinds
+            .clone()
+            .map(move |at| of_hard(runs, system, at, value))
+    };
+    let systems: Vec<System> = System::ALL
+        .into_iter()
+        .filter(|&system| values(system).any(|v| v.is_some()))
+        .collect();
+    let all = systems.iter().flat_map(|&system| values(system).flatten());
+    let most = all.fold(1.0, f64::max) * 1.2;
+    let mut chart = ChartBuilder::on(area)
+        .caption(title, ("sans-serif", 15))
+        .margin(10)
+        .x_label_area_size(36)
+        .y_label_area_size(48)
+        .build_cartesian_2d(0.0..HARD.len() as f64, 0.0..most)?;
+    chart
+        .configure_mesh()
+        .x_labels(2 * HARD.len() + 1)
+        .x_label_formatter(&|x: &f64| {
+            let kind = HARD.get(x.floor() as usize);
+            let is_middle = (x.fract() - 0.5).abs() < 0.1;
+            kind.filter(|_| is_middle)
+                .map_or_else(String::new, |(fault, distribution)| {
+                    format!("{}, {}", fault.name(), distribution.name())
+                })
+        })
+        .disable_x_mesh()
+        .light_line_style(WHITE)
+        .draw()?;
+    let width = 0.8 / systems.len().max(1) as f64;
+    for (nth, &system) in systems.iter().enumerate() {
+        let colour = colour(system);
+        let left = |at: usize| at as f64 + 0.1 + nth as f64 * width;
+        let known: Vec<(f64, f64)> = kinds
+            .clone()
+            .filter_map(|at| Some((left(at), of_hard(runs, system, at, value)?)))
+            .collect();
+        let bar = |&(x, v): &(f64, f64)| {
+            Rectangle::new([(x, 0.0), (x + width * 0.9, v)], colour.filled())
+        };
+        chart
+            .draw_series(known.iter().map(bar))?
+            .label(called(system))
+            .legend(move |(x, y)| Rectangle::new([(x, y - 4), (x + 18, y + 4)], colour.filled()));
+        // Nothing at all is to be seen as well.
+        let said = |&(x, v): &(f64, f64)| {
+            Text::new(format!("{v:.0}"), (x, v + most * 0.04), ("sans-serif", 12))
+        };
+        chart.draw_series(known.iter().map(said))?;
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
+        .background_style(WHITE.mix(0.8))
+        .label_font(("sans-serif", 12))
+        .draw()?;
     Ok(())
 }
 
