@@ -65,6 +65,25 @@ impl Town {
         town
     }
 
+    /// The stream is the paper's binary tree.
+    fn in_pairs() -> Self {
+        let mut town = Self::on_air();
+        let FromPeer::RegisterStream(offer) = register(SHOW, "show") else {
+            unreachable!()
+        };
+        town.says(BROADCASTER, FromPeer::EndStream { stream: SHOW });
+        let pairs = Some(Topology::Tree { arity: 2 });
+        town.says(
+            BROADCASTER,
+            FromPeer::RegisterStream(Registration {
+                topology: pairs,
+                ..offer
+            }),
+        );
+        town.said.clear();
+        town
+    }
+
     fn input(&mut self, input: Input<'_>) {
         self.manager.handle(self.now, input, &mut self.said);
     }
@@ -832,19 +851,7 @@ fn a_complaint_about_an_earlier_parent_is_stale() {
 
 #[test]
 fn a_child_that_was_moved_is_dropped_by_its_old_parent_only_after_a_while() {
-    let mut town = Town::on_air();
-    let FromPeer::RegisterStream(offer) = register(SHOW, "show") else {
-        unreachable!()
-    };
-    town.says(BROADCASTER, FromPeer::EndStream { stream: SHOW });
-    let pairs = Some(Topology::Tree { arity: 2 });
-    town.says(
-        BROADCASTER,
-        FromPeer::RegisterStream(Registration {
-            topology: pairs,
-            ..offer
-        }),
-    );
+    let mut town = Town::in_pairs();
     (30..=33).for_each(|n| town.watch(n));
     town.said.clear();
     town.says(31, FromPeer::Leave { stream: SHOW });
@@ -1192,6 +1199,23 @@ fn a_second_relay_stands_by_for_those_at_the_first_and_stays_as_long_as_it_is_ne
     town.sleep(IDLE_GRACE * 2);
     assert_eq!(town.manager.census().backups, 0);
     assert_eq!(town.manager.census().places, 1, "the broadcaster alone");
+}
+
+#[test]
+fn a_backup_whose_places_are_taken_meanwhile_is_kept_as_long_as_it_has_uplink() {
+    let mut town = Town::in_pairs();
+    (20..24).for_each(|n| town.watch(n));
+    town.sleep(SECOND);
+    let before: Vec<_> = (20..24).map(|n| town.backup(n)).collect();
+    (24..40).for_each(|n| town.watch(n));
+    town.sleep(SECOND);
+    let graph = town.manager.forest().graph(SHOW).expect("on the air");
+    for (n, backup) in (20..24).zip(before) {
+        let at = id(backup.expect("named"));
+        // Nobody has to change for another reason.
+        assert!(graph.parent(id(n)) != Some(at) && !graph.is_below(at, id(n)));
+        assert_eq!(town.backup(n), backup, "{n}");
+    }
 }
 
 #[test]

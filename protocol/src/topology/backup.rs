@@ -75,7 +75,7 @@ impl Forest {
         parent.is_some_and(|parent| parent != backup)
             && tree.levels.contains_key(&backup)
             && self.sound(backup)
-            && (self.has_room(stream, backup) || self.is_grandparent(stream, backup, peer))
+            && (self.can_help_out(stream, backup) || self.is_grandparent(stream, backup, peer))
             && !tree.graph.is_below(backup, peer)
     }
 
@@ -120,6 +120,16 @@ impl Forest {
             Component::Receiver => 1,
             Component::Broadcaster => 2,
         })
+    }
+
+    /// Whether a peer has uplink for one child more, be it one more than the topology gives it: it is for a moment, and to name
+    /// another backup costs a connection.
+    fn can_help_out(&self, stream: StreamId, at: PeerId) -> bool {
+        let (Some(tree), Some(known)) = (self.trees.get(&stream), self.peers.get(at)) else {
+            return false;
+        };
+        let feeds_anybody = tree.graph.get(at).is_some_and(|v| v.most_children() > 0);
+        feeds_anybody && known.left_kbps() >= u64::from(tree.kbps)
     }
 
     fn is_grandparent(&self, stream: StreamId, at: PeerId, peer: PeerId) -> bool {
