@@ -39,6 +39,8 @@ pub const CONNECT_LIMIT: Duration = Duration::from_secs(8);
 /// Whoever has not even answered an offer by then stands still: signalling reaches all who live. Guess: a phone that loads a page is busy
 /// for two seconds.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(3);
+/// The same where nobody feeds us until it does. Guess: an answer takes 100 ms on two busy cores.
+pub const ANSWER_LIMIT_STARVING: Duration = Duration::from_secs(1);
 /// A child asks how far away its parent and its backups are this often. Guess: paths change by the minute.
 pub const PING_EVERY: Duration = Duration::from_secs(2);
 /// Answers that are remembered. Guess: a quarter of a minute.
@@ -76,6 +78,8 @@ pub struct Use {
     pub standby: bool,
     /// We may have to feed it if its parent is lost.
     pub covered: bool,
+    /// It is to feed us, and nobody does until then.
+    pub awaited: bool,
 }
 
 impl Use {
@@ -264,7 +268,7 @@ impl Link {
             self.used = now;
         }
         if self.phase != Phase::Ready {
-            return match now >= self.set_up_until() {
+            return match now >= self.set_up_until(used) {
                 true if self.waits_for_answer() => Due::Close("the other end did not answer"),
                 true => Due::Close("the connection could not be set up"),
                 false => Due::Nothing,
@@ -286,7 +290,7 @@ impl Link {
     /// When [`Self::due`] may have something new to say.
     pub fn next_wakeup(&self, used: Use) -> Time {
         if self.phase != Phase::Ready {
-            return self.set_up_until();
+            return self.set_up_until(used);
         }
         let idle = if used.is_any() {
             Time::NEVER
@@ -315,11 +319,13 @@ impl Link {
         self.ours && self.phase == Phase::Connecting && !self.described
     }
 
-    fn set_up_until(&self) -> Time {
-        match self.waits_for_answer() {
-            true => self.since + ANSWER_LIMIT,
-            false => self.since + CONNECT_LIMIT,
-        }
+    fn set_up_until(&self, used: Use) -> Time {
+        let limit = match (self.waits_for_answer(), used.awaited) {
+            (true, true) => ANSWER_LIMIT_STARVING,
+            (true, false) => ANSWER_LIMIT,
+            (false, _) => CONNECT_LIMIT,
+        };
+        self.since + limit
     }
 
     fn silent_at(&self, used: Use) -> Time {
@@ -350,12 +356,14 @@ mod tests {
         child: false,
         standby: false,
         covered: false,
+        awaited: false,
     };
     const CHILD: Use = Use {
         parent: false,
         child: true,
         standby: false,
         covered: false,
+        awaited: false,
     };
 
     fn ready() -> Link {

@@ -407,6 +407,8 @@ impl Node {
         for stream in self.streams.values() {
             used.parent |= stream.is_fed_by(id);
             used.child |= stream.feeds(id);
+            let is_next = stream.next.is_some_and(|next| next.link == id);
+            used.awaited |= is_next && stream.parent.is_none();
         }
         // Asked of every link in each step: those in use, of which a relay has many, need no more.
         if !used.parent && !used.child {

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use super::{Config, Event, Input, Node, Output};
 use crate::chunk::{Chunk, Header, Position, cut};
 use crate::id::{Fingerprint, LinkId, PeerId, StreamId};
-use crate::link::{ANSWER_LIMIT, CHILD_SILENT, PARENT_DOUBTFUL, PARENT_SILENT, WELL};
+use crate::link::{
+    ANSWER_LIMIT, ANSWER_LIMIT_STARVING, CHILD_SILENT, PARENT_DOUBTFUL, PARENT_SILENT, WELL,
+};
 use crate::media::{Codec, Descriptor, Track, TrackInfo};
 use crate::security::grant::SignedDescriptor;
 use crate::security::secret::HandshakeSeed;
@@ -611,6 +613,20 @@ fn a_next_parent_that_does_not_answer_is_reported_while_the_backup_feeds() {
     desk.send_frame(3);
     assert_eq!(desk.seen_by(3), [0, 0, 1, 2, 3]);
     assert_eq!(desk.parent_of(3), Some(id(4)));
+}
+
+#[test]
+fn a_next_parent_that_does_not_answer_is_reported_sooner_where_nobody_feeds() {
+    let mut desk = Desk::with_peers(5);
+    desk.watch_below(2, 1);
+    desk.frozen.insert(5);
+    desk.watch_below(3, 5);
+    let lost =
+        |said: &FromPeer| matches!(said, FromPeer::ParentLost { parent, .. } if *parent == id(5));
+    desk.wait(ANSWER_LIMIT_STARVING - Duration::from_millis(50));
+    assert!(!desk.said.iter().any(|(_, said)| lost(said)));
+    desk.wait(Duration::from_millis(100));
+    assert!(desk.said.iter().any(|(n, said)| *n == 3 && lost(said)));
 }
 
 #[test]
