@@ -175,6 +175,8 @@ pub enum Event {
     Skipped(StreamId, Gap),
     /// Our parent in a stream changed. None: we wait for one.
     Parent(StreamId, Option<PeerId>),
+    /// What kind of peer our parent in a stream is; said after each [`Event::Parent`] that names one.
+    FedBy(StreamId, Component),
     /// The round trip to the furthest peer that feeds us a stream we watch, or may have to; when it changes.
     RoundTrip(StreamId, Duration),
     /// A stream is over for good.

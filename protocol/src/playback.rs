@@ -91,6 +91,8 @@ pub enum Input {
     },
     /// The round trip to the furthest peer that may have to feed us.
     RoundTrip(Duration),
+    /// Who feeds us now is itself a viewer, who may leave at any time, or a box that is always on.
+    FedByViewer(bool),
     /// The stream is over: what is buffered is played out.
     Ended,
     /// Time has passed.
@@ -300,6 +302,7 @@ impl Playback {
             Input::QuotaExceeded(track) => self.remove(track, BEHIND_WHEN_FULL, out),
             Input::Clock { own, broadcaster } => self.captured.set_clocks(own, broadcaster),
             Input::RoundTrip(time) => self.hold.takeover_takes(time),
+            Input::FedByViewer(viewer) => self.hold.fed_by_viewer(viewer),
             Input::Ended => self.ended = true,
             Input::Tick => {}
         }

@@ -4,7 +4,7 @@
 use crate::id::StreamId;
 use crate::node;
 use crate::playback::{Input, Output, Playback, Stats};
-use crate::signal::Report;
+use crate::signal::{Component, Report};
 use crate::time::{ClockMap, Time};
 
 /// A viewer of one stream.
@@ -58,6 +58,9 @@ impl Viewer {
             node::Event::Ended(stream) if *stream == self.stream => Input::Ended,
             node::Event::RoundTrip(stream, time) if *stream == self.stream => {
                 Input::RoundTrip(*time)
+            }
+            node::Event::FedBy(stream, component) if *stream == self.stream => {
+                Input::FedByViewer(*component == Component::Receiver)
             }
             node::Event::Clock(map) => {
                 self.own = Some(*map);

@@ -273,6 +273,7 @@ fn node_news(event: &Event) -> Option<Plain> {
         | Event::Chunk(..)
         | Event::Skipped(..)
         | Event::Clock(_)
+        | Event::FedBy(..)
         | Event::RoundTrip(..)
         | Event::StreamClock(..) => return None,
     };

@@ -108,7 +108,7 @@ impl Node {
         stream.leaving = old.filter(|old| old.link != backup.link && links.contains_key(&old.link));
         let (order, from) = (stream.order, stream.window.first_lacking());
         self.subscribe(now, id, backup.link, from, out);
-        out.push(Output::Event(Event::Parent(id, Some(backup.peer))));
+        self.tell_parent(id, Some(backup), out);
         if let Some(lost) = lost.filter(|_| next.is_none()) {
             let message = FromPeer::TookOver {
                 stream: id,
@@ -186,6 +186,19 @@ impl Node {
                 stream.round_trip = furthest;
                 out.push(Output::Event(Event::RoundTrip(stream.id, furthest)));
             }
+        }
+    }
+
+    /// Tells the viewer who feeds it now.
+    pub(super) fn tell_parent(
+        &self,
+        id: StreamId,
+        parent: Option<Upstream>,
+        out: &mut Vec<Output>,
+    ) {
+        out.push(Output::Event(Event::Parent(id, parent.map(|p| p.peer))));
+        if let Some(link) = parent.and_then(|parent| self.links.get(&parent.link)) {
+            out.push(Output::Event(Event::FedBy(id, link.component)));
         }
     }
 

@@ -196,10 +196,8 @@ impl Node {
         let old = stream.parent.take();
         stream.parent = stream.next.take();
         let left = stream.leaving.take();
-        out.push(Output::Event(Event::Parent(
-            id,
-            stream.parent.map(|p| p.peer),
-        )));
+        let parent = stream.parent;
+        self.tell_parent(id, parent, out);
         for old in [old, left].into_iter().flatten() {
             if old.link != link {
                 self.unsubscribe(now, id, old.link, out);
@@ -258,12 +256,12 @@ impl Node {
         let Some(stream) = self.streams.get_mut(&id) else {
             return true;
         };
-        let parent = stream.parent.map(|p| p.peer);
-        if parent != Some(lost.peer) {
-            out.push(Output::Event(Event::Parent(id, parent)));
+        let (parent, next, order) = (stream.parent, stream.next, stream.order);
+        if parent.map(|p| p.peer) != Some(lost.peer) {
+            self.tell_parent(id, parent, out);
         }
-        if stream.next.is_none() {
-            let (order, reason) = (stream.order, short(reason));
+        if next.is_none() {
+            let reason = short(reason);
             let message = FromPeer::ParentLost {
                 stream: id,
                 parent: lost.peer,
