@@ -18,6 +18,10 @@ const RELIEVED_FOR: Duration = Duration::from_secs(3);
 /// Those that are remembered. Guess: the supervisor changes its mind twice within that time.
 const MAX_RELIEVED: usize = 4;
 
+/// Who has refused a subscription is not asked again for so long: two who both stand below us would be asked in turn, as fast as
+/// they answer. Guess: by then the supervisor has named another parent, or another backup.
+pub(super) const REFUSED_FOR: Duration = Duration::from_secs(1);
+
 /// A backup that was not ready is tried again after this.
 const TRY_AGAIN: Duration = Duration::from_millis(50);
 /// A silent parent is looked at again after this: it may be this peer that was busy, and what the parent said waits to be
@@ -92,8 +96,11 @@ impl Node {
         };
         let links = &self.links;
         let next = stream.next;
+        stream.refusals.retain(|_, until| *until > now);
+        let refusals = &stream.refusals;
         let is_ready = |backup: &Upstream| {
-            lost.is_none_or(|lost| backup.link != lost.link)
+            !refusals.contains_key(&backup.link)
+                && lost.is_none_or(|lost| backup.link != lost.link)
                 && Some(*backup) != next
                 && links
                     .get(&backup.link)

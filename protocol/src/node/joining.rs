@@ -1,5 +1,6 @@
 //! How the peer comes by a parent in a stream, changes it, and gives the stream up.
 
+use super::backups::REFUSED_FOR;
 use super::streams::{Role, Stream, Upstream};
 use super::{Event, Node, Output};
 use crate::id::{LinkId, PeerId, StreamHandle, StreamId};
@@ -281,6 +282,10 @@ impl Node {
         reason: &str,
         out: &mut Vec<Output>,
     ) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.refusals.retain(|_, until| *until > now);
+            stream.refusals.insert(link, now + REFUSED_FOR);
+        }
         self.lose_upstream(now, id, link, reason, out);
     }
 

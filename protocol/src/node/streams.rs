@@ -106,6 +106,8 @@ pub(super) struct Stream {
     pub(super) backups_order: Order,
     /// Those who were named before, and until when they may stand in all the same: links to the new ones take time.
     pub(super) relieved: Vec<(Upstream, Time)>,
+    /// Links over which we were refused, and until when it is not tried there again.
+    pub(super) refusals: BTreeMap<LinkId, Time>,
     /// Since when the parent is silent, if that was found out.
     pub(super) doubt: Option<Time>,
     /// When it was last tried in vain to take over.
@@ -155,6 +157,7 @@ impl Stream {
             backups: Vec::new(),
             backups_order: Order::default(),
             relieved: Vec::new(),
+            refusals: BTreeMap::new(),
             doubt: None,
             tried: Time::ZERO,
             asked: now,

@@ -523,6 +523,26 @@ fn a_backup_of_before_stands_in_until_the_connection_to_the_new_one_is_there() {
 }
 
 #[test]
+fn two_backups_below_the_subscriber_are_not_asked_in_turn_for_ever() {
+    let mut desk = Desk::with_peers(6);
+    desk.watch_below(2, 1);
+    desk.watch_below(3, 2);
+    desk.watch_below(4, 3);
+    desk.watch_below(5, 3);
+    (0..3).for_each(|n| desk.send_frame(n));
+    // By the time they are named they stand below it.
+    desk.name_backup(3, 4);
+    desk.name_backup(3, 5);
+    desk.put(2, Input::SupervisorText(release().to_text()));
+    assert_eq!(desk.parent_of(3), None);
+    let lost = |said: &FromPeer| matches!(said, FromPeer::ParentLost { .. });
+    let told = |desk: &Desk| desk.said.iter().filter(|(n, s)| *n == 3 && lost(s)).count();
+    assert_eq!(told(&desk), 1);
+    desk.wait(Duration::from_millis(900));
+    assert_eq!(told(&desk), 1);
+}
+
+#[test]
 fn a_backup_of_long_ago_does_not_stand_in() {
     let mut desk = with_a_backup();
     desk.frozen.insert(5);
