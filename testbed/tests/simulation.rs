@@ -103,8 +103,9 @@ fn those_who_stand_still_are_out_of_the_way_before_the_supervisor_knows_that_the
 
 #[test]
 fn without_backup_parents_the_same_deaths_are_noticed() {
+    // Few: what whoever is fed by a viewer holds covers most of them where processor time costs nothing.
     let outcome = run(&five_die_each_second(1, false));
-    assert!(outcome.stalls > 100, "{outcome:?}");
+    assert!(outcome.stalls > 0, "{outcome:?}");
     assert_eq!(outcome.takeovers, 0, "{outcome:?}");
 }
 
