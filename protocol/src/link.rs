@@ -197,7 +197,7 @@ impl Link {
         may
     }
 
-    /// Whether the neighbour may say one thing more; who says more than [`CONTROLS`] means no good.
+    /// Whether the neighbour may say one thing more; who says far more than an honest one means no good.
     pub fn may_say(&mut self, now: Time) -> bool {
         self.controls.take(now)
     }
