@@ -106,6 +106,7 @@ fn without_backup_parents_the_same_deaths_are_noticed() {
     // Few: what whoever is fed by a viewer holds covers most of them where processor time costs nothing.
     let outcome = run(&five_die_each_second(1, false));
     assert!(outcome.stalls > 0, "{outcome:?}");
+    assert!(outcome.complaints > 50, "{outcome:?}");
     assert_eq!(outcome.takeovers, 0, "{outcome:?}");
 }
 
