@@ -162,18 +162,34 @@ fn viewers_below_a_relay_that_checks_notice_nothing_of_the_liar_above_it() -> an
     Ok(())
 }
 
+/// A chain whose viewers have left the relay, which passed lies on to them. On a busy machine a relay may take the liar for
+/// dead and go to the broadcaster, as it should: that shows nothing of lies.
+fn lied_to(trick: &str) -> anyhow::Result<Chain> {
+    for _ in 0..TRIES {
+        let chain = Chain::new(trick, 0.0)?;
+        chain.lies()?;
+        let went_around = |line: &Value| line["parent"].is_string() && line["depth"] == 2;
+        chain
+            .audience()
+            .until("nobody feeds them, or not through the liar", |line| {
+                line["parent"].is_null() || went_around(line)
+            })?;
+        if !chain.audience().lines().iter().any(went_around) {
+            return Ok(chain);
+        }
+        println!("the relay left the liar by itself: once more");
+    }
+    anyhow::bail!("the relay left the liar by itself each time")
+}
+
 #[test]
 fn viewers_below_a_relay_that_checks_nothing_show_nothing_that_was_altered() -> anyhow::Result<()> {
     for (trick, flaw) in [
         ("alter", "the chunk's digest is wrong"),
         ("forge", "signature"),
     ] {
-        let mut chain = Chain::new(trick, 0.0)?;
-        chain.lies()?;
+        let mut chain = lied_to(trick)?;
         // Each of them refuses what it gets, and plays on once there is a way around the liar.
-        chain
-            .audience()
-            .until("nobody feeds them", |line| line["parent"].is_null())?;
         chain.audience().wait_for_log(flaw)?;
         assert!(
             !chain.relay().log().contains("link lost: the chunk's"),
