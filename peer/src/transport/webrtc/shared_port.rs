@@ -51,7 +51,9 @@ impl SharedPort {
             what: format!("binding UDP port {port}"),
             source,
         })?;
-        warn_about_small_buffers(&sockets);
+        if let Some(warning) = sockets.first().and_then(too_small) {
+            log::warn!("{warning}");
+        }
         Self::run(sockets, pace).map_err(|source| TransportError::Socket {
             what: "preparing the UDP socket".to_owned(),
             source,
@@ -213,15 +215,34 @@ fn bind_everywhere(port: u16) -> io::Result<Vec<UdpSocket>> {
     Err(last)
 }
 
-fn warn_about_small_buffers(sockets: &[UdpSocket]) {
-    let Some(Ok((receive, send))) = sockets.first().map(granted_buffers) else {
-        return;
-    };
-    if receive.min(send) < KERNEL_BUFFER {
-        log::warn!(
+/// What to say where the kernel granted less than it was asked for.
+fn too_small(socket: &UdpSocket) -> Option<String> {
+    let (receive, send) = granted_buffers(socket).ok()?;
+    (receive.min(send) < KERNEL_BUFFER).then(|| {
+        format!(
             "the kernel grants UDP buffers of {receive} (receive) and {send} (send) bytes instead \
              of {KERNEL_BUFFER}, so that streams to many children will lose datagrams: set \
              net.core.rmem_max={KERNEL_BUFFER} and net.core.wmem_max={KERNEL_BUFFER} with sysctl"
-        );
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::socket::{setsockopt, sockopt};
+
+    use super::*;
+
+    #[test]
+    fn a_socket_with_smaller_buffers_than_asked_for_is_warned_about_with_what_to_do() {
+        let socket = bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a port is free");
+        let granted = granted_buffers(&socket).expect("a socket has buffers");
+        let enough = granted.0.min(granted.1) >= KERNEL_BUFFER;
+        assert_eq!(too_small(&socket).is_none(), enough, "{granted:?}");
+
+        setsockopt(&socket, sockopt::RcvBuf, &100_000).expect("less is always granted");
+        let warning = too_small(&socket).expect("too small now");
+        assert!(warning.contains("of 100000 (receive)"), "{warning}");
+        assert!(warning.contains("net.core.rmem_max=4194304"), "{warning}");
     }
 }
