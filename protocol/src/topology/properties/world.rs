@@ -218,7 +218,9 @@ impl World {
 
     fn is_told(&mut self, stream: StreamId, peer: PeerId, parent: Option<PeerId>) {
         let old = self.told.insert((stream, peer), parent);
-        self.before.entry((stream, peer)).or_insert(old.flatten());
+        self.before
+            .entry((stream, peer))
+            .or_insert_with(|| old.flatten());
     }
 
     /// Whoever is gone was told nothing, when it comes back.
