@@ -638,6 +638,8 @@ pub enum ToPeer {
     LinkCandidate(LinkDescription),
     /// See [`FromPeer::LinkRefused`]; also said when the other end is not connected.
     LinkRefused(LinkDescription),
+    /// Somebody hears nothing of this peer: it is to say a `TIME_REQUEST`, now.
+    AreYouThere,
     /// Answer to `TIME_REQUEST`.
     TimeResponse {
         /// The request's own.

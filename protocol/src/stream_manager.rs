@@ -58,6 +58,10 @@ pub const SILENCE_LIMIT: Duration = Duration::from_secs(6);
 /// Silence after which a peer is given no more children and backs nobody up: one heartbeat, and some. Nobody stands below
 /// the last of a tree to notice that it is dead, and it is they who get the children of others.
 pub const QUIET_LIMIT: Duration = Duration::from_millis(2_500);
+/// A viewer that a neighbour has lost is asked whether it is there; one that has not answered by then has no place any more. A
+/// child is at its backup after 200 ms, so that a page that is busy for longer has lost its children already. Guess: a round
+/// trip over a mobile link, and a page that is busy for half a second.
+pub const ANSWER_LIMIT: Duration = Duration::from_millis(700);
 /// A peer whose socket is closed keeps its places for this long. Guess: a reconnection, with one retry.
 pub const AWAY_GRACE: Duration = Duration::from_secs(5);
 /// A stream whose broadcaster is away ends after this. Guess: a board that reboots.
@@ -244,6 +248,8 @@ pub struct StreamManager {
     /// Joins of streams that are not back yet.
     held: BTreeMap<StreamId, BTreeMap<PeerId, HeldJoin>>,
     forest: Forest,
+    /// Viewers that do not answer: they have no places, and get some as soon as they are heard.
+    aside: BTreeSet<PeerId>,
     backups: Backups,
     admissions: Admissions,
     attempts: Attempts,
@@ -275,6 +281,7 @@ impl StreamManager {
             names: BTreeMap::new(),
             held: BTreeMap::new(),
             forest: Forest::default(),
+            aside: BTreeSet::new(),
             backups: Backups::default(),
             attempts: Attempts::default(),
             admissions: Admissions::default(),
@@ -340,6 +347,7 @@ impl StreamManager {
             Deadline::Silence(socket) => self.silent(socket),
             Deadline::Gone(peer) => self.gone(peer),
             Deadline::Suspect(peer) => self.refresh_standing(peer),
+            Deadline::Unanswered(peer) => self.put_aside(peer),
             Deadline::Idle(stream, relay) => self.release_idle(stream, relay),
             Deadline::Ended(stream) => self.end_stream(stream),
             Deadline::Announce(stream) => self.announce(stream),

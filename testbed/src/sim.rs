@@ -1,9 +1,10 @@
 //! A seeded simulator: the very machines of supervisor, broadcaster, relays and viewers under virtual time.
 //!
 //! No socket, no thread, no clock: what one machine puts out reaches another after a latency, and after it had its turn on an
-//! uplink that is slow; whatever is random comes from the seed. Two runs from one seed are the same to the last chunk. Loss
-//! is absent as yet.
+//! uplink that is slow; whatever is random comes from the seed. Two runs from one seed are the same to the last chunk. What is
+//! lost on the way comes later, as with SCTP: losses slow no sender down here, and cost control messages nothing.
 
+pub mod draw;
 mod uplink;
 mod world;
 
@@ -46,6 +47,10 @@ pub struct Plan {
     pub victims: Distribution,
     /// What each viewer keeps ahead, whatever happens; by the player's own rules if none.
     pub hold: Option<Duration>,
+    /// Whether everybody can really send no more than it says.
+    pub real_uplinks: bool,
+    /// The share of packets with media that are lost on the way, 0 to 1.
+    pub loss: f64,
     /// One-way latency of a pair of peers: between these, milliseconds.
     pub latency_ms: (u64, u64),
     /// Where all randomness comes from.
@@ -79,6 +84,8 @@ impl Default for Plan {
             failure: Failure::Leave,
             victims: Distribution::Uniform,
             hold: None,
+            real_uplinks: false,
+            loss: 0.0,
             latency_ms: (5, 40),
             seed: 1,
         }
@@ -87,6 +94,20 @@ impl Default for Plan {
 
 /// Viewers come one after the other, this far apart.
 pub(crate) const JOINING: Duration = Duration::from_millis(20);
+/// Or closer to each other, so that it takes no longer than this until all are there.
+const ALL_THERE: Duration = Duration::from_secs(10);
+
+impl Plan {
+    /// How far apart viewers come at the start.
+    pub fn joining(&self) -> Duration {
+        JOINING.min(ALL_THERE / self.viewers.max(1))
+    }
+
+    /// From the start until failures begin: all are there by then, and play.
+    pub fn settling(&self) -> Duration {
+        live::CALM + self.joining() * self.viewers
+    }
+}
 
 /// What came out of a run.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -103,6 +124,8 @@ pub struct Outcome {
     pub connections: u64,
     /// The stalls' total length.
     pub stalled: Duration,
+    /// What viewers watched in all, from the first picture on, the stalls included.
+    pub watched: Duration,
     /// Viewers alive at the end, and how many of them play.
     pub alive: u64,
     /// See above.
@@ -113,6 +136,39 @@ pub struct Outcome {
     pub chunks: u64,
     /// A hash over every delivery: who, what, when.
     pub trace: u64,
+    /// How it went, second by second.
+    pub samples: Vec<Sample>,
+}
+
+impl Outcome {
+    /// The share of their time for which viewers' pictures stood still, 0 to 1.
+    pub fn stalled_share(&self) -> f64 {
+        match self.watched.is_zero() {
+            true => 0.0,
+            false => self.stalled.as_secs_f64() / self.watched.as_secs_f64(),
+        }
+    }
+}
+
+/// How it is at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Sample {
+    /// Since the start.
+    pub at: Duration,
+    /// Viewers alive.
+    pub alive: u64,
+    /// Those who have seen a picture and whose picture moves.
+    pub playing: u64,
+    /// Those whose picture stands still.
+    pub stalled: u64,
+    /// Stalls so far, of all who are there or were.
+    pub stalls: u64,
+    /// Takeovers so far.
+    pub takeovers: u64,
+    /// How far below the broadcaster the deepest viewer says it is.
+    pub deepest: u16,
+    /// And all on average.
+    pub mean_depth: f64,
 }
 
 /// The latencies of a LAN, one way, milliseconds: less than one, and with a busy switch a few.

@@ -242,6 +242,7 @@ impl Node {
                     self.close_link(now, link, &format!("refused: {body}"), out);
                 }
             }
+            ToPeer::AreYouThere => self.ask_time(now, out),
             ToPeer::TimeResponse {
                 sent_us,
                 supervisor_us,

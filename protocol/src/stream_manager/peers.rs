@@ -15,8 +15,8 @@ use crate::topology::{Site, Standing, Traits};
 use super::deadlines::Deadline;
 use super::happenings::What;
 use super::{
-    AWAY_GRACE, INTRODUCTION_LIMIT, Output, QUIET_LIMIT, SILENCE_LIMIT, SUSPICION, SocketId,
-    StreamManager,
+    ANSWER_LIMIT, AWAY_GRACE, INTRODUCTION_LIMIT, Output, QUIET_LIMIT, SILENCE_LIMIT, SUSPICION,
+    SocketId, StreamManager,
 };
 
 /// How much more a relay or a broadcaster may say than a receiver. Guess: it answers 64 children at once.
@@ -164,6 +164,7 @@ impl StreamManager {
                 if was_quiet {
                     self.refresh_standing(peer);
                 }
+                self.answered(peer);
                 self.heard(peer, message);
             }
         }
@@ -366,6 +367,8 @@ impl StreamManager {
         self.deadlines.clear(Deadline::Gone(peer));
         self.deadlines.clear(Deadline::Suspect(peer));
         self.deadlines.clear(Deadline::Certificate(peer));
+        self.deadlines.clear(Deadline::Unanswered(peer));
+        self.aside.remove(&peer);
         self.forget_accusations(peer);
         for &stream in known.places.keys() {
             self.note(Some(peer), Some(stream), What::Lost);
@@ -384,6 +387,49 @@ impl StreamManager {
         self.deadlines
             .set(Deadline::Suspect(peer), self.now + SUSPICION);
         self.refresh_standing(peer);
+        self.ask(peer);
+    }
+
+    /// A viewer that stands still keeps places near the broadcaster that others need, and children who stand still as well
+    /// and so never complain: it is asked whether it is there. Of a relay all children have their own word to say.
+    fn ask(&mut self, peer: PeerId) {
+        let unanswered = Deadline::Unanswered(peer);
+        let asked = self.deadlines.is_set(unanswered) || self.aside.contains(&peer);
+        let known = self.peers.get(&peer);
+        let watches = known.is_some_and(|known| known.info.component == Component::Receiver);
+        if watches && !asked && self.is_connected(peer) {
+            self.deadlines.set(unanswered, self.now + ANSWER_LIMIT);
+            self.send(peer, ToPeer::AreYouThere);
+        }
+    }
+
+    /// A viewer does not answer, and a neighbour has lost it as well: its places are for others.
+    pub(super) fn put_aside(&mut self, peer: PeerId) {
+        self.aside.insert(peer);
+        let streams: Vec<StreamId> = self.forest.streams_of(peer).collect();
+        for stream in streams {
+            self.dismiss(peer, stream);
+            self.change_forest(|forest, out| forest.leave(stream, peer, out));
+            self.note_viewers(stream);
+        }
+    }
+
+    /// Something was heard of a peer: if its places were given away it gets others.
+    fn answered(&mut self, peer: PeerId) {
+        self.deadlines.clear(Deadline::Unanswered(peer));
+        if !self.aside.remove(&peer) {
+            return;
+        }
+        let known = self.peers.get(&peer);
+        let places = known.into_iter().flat_map(|known| known.places.keys());
+        let lost: Vec<StreamId> = places
+            .filter(|&&stream| !self.forest.contains(stream, peer))
+            .copied()
+            .collect();
+        for stream in lost {
+            self.change_forest(|forest, out| forest.join(stream, peer, out));
+            self.note_viewers(stream);
+        }
     }
 
     /// Tells the topology whether the peer is to be given children.

@@ -30,6 +30,8 @@ struct Town {
     now: Time,
     said: Vec<Output>,
     term: u64,
+    /// Who does not answer when it is asked whether it is there; all others do.
+    mute: Option<u8>,
 }
 
 impl Town {
@@ -43,6 +45,7 @@ impl Town {
             now: Time::ZERO,
             said: Vec::new(),
             term: 1,
+            mute: None,
         };
         // Long after the start, unless a test restarts it.
         town.sleep(RELEARNING);
@@ -86,6 +89,23 @@ impl Town {
 
     fn input(&mut self, input: Input<'_>) {
         self.manager.handle(self.now, input, &mut self.said);
+        let mut asked = Vec::new();
+        self.said.retain(|output| match output {
+            &Output::Send(socket, ToPeer::AreYouThere) => {
+                asked.push(socket);
+                false
+            }
+            _ => true,
+        });
+        let mute = self.mute.map(|n| SocketId(n.into()));
+        for socket in asked.into_iter().filter(|&socket| Some(socket) != mute) {
+            let answer = FromPeer::TimeRequest { sent_us: 0 };
+            let mut out = Vec::new();
+            let answer = Input::Said(socket, answer);
+            self.manager.handle(self.now, answer, &mut out);
+            out.retain(|o| !matches!(o, Output::Send(_, ToPeer::TimeResponse { .. })));
+            self.said.append(&mut out);
+        }
     }
 
     fn enter(&mut self, n: u8) {
@@ -117,7 +137,9 @@ impl Town {
         let end = self.now + time;
         while self.now < end {
             self.now = end.min(self.now + SECOND);
-            let here: Vec<_> = self.manager.sockets.keys().copied().collect();
+            let mute = self.mute.map(|n| SocketId(n.into()));
+            let sockets = self.manager.sockets.keys().copied();
+            let here: Vec<_> = sockets.filter(|&socket| Some(socket) != mute).collect();
             let mut answers = Vec::new();
             for socket in here {
                 self.manager.handle(
@@ -1353,4 +1375,62 @@ proptest! {
         town.sleep(IDLE_GRACE * 3);
         prop_assert_eq!(town.manager.census().backups, 0);
     }
+}
+
+/// A binary tree of six viewers: the first parent of two that has a parent other than the broadcaster's.
+fn a_parent_of_two(town: &Town) -> (u8, [u8; 2]) {
+    let children = |of| (20..26).filter(move |&n| town.parent(n) == Some(of));
+    let parent = (20..26).find(|&n| children(n).count() == 2);
+    let parent = parent.expect("six fill two levels");
+    let mut two = children(parent);
+    (parent, [two.next(), two.next()].map(|n| n.expect("two")))
+}
+
+fn six_in_pairs() -> Town {
+    let mut town = Town::in_pairs();
+    (20..26).for_each(|n| town.watch(n));
+    town.sleep(SECOND);
+    town
+}
+
+#[test]
+fn a_viewer_that_is_lost_to_a_child_and_does_not_answer_loses_its_place_and_its_other_child_is_moved()
+ {
+    let mut town = six_in_pairs();
+    let (parent, [one, other]) = a_parent_of_two(&town);
+    town.mute = Some(parent);
+    let newest = Order {
+        term: u64::MAX,
+        sequence: 0,
+    };
+    town.lost(one, parent, newest);
+    assert_eq!(town.parent(other), Some(parent), "it has not complained");
+    town.now += ANSWER_LIMIT;
+    town.input(Input::Tick);
+    assert!(!town.manager.forest().contains(SHOW, id(parent)));
+    for n in (20..26).filter(|&n| n != parent) {
+        let above = town.parent(n);
+        assert!(above.is_some() && above != Some(parent), "{n}: {above:?}");
+    }
+    // It wakes up before it would be gone.
+    town.mute = None;
+    town.said.clear();
+    town.says(parent, FromPeer::TimeRequest { sent_us: 0 });
+    assert_eq!(town.placed(), [(parent, town.parent(parent))]);
+    assert!(town.parent(parent).is_some());
+}
+
+#[test]
+fn a_viewer_that_is_lost_to_one_child_and_answers_keeps_its_place_and_the_other() {
+    let mut town = six_in_pairs();
+    let (parent, [one, other]) = a_parent_of_two(&town);
+    let above = town.parent(parent);
+    let newest = Order {
+        term: u64::MAX,
+        sequence: 0,
+    };
+    town.lost(one, parent, newest);
+    town.sleep(SECOND);
+    assert_eq!(town.parent(other), Some(parent));
+    assert_eq!(town.parent(parent), above);
 }

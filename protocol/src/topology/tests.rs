@@ -449,3 +449,33 @@ fn who_has_been_here_longest_takes_the_place_of_one_that_leaves() {
     // Of the deepest level, 3 to 6, and not the last to come.
     assert_eq!(town.parent(3), Some(0));
 }
+
+#[test]
+fn whoever_waits_for_a_place_or_stands_below_somebody_who_does_backs_nobody_up() {
+    let mut town = Town::new(Topology::Tree { arity: 1 }, 1);
+    (1..=4).for_each(|n| town.viewer(n, 2));
+    assert_eq!(town.depth(4), Some(4));
+    town.forest.park(stream(0), id(1), &mut town.changes);
+    // The grandparents of 3 and 4 have nothing to give; the broadcaster has, and room for one.
+    for n in [3, 4] {
+        let backup = town.forest.backup_for(stream(0), id(n), |_| 0);
+        assert_eq!(backup, Some(id(0)), "of {n}");
+    }
+}
+
+#[test]
+fn where_more_children_are_than_may_be_none_of_them_makes_room() {
+    let mut town = Town::new(BINARY, 100);
+    for (n, feeds) in [(1, 2), (2, 0), (3, 0), (4, 0)] {
+        town.viewer(n, feeds);
+    }
+    assert!(town.forest.stand_in(stream(0), id(3), id(0)));
+    town.viewer(5, 0);
+    assert_eq!(
+        [2, 3, 4, 5].map(|n| town.parent(n)),
+        [Some(0), Some(0), Some(1), Some(1)]
+    );
+    // All is full, and it goes above somebody who feeds nobody: not below the broadcaster, who has three already.
+    town.viewer(6, 2);
+    assert_eq!((town.parent(6), town.parent(4)), (Some(1), Some(6)));
+}

@@ -153,6 +153,12 @@ impl Tree {
         }
     }
 
+    /// Whether a peer has more children than it may, for they took over there: one that makes room leaves none.
+    fn is_crowded(&self, at: PeerId) -> bool {
+        let most = |v: &super::graph::Vertex| v.children().len() > v.most_children() as usize;
+        self.graph.get(at).is_some_and(most)
+    }
+
     /// Somebody who has more children than it may.
     pub(super) fn crowded(&self) -> Option<PeerId> {
         self.crowded.first().copied()
@@ -264,7 +270,10 @@ impl Tree {
     }
 
     fn can_yield(&self, receiver: PeerId, sound: impl Fn(PeerId) -> bool) -> bool {
-        let parent = self.graph.parent(receiver);
+        let parent = self
+            .graph
+            .parent(receiver)
+            .filter(|&at| !self.is_crowded(at));
         parent.is_some_and(|at| sound(at) && (at == self.graph.root() || self.is_relay(at)))
     }
 
@@ -277,7 +286,8 @@ impl Tree {
     /// Who can feed nobody, and so should stand below somebody who can.
     pub(super) fn dead_end(&self, sound: impl Fn(PeerId) -> bool) -> Option<PeerId> {
         let mut near = self.dead_ends.iter().take(LOOK_AT);
-        let found = near.find(|&(_, at)| self.graph.parent(at).is_some_and(&sound));
+        let fits = |parent| sound(parent) && !self.is_crowded(parent);
+        let found = near.find(|&(_, at)| self.graph.parent(at).is_some_and(fits));
         found.map(|(_, at)| at)
     }
 

@@ -137,7 +137,7 @@ fn paths(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
 }
 
 /// Tells the plotting library which letters to draw with.
-fn find_font() -> anyhow::Result<()> {
+pub(crate) fn find_font() -> anyhow::Result<()> {
     let found = FONTS.iter().find_map(|path| fs::read(path).ok());
     let bytes = found.context("no font to draw figures with: apt-get install fonts-dejavu-core")?;
     register_font("sans-serif", FontStyle::Normal, Vec::leak(bytes)).map_err(|_| {
@@ -145,10 +145,10 @@ fn find_font() -> anyhow::Result<()> {
     })
 }
 
-type Drawn = Result<(), Box<dyn std::error::Error>>;
+pub(crate) type Drawn = Result<(), Box<dyn std::error::Error>>;
 
 /// Somewhere to draw, with errors that can be passed on.
-trait Canvas: DrawingBackend<ErrorType: 'static> {}
+pub(crate) trait Canvas: DrawingBackend<ErrorType: 'static> {}
 
 impl<B: DrawingBackend<ErrorType: 'static>> Canvas for B {}
 

@@ -1,6 +1,6 @@
 //! The world of one run: a queue of what happens when, and the machines it happens to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,8 +20,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use super::uplink::Uplink;
-use super::{Failure, JOINING, Outcome, Plan};
-use crate::live;
+use super::{Failure, Outcome, Plan, Sample};
 
 const STREAM: StreamId = StreamId::from_bytes([0x51; 16]);
 /// The simulated stream: 25 pictures a second, a key frame each second, one chunk each; 1.1 Mbit/s.
@@ -36,6 +35,19 @@ const SET_UP_ROUND_TRIPS: u32 = 4;
 /// A viewer that failed comes back as another one after this. Guess: a program's start.
 const COMES_BACK: Duration = Duration::from_millis(100);
 
+/// Of a data channel, in one packet (RFC 8831, 5: no more than 1200 bytes, with all headers).
+const PACKET_BYTES: usize = 1_150;
+/// Three more packets must have come before one is taken for lost: the next frame, in a stream as slow as this.
+const FOLLOWED_BY: Duration = FRAME;
+/// The least wait of SCTP where only time tells (RFC 9260, 16: RTO.Min); twice as long each time after that.
+const TIME_OUT: Duration = Duration::from_secs(1);
+/// How it goes is noted this often.
+const SAMPLED: Duration = Duration::from_secs(1);
+/// By then a link is given up.
+const MOST_LATE: Duration = Duration::from_secs(8);
+/// The order of victims is looked at again after this: of a hundred thousand it takes a while.
+const ORDER_LASTS: Duration = Duration::from_millis(100);
+
 /// An actor: the number is its name for good, also of its socket.
 type Name = u64;
 
@@ -49,12 +61,15 @@ enum Happening {
     NewViewer,
     Fail,
     Frame(u64),
+    Sample,
 }
 
 struct Actor {
     node: Node,
     viewer: Option<(Viewer, Screen)>,
     started: bool,
+    /// When it saw its first picture.
+    since: Time,
     wakes_at: Time,
 }
 
@@ -67,9 +82,14 @@ struct World {
     manager_wakes_at: Time,
     actors: BTreeMap<Name, Actor>,
     links: BTreeMap<LinkId, (Name, Name)>,
+    links_of: BTreeMap<Name, BTreeSet<LinkId>>,
     uplinks: BTreeMap<Name, Uplink>,
     peers: BTreeMap<PeerId, Name>,
     random: StdRng,
+    began: Time,
+    /// The victims to be, and until when they are taken to be where they were.
+    order: Vec<Name>,
+    order_until: Time,
     made: u64,
     outcome: Outcome,
 }
@@ -115,9 +135,13 @@ impl World {
             manager_wakes_at: Time::NEVER,
             actors: BTreeMap::new(),
             links: BTreeMap::new(),
+            links_of: BTreeMap::new(),
             uplinks: BTreeMap::new(),
             peers: BTreeMap::new(),
             random: StdRng::seed_from_u64(plan.seed),
+            began: now,
+            order: Vec::new(),
+            order_until: now,
             made: 0,
             outcome: Outcome::default(),
             plan,
@@ -136,13 +160,13 @@ impl World {
         }
         for viewer in 0..self.plan.viewers {
             self.later(
-                Duration::from_millis(500) + JOINING * viewer,
+                Duration::from_millis(500) + self.plan.joining() * viewer,
                 Happening::NewViewer,
             );
         }
+        self.later(SAMPLED, Happening::Sample);
         if self.plan.failures_per_s > 0.0 {
-            let all_there = live::CALM + JOINING * self.plan.viewers;
-            self.later(all_there, Happening::Fail);
+            self.later(self.plan.settling(), Happening::Fail);
         }
     }
 
@@ -173,11 +197,12 @@ impl World {
             seed: self.random.random(),
             security: None,
         };
-        if component == Component::Receiver
-            && self.plan.slow_every > 0
-            && name.is_multiple_of(u64::from(self.plan.slow_every))
-        {
+        let slow_every = u64::from(self.plan.slow_every);
+        let is_slow = slow_every > 0 && name.is_multiple_of(slow_every);
+        if component == Component::Receiver && is_slow {
             self.uplinks.insert(name, Uplink::new(self.plan.slow_kbps));
+        } else if self.plan.real_uplinks {
+            self.uplinks.insert(name, Uplink::new(uplink_kbps));
         }
         let viewer = (component == Component::Receiver).then(|| (self.player(), Screen::new()));
         self.peers.insert(config.peer, name);
@@ -188,6 +213,7 @@ impl World {
                 node,
                 viewer,
                 started: false,
+                since: self.now,
                 wakes_at: Time::NEVER,
             },
         );
@@ -222,6 +248,7 @@ impl World {
             Happening::FromNode(name, text) => {
                 self.manage(stream_manager::Input::Text(SocketId(name), &text))
             }
+            Happening::WakeManager if self.manager_wakes_at != self.now => {}
             Happening::WakeManager => {
                 self.manager_wakes_at = Time::NEVER;
                 self.manage(stream_manager::Input::Tick);
@@ -235,6 +262,7 @@ impl World {
             }
             Happening::Fail => self.fail(),
             Happening::Frame(sequence) => self.frame(sequence),
+            Happening::Sample => self.sample(),
         }
     }
 
@@ -242,6 +270,10 @@ impl World {
         let Some(actor) = self.actors.get_mut(&name) else {
             return;
         };
+        // One that was put off, or brought forward: each of them would set the next one, for ever.
+        if actor.wakes_at != self.now {
+            return;
+        }
         actor.wakes_at = Time::NEVER;
         self.step(name, node::Input::Tick);
         self.look(name);
@@ -332,6 +364,7 @@ impl World {
                 self.send(name, link, |link| {
                     node::Input::LinkClosed(link, "closed".into())
                 });
+                self.forget_link(link);
             }
             Output::Event(event) => return self.news(name, &event),
             Output::AddCandidate(..) | Output::IceServers(..) | Output::HangUp(_) => {}
@@ -344,6 +377,9 @@ impl World {
             && let Some(&parent) = self.peers.get(&offer.peer)
         {
             self.links.insert(offer.link, (name, parent));
+            for end in [name, parent] {
+                self.links_of.entry(end).or_default().insert(offer.link);
+            }
         }
         match FromPeer::parse(&text) {
             Ok(FromPeer::TookOver { .. }) => self.outcome.takeovers += 1,
@@ -383,6 +419,17 @@ impl World {
         );
     }
 
+    fn forget_link(&mut self, link: LinkId) {
+        let Some((child, parent)) = self.links.remove(&link) else {
+            return;
+        };
+        for end in [child, parent] {
+            if let Some(links) = self.links_of.get_mut(&end) {
+                links.remove(&link);
+            }
+        }
+    }
+
     /// Media goes out one after the other where the uplink is no more than it is.
     fn send_media(&mut self, name: Name, link: LinkId, bytes: Bytes) {
         let now = self.now;
@@ -394,11 +441,36 @@ impl World {
             return;
         };
         let other = if name == child { parent } else { child };
-        let there = gone.since(now) + self.latency(child, parent);
+        let way = self.latency(child, parent);
+        let there = gone.since(now) + way + self.late(bytes.len(), way * 2);
         self.later(
             there,
             Happening::ToNode(other, node::Input::Media(link, bytes)),
         );
+    }
+
+    /// How much later than it should a message comes, for one of its packets was lost. Whoever waits for a packet learns by
+    /// what follows it, and has it a round trip later; if that is lost as well only time tells (RFC 9260, 7.2.4 and 6.3.3).
+    fn late(&mut self, bytes: usize, round_trip: Duration) -> Duration {
+        if self.plan.loss <= 0.0 {
+            return Duration::ZERO;
+        }
+        let packets = bytes.div_ceil(PACKET_BYTES);
+        let mut waits = Duration::ZERO;
+        for _ in 0..packets {
+            let mut wait = Duration::ZERO;
+            let mut again = round_trip + FOLLOWED_BY;
+            while self.random.random_bool(self.plan.loss) && wait < MOST_LATE {
+                wait += again;
+                again = if again < TIME_OUT {
+                    TIME_OUT
+                } else {
+                    again * 2
+                };
+            }
+            waits = waits.max(wait);
+        }
+        waits
     }
 
     /// What an uplink has not sent yet; when it is above the water, the node is told again when half of that is left.
@@ -451,6 +523,7 @@ impl World {
         play(now, viewer, screen, out);
         if !actor.started && viewer.stats(now).started {
             actor.started = true;
+            actor.since = now;
             self.outcome.lives += 1;
         }
     }
@@ -480,28 +553,59 @@ impl World {
         }
     }
 
+    /// How it goes at this moment, for those who draw it.
+    fn sample(&mut self) {
+        self.later(SAMPLED, Happening::Sample);
+        let mut sample = Sample {
+            at: self.now.since(self.began),
+            stalls: self.outcome.stalls,
+            takeovers: self.outcome.takeovers,
+            ..Sample::default()
+        };
+        let (mut placed, mut depths) = (0_u64, 0_u64);
+        for actor in self.actors.values() {
+            let Some((viewer, _)) = &actor.viewer else {
+                continue;
+            };
+            let stats = viewer.stats(self.now);
+            sample.alive += 1;
+            sample.stalls += u64::from(stats.stalls);
+            sample.playing += u64::from(actor.started && !stats.is_stalled);
+            sample.stalled += u64::from(actor.started && stats.is_stalled);
+            let stats = actor.node.stats(&STREAM).filter(|s| s.parent.is_some());
+            if let Some(stats) = stats {
+                placed += 1;
+                depths += u64::from(stats.depth);
+                sample.deepest = sample.deepest.max(stats.depth);
+            }
+        }
+        sample.mean_depth = depths as f64 / placed.max(1) as f64;
+        self.outcome.samples.push(sample);
+    }
+
     fn fail(&mut self) {
         let pause = Duration::from_secs_f64(1.0 / self.plan.failures_per_s);
         self.later(pause, Happening::Fail);
-        let viewers = self.breadth_first();
-        if viewers.is_empty() {
+        if self.now >= self.order_until {
+            self.order = self.breadth_first();
+            self.order_until = self.now + ORDER_LASTS.min(pause);
+        }
+        if self.order.is_empty() {
             return;
         }
-        let victim = viewers[self.plan.victims.draw(&mut self.random, viewers.len())];
+        let nth = self.plan.victims.draw(&mut self.random, self.order.len());
+        let victim = self.order.remove(nth);
+        if !self.actors.contains_key(&victim) {
+            return;
+        }
         self.bury(victim);
-        let links: Vec<LinkId> = self
-            .links
-            .iter()
-            .filter(|(_, ends)| ends.0 == victim || ends.1 == victim)
-            .map(|(&l, _)| l)
-            .collect();
-        for link in links {
+        for link in self.links_of.remove(&victim).unwrap_or_default() {
             if self.plan.failure == Failure::Leave {
                 self.send(victim, link, |link| {
                     node::Input::LinkClosed(link, "left".into())
                 });
             }
-            self.links.remove(&link);
+            self.forget_link(link);
         }
         if self.plan.failure != Failure::Freeze {
             self.later(TO_SUPERVISOR, Happening::Disconnected(victim));
@@ -529,6 +633,9 @@ impl World {
         let stats = viewer.stats(self.now);
         self.outcome.stalls += u64::from(stats.stalls);
         self.outcome.stalled += stats.stalled;
+        if actor.started {
+            self.outcome.watched += self.now.since(actor.since);
+        }
         let depth = actor.node.stats(&STREAM).map_or(0, |s| s.depth);
         Some((actor.started && !stats.is_stalled, depth))
     }

@@ -29,10 +29,7 @@ enum What {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().what {
-        What::Sim(arguments) => {
-            sim::sim(&arguments);
-            Ok(())
-        }
+        What::Sim(arguments) => sim::sim(&arguments),
         What::Live(arguments) => ending::with_children().and_then(|()| live::live(&arguments)),
         What::Experiments(arguments) => {
             ending::with_children().and_then(|()| experiments::experiments(&arguments))

@@ -1,10 +1,14 @@
 //! `testbed sim`: runs a simulation and prints what came of it, in one line.
 
+use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
 
 use clap::{Args, ValueEnum};
 use protocol::signal::Topology;
-use testbed::sim::{Failure, Plan, run};
+use testbed::sim::{Failure, Plan, draw, run};
 use testbed::victims::Distribution;
 
 /// What to simulate.
@@ -30,8 +34,8 @@ pub(crate) struct Arguments {
     distribution: Distribution,
     /// How they fail.
     #[arg(long, value_enum, default_value_t = Failure::Leave)]
-    failure: Failure,
-    /// Seconds of virtual time.
+    faults: Failure,
+    /// Seconds of virtual time, once all are there.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
     /// Longest one-way latency of two peers, milliseconds; the shortest is an eighth of it.
@@ -43,6 +47,18 @@ pub(crate) struct Arguments {
     /// See above, kbit/s; the stream has 1100.
     #[arg(long, default_value_t = 900)]
     slow_kbps: u32,
+    /// Everybody can really send no more than it says.
+    #[arg(long)]
+    real_uplinks: bool,
+    /// The share of packets with media that are lost, percent; each comes a round trip later, or after a second.
+    #[arg(long, default_value_t = 0.0)]
+    loss_percent: f64,
+    /// Where to write how it went, second by second.
+    #[arg(long)]
+    csv: Option<PathBuf>,
+    /// Where to draw it: a name that ends in .svg or .png.
+    #[arg(long)]
+    figure: Option<PathBuf>,
     /// Where all randomness comes from.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -55,8 +71,8 @@ enum Arrangement {
     RelayFirst,
 }
 
-pub(crate) fn sim(arguments: &Arguments) {
-    let plan = Plan {
+pub(crate) fn sim(arguments: &Arguments) -> anyhow::Result<()> {
+    let mut plan = Plan {
         viewers: arguments.peers,
         relays: arguments.relays,
         topology: match arguments.topology {
@@ -65,26 +81,29 @@ pub(crate) fn sim(arguments: &Arguments) {
             Arrangement::RelayFirst => Topology::RelayFirst,
         },
         backups: !arguments.no_backups,
-        length: Duration::from_secs(arguments.seconds),
         failures_per_s: arguments.rate,
-        failure: arguments.failure,
+        failure: arguments.faults,
         victims: arguments.distribution,
         latency_ms: (arguments.latency / 8, arguments.latency),
         slow_every: arguments.slow_every,
         slow_kbps: arguments.slow_kbps,
+        real_uplinks: arguments.real_uplinks,
+        loss: (arguments.loss_percent / 100.0).clamp(0.0, 1.0),
         seed: arguments.seed,
         ..Plan::default()
     };
+    plan.length = plan.settling() + Duration::from_secs(arguments.seconds);
     let began = Instant::now();
     let o = run(&plan);
     println!(
-        "seed={} lives={} alive={} playing={} stalls={} stalled_s={:.2} takeovers={} complaints={} connections={} deepest={} chunks={} trace={:016x} took_s={:.2}",
+        "seed={} lives={} alive={} playing={} stalls={} stalled_s={:.2} stalled_percent={:.4} takeovers={} complaints={} connections={} deepest={} chunks={} trace={:016x} took_s={:.2}",
         plan.seed,
         o.lives,
         o.alive,
         o.playing,
         o.stalls,
         o.stalled.as_secs_f64(),
+        o.stalled_share() * 100.0,
         o.takeovers,
         o.complaints,
         o.connections,
@@ -93,4 +112,11 @@ pub(crate) fn sim(arguments: &Arguments) {
         o.trace,
         began.elapsed().as_secs_f64()
     );
+    if let Some(path) = &arguments.csv {
+        fs::write(path, draw::csv(&o)).with_context(|| format!("writing {}", path.display()))?;
+    }
+    if let Some(path) = &arguments.figure {
+        draw::draw(&plan, &o, path)?;
+    }
+    Ok(())
 }
