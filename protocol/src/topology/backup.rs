@@ -15,7 +15,8 @@ const PROMISES_PER_SLOT: usize = 4;
 /// How good a backup parent is; the least is the best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Fitness {
-    /// Ancestors that both have, the broadcaster aside: what dies above both helps neither. And the levels by which whoever
+    /// Ancestors that both have, the broadcaster aside: what dies above both helps neither (none where somebody above waits for
+    /// a place). And the levels by which whoever
     /// takes over gets deeper, with all below it: near the root the grandparent is better than a leaf far away.
     cost: usize,
     /// The broadcaster has an encoder to feed as well; relays come first.
@@ -47,6 +48,7 @@ impl Forest {
             let fits = at != peer
                 && at != parent
                 && self.sound(at)
+                && tree.levels.contains_key(&at)
                 && promises < slots * PROMISES_PER_SLOT
                 && !tree.graph.is_below(at, peer);
             if !fits {
@@ -55,7 +57,7 @@ impl Forest {
             let above: Vec<PeerId> = tree.graph.path(at).collect();
             let shared = above.iter().filter(|&&on| way.contains(&on)).count();
             Some(Fitness {
-                cost: shared - 1 + above.len().saturating_sub(way.len()),
+                cost: shared.saturating_sub(1) + above.len().saturating_sub(way.len()),
                 class: self.class(stream, at)?,
                 load: promises / slots,
                 depth: above.len(),
