@@ -1,9 +1,11 @@
 //! A seeded simulator: the very machines of supervisor, broadcaster, relays and viewers under virtual time.
 //!
 //! No socket, no thread, no clock: what one machine puts out reaches another after a latency, and after it had its turn on an
-//! uplink that is slow; whatever is random comes from the seed. Two runs from one seed are the same to the last chunk. Loss
-//! is absent as yet.
+//! uplink that is slow; whatever is random comes from the seed. Two runs from one seed are the same to the last chunk. What is
+//! lost on the way comes later, as with SCTP: losses slow no sender down here, and cost control messages nothing.
 
+pub mod scenarios;
+mod sealed;
 mod uplink;
 mod world;
 
@@ -15,7 +17,7 @@ use protocol::signal::Topology;
 use crate::live::{self, Fault, Record, System};
 use crate::victims::Distribution;
 
-pub use world::run;
+pub use world::{run, write_down};
 
 /// What to simulate.
 #[derive(Debug, Clone)]
@@ -38,14 +40,26 @@ pub struct Plan {
     pub slow_kbps: u32,
     /// How long, in virtual time.
     pub length: Duration,
+    /// How long nobody fails once all are there.
+    pub calm: Duration,
     /// Failures a second, among viewers.
     pub failures_per_s: f64,
     /// How they fail.
     pub failure: Failure,
     /// Who fails.
     pub victims: Distribution,
+    /// How often a second some viewer hangs for a while, and then goes on.
+    pub hangs_per_s: f64,
+    /// When the supervisor goes away, and for how long; it comes back as one that knows nobody.
+    pub supervisor_away: Option<(Duration, Duration)>,
+    /// When the broadcaster's encoder starts again, in another epoch.
+    pub encoder_restarts: Option<Duration>,
+    /// Whether everybody proves who he is, and chunks are sealed and checked.
+    pub sealed: bool,
     /// What each viewer keeps ahead, whatever happens; by the player's own rules if none.
     pub hold: Option<Duration>,
+    /// The share of packets with media that are lost on the way, 0 to 1.
+    pub loss: f64,
     /// One-way latency of a pair of peers: between these, milliseconds.
     pub latency_ms: (u64, u64),
     /// Where all randomness comes from.
@@ -75,10 +89,16 @@ impl Default for Plan {
             slow_every: 0,
             slow_kbps: 0,
             length: Duration::from_secs(60),
+            calm: live::CALM,
             failures_per_s: 0.0,
             failure: Failure::Leave,
             victims: Distribution::Uniform,
+            hangs_per_s: 0.0,
+            supervisor_away: None,
+            encoder_restarts: None,
+            sealed: false,
             hold: None,
+            loss: 0.0,
             latency_ms: (5, 40),
             seed: 1,
         }
