@@ -30,6 +30,7 @@ async function serve() {
         stdio: ["ignore", "pipe", "inherit"],
       });
       simulator.stdout.pipe(answer, { end: false });
+      answer.once("close", () => simulator.kill()); // a page that found a difference wants no more
       simulator.once("close", (code) => (code === 0 ? answer.end() : answer.destroy()));
     } else {
       answer.setHeader("content-type", name.endsWith(".js") ? "text/javascript" : "application/wasm");
@@ -84,6 +85,7 @@ test("a thousand simulated runs go the same way in Chromium", async () => {
       }
     });
   } finally {
+    server.closeAllConnections();
     server.close();
   }
 });
