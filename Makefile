@@ -92,7 +92,7 @@ bench: ## what it costs, how well it plays, what attackers achieve (quiet machin
 	target/release/measure timing
 	target/release/measure attacks
 	target/release/measure siege
-	tools/web.sh --bench
+	tools/web.sh --example check_cost
 	[ -f target/film.webm ] || testbed/make-film.sh target/film.webm 70
 	PROFILE=release node web/bench/figures.js 60 target/film.webm
 

@@ -3,7 +3,7 @@
 # usage: tools/web.sh                 builds what has changed
 #        tools/web.sh --has-target    tells whether cargo's own Rust can compile for the browser
 #        tools/web.sh --whole CRATE   compiles all of a crate, used or not, and prints the file
-#        tools/web.sh --bench         builds web/examples/check_cost.rs, into target/wasm/bench
+#        tools/web.sh --example NAME  builds web/examples/NAME.rs, into target/wasm/NAME
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=wasm32-unknown-unknown
@@ -33,10 +33,10 @@ case ${1-} in
     compile --lib --crate-type cdylib,rlib --package "$2" -- -C link-dead-code -C link-arg=--no-gc-sections
     echo "$out/${2//-/_}.wasm"
     ;;
-  --bench)
-    compile --example check_cost --package web
+  --example)
+    compile --example "$2" --package web
     tools/with-rust cargo build --package web-bindgen
-    target/debug/web-bindgen $out/examples/check_cost.wasm target/wasm/bench
+    target/debug/web-bindgen "$out/examples/$2.wasm" "target/wasm/$2"
     ;;
   *)
     compile --lib --crate-type cdylib,rlib --package web

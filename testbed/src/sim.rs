@@ -5,6 +5,8 @@
 //! lost on the way comes later, as with SCTP: losses slow no sender down here, and cost control messages nothing.
 
 pub mod draw;
+pub mod scenarios;
+mod sealed;
 mod uplink;
 mod world;
 
@@ -16,7 +18,7 @@ use protocol::signal::Topology;
 use crate::live::{self, Fault, Record, System};
 use crate::victims::Distribution;
 
-pub use world::run;
+pub use world::{run, write_down};
 
 /// What to simulate.
 #[derive(Debug, Clone)]
@@ -39,12 +41,22 @@ pub struct Plan {
     pub slow_kbps: u32,
     /// How long, in virtual time.
     pub length: Duration,
+    /// How long nobody fails once all are there.
+    pub calm: Duration,
     /// Failures a second, among viewers.
     pub failures_per_s: f64,
     /// How they fail.
     pub failure: Failure,
     /// Who fails.
     pub victims: Distribution,
+    /// How often a second some viewer hangs for a while, and then goes on.
+    pub hangs_per_s: f64,
+    /// When the supervisor goes away, and for how long; it comes back as one that knows nobody.
+    pub supervisor_away: Option<(Duration, Duration)>,
+    /// When the broadcaster's encoder starts again, in another epoch.
+    pub encoder_restarts: Option<Duration>,
+    /// Whether everybody proves who he is, and chunks are sealed and checked.
+    pub sealed: bool,
     /// What each viewer keeps ahead, whatever happens; by the player's own rules if none.
     pub hold: Option<Duration>,
     /// Whether everybody can really send no more than it says.
@@ -80,9 +92,14 @@ impl Default for Plan {
             slow_every: 0,
             slow_kbps: 0,
             length: Duration::from_secs(60),
+            calm: live::CALM,
             failures_per_s: 0.0,
             failure: Failure::Leave,
             victims: Distribution::Uniform,
+            hangs_per_s: 0.0,
+            supervisor_away: None,
+            encoder_restarts: None,
+            sealed: false,
             hold: None,
             real_uplinks: false,
             loss: 0.0,
@@ -105,7 +122,7 @@ impl Plan {
 
     /// From the start until failures begin: all are there by then, and play.
     pub fn settling(&self) -> Duration {
-        live::CALM + self.joining() * self.viewers
+        self.calm + self.joining() * self.viewers
     }
 }
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use protocol::signal::Topology;
-use testbed::sim::{Failure, Plan, draw, run};
+use testbed::script::{Script, Tally};
+use testbed::sim::scenarios::scenario;
+use testbed::sim::{Failure, Plan, draw, run, write_down};
 use testbed::victims::Distribution;
 
 fn plan() -> Plan {
@@ -201,4 +203,33 @@ fn whoever_sends_less_than_it_says_is_left_and_its_children_play_on() {
     assert_eq!(outcome.playing, 40, "{outcome:?}");
     assert!(outcome.takeovers >= 10, "{outcome:?}");
     assert!(outcome.stalls <= 10, "{outcome:?}");
+}
+
+#[test]
+fn what_was_written_down_of_a_run_is_done_again_to_the_last_step() {
+    let mut tally = Tally::default();
+    for seed in 1..=10 {
+        for script in write_down(&scenario(seed)) {
+            let bytes = script.encode();
+            let (read, rest) = Script::decode(&bytes).expect("it was encoded a line above");
+            assert!(rest.is_empty());
+            let difference = read.replay(&mut tally).expect("its cues are whole");
+            assert_eq!(difference, None);
+        }
+    }
+    // Each run has a broadcaster and three viewers at least, who look at their screens twenty times a second.
+    assert!(tally.scripts >= 40 && tally.steps > 10_000, "{tally:?}");
+}
+
+#[test]
+fn a_supervisor_that_goes_away_is_not_missed_and_an_encoder_that_starts_again_is_played_on() {
+    let plan = Plan {
+        viewers: 20,
+        supervisor_away: Some((Duration::from_secs(8), Duration::from_secs(2))),
+        encoder_restarts: Some(Duration::from_secs(14)),
+        ..plan()
+    };
+    let outcome = run(&plan);
+    assert_eq!((outcome.lives, outcome.playing), (20, 20), "{outcome:?}");
+    assert_eq!((outcome.stalls, outcome.takeovers), (0, 0), "{outcome:?}");
 }

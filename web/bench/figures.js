@@ -62,7 +62,7 @@ async function checking(world) {
     const name = new URL(route.request().url()).pathname.slice(1);
     if (!name) return route.fulfill({ contentType: "text/html", body: "<!doctype html><title>bench</title>" });
     const contentType = name.endsWith(".js") ? "text/javascript" : "application/wasm";
-    return route.fulfill({ contentType, body: await readFile(new URL(`../../target/wasm/bench/${name}`, import.meta.url)) });
+    return route.fulfill({ contentType, body: await readFile(new URL(`../../target/wasm/check_cost/${name}`, import.meta.url)) });
   });
   await page.goto("http://bench.invalid/");
   const { chunks, took } = await page.evaluate(async () => {

@@ -34,7 +34,7 @@ const running = new Set();
 process.once("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 
 /** The program of `make test`'s build, or of the one that PROFILE names: a benchmark asks for release. */
-function program(/** @type {string} */ name) {
+export function program(/** @type {string} */ name) {
   const path = join(TOP, "target", process.env.PROFILE ?? "debug", name);
   if (!existsSync(path)) throw new Error(`${path} is not there: cargo build --workspace, or make build`);
   return path;

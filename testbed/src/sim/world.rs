@@ -1,6 +1,6 @@
 //! The world of one run: a queue of what happens when, and the machines it happens to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,8 +19,10 @@ use protocol::viewer::Viewer;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
+use super::sealed::Sealed;
 use super::uplink::Uplink;
 use super::{Failure, Outcome, Plan, Sample};
+use crate::script::{Cue, Part, Scribe, Script};
 
 const STREAM: StreamId = StreamId::from_bytes([0x51; 16]);
 /// The simulated stream: 25 pictures a second, a key frame each second, one chunk each; 1.1 Mbit/s.
@@ -47,6 +49,10 @@ const SAMPLED: Duration = Duration::from_secs(1);
 const MOST_LATE: Duration = Duration::from_secs(8);
 /// The order of victims is looked at again after this: of a hundred thousand it takes a while.
 const ORDER_LASTS: Duration = Duration::from_millis(100);
+/// How long a peer hangs that does not die of it, milliseconds.
+const HANGS_MS: std::ops::Range<u64> = 50..1_500;
+/// Peers are back at a supervisor that is back within this, milliseconds.
+const RECONNECTING_MS: std::ops::Range<u64> = 10..500;
 
 /// An actor: the number is its name for good, also of its socket.
 type Name = u64;
@@ -60,8 +66,12 @@ enum Happening {
     WakeManager,
     NewViewer,
     Fail,
-    Frame(u64),
     Sample,
+    Hang,
+    SupervisorGoes,
+    SupervisorComes,
+    EncoderRestarts,
+    Frame(u32, u64),
 }
 
 struct Actor {
@@ -71,6 +81,9 @@ struct Actor {
     /// When it saw its first picture.
     since: Time,
     wakes_at: Time,
+    /// Hangs until then.
+    hangs: Time,
+    scribe: Option<Scribe>,
 }
 
 struct World {
@@ -90,13 +103,33 @@ struct World {
     /// The victims to be, and until when they are taken to be where they were.
     order: Vec<Name>,
     order_until: Time,
+    sealed: Option<Sealed>,
+    /// When the stream began, and how far its running epoch began after that, microseconds.
+    on_air: (Option<Time>, u64),
     made: u64,
+    /// When the supervisor is back, while it is away.
+    away: Option<Time>,
+    /// The lives of those who are no more, where they are written down.
+    scripts: Option<Vec<Script>>,
     outcome: Outcome,
 }
 
 /// Runs a plan to its end.
 pub fn run(plan: &Plan) -> Outcome {
-    let mut world = World::new(plan.clone());
+    perform(World::new(plan.clone())).outcome
+}
+
+/// Runs a plan to its end, and writes down what each peer was told and did.
+pub fn write_down(plan: &Plan) -> Vec<Script> {
+    let world = World {
+        scripts: Some(Vec::new()),
+        ..World::new(plan.clone())
+    };
+    perform(world).scripts.unwrap_or_default()
+}
+
+fn perform(mut world: World) -> World {
+    let plan = world.plan.clone();
     world.open();
     let end = world.now + plan.length;
     while let Some(((at, _), happening)) = world.queue.pop_first() {
@@ -106,32 +139,19 @@ pub fn run(plan: &Plan) -> Outcome {
         world.now = at;
         world.happen(happening);
     }
-    world.close()
+    world.close();
+    world
 }
 
 impl World {
     fn new(plan: Plan) -> Self {
         let now = Time::from_millis(1_000);
-        let config = stream_manager::Config {
-            term: 1,
-            software: "simulated".into(),
-            wall: ClockMap::default(),
-            ice: Box::new(|_, _| Vec::new()),
-            ice_lifetime: None,
-            external_address: None,
-            topology: plan.topology,
-            backups: plan.backups,
-            limits: Limits {
-                peers: usize::MAX,
-                ..Limits::default()
-            },
-            security: None,
-        };
+        let sealed = plan.sealed.then(|| Sealed::new(plan.seed));
         Self {
             now,
             queue: BTreeMap::new(),
             queued: 0,
-            manager: StreamManager::new(config, now),
+            manager: supervisor(&plan, sealed.as_ref(), 1, now),
             manager_wakes_at: Time::NEVER,
             actors: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -142,7 +162,11 @@ impl World {
             began: now,
             order: Vec::new(),
             order_until: now,
+            sealed,
+            on_air: (None, 0),
             made: 0,
+            away: None,
+            scripts: None,
             outcome: Outcome::default(),
             plan,
         }
@@ -167,6 +191,15 @@ impl World {
         self.later(SAMPLED, Happening::Sample);
         if self.plan.failures_per_s > 0.0 {
             self.later(self.plan.settling(), Happening::Fail);
+        }
+        if self.plan.hangs_per_s > 0.0 {
+            self.later(self.plan.calm, Happening::Hang);
+        }
+        if let Some((at, _)) = self.plan.supervisor_away {
+            self.later(at, Happening::SupervisorGoes);
+        }
+        if let Some(at) = self.plan.encoder_restarts {
+            self.later(at, Happening::EncoderRestarts);
         }
     }
 
@@ -195,7 +228,10 @@ impl World {
             software: "simulated".into(),
             name: None,
             seed: self.random.random(),
-            security: None,
+            security: self
+                .sealed
+                .as_ref()
+                .map(|sealed| sealed.of_peer(name, component)),
         };
         let slow_every = u64::from(self.plan.slow_every);
         let is_slow = slow_every > 0 && name.is_multiple_of(slow_every);
@@ -206,6 +242,11 @@ impl World {
         }
         let viewer = (component == Component::Receiver).then(|| (self.player(), Screen::new()));
         self.peers.insert(config.peer, name);
+        let watches = viewer.is_some().then_some((STREAM, self.plan.hold));
+        let scribe = self.scripts.as_ref().map(|_| {
+            let part = Part::new(&config, watches, self.now);
+            Scribe::new(self.plan.seed, name, part)
+        });
         let node = Node::new(config, self.now);
         self.actors.insert(
             name,
@@ -215,17 +256,23 @@ impl World {
                 started: false,
                 since: self.now,
                 wakes_at: Time::NEVER,
+                hangs: Time::ZERO,
+                scribe,
             },
         );
-        self.later(TO_SUPERVISOR, Happening::Connected(name));
-        self.later(
-            TO_SUPERVISOR,
-            Happening::ToNode(
-                name,
-                node::Input::SupervisorUp(HandshakeSeed::from_bytes([0; 32])),
-            ),
-        );
+        let supervisor_is_there = self
+            .away
+            .map_or(Duration::ZERO, |back| back.since(self.now));
+        self.connect(name, supervisor_is_there + TO_SUPERVISOR);
         name
+    }
+
+    fn connect(&mut self, name: Name, delay: Duration) {
+        self.later(delay, Happening::Connected(name));
+        let unused = || HandshakeSeed::from_bytes([0; 32]);
+        let random = self.sealed.as_mut().map_or_else(unused, Sealed::handshake);
+        let up = node::Input::SupervisorUp(random);
+        self.later(delay, Happening::ToNode(name, up));
     }
 
     fn player(&self) -> Viewer {
@@ -236,9 +283,21 @@ impl World {
     }
 
     fn happen(&mut self, happening: Happening) {
+        if let Happening::ToNode(name, _) | Happening::Wake(name) = happening
+            && let Some(actor) = self.actors.get_mut(&name)
+            && actor.hangs > self.now
+        {
+            if matches!(happening, Happening::Wake(_)) {
+                actor.wakes_at = actor.hangs;
+            }
+            let until = actor.hangs.since(self.now);
+            return self.later(until, happening);
+        }
         match happening {
             Happening::ToNode(name, input) => self.step(name, input),
             Happening::Wake(name) => self.wake(name),
+            // It may have died while it waited for the supervisor.
+            Happening::Connected(name) if !self.actors.contains_key(&name) => {}
             Happening::Connected(name) => {
                 self.manage(stream_manager::Input::Connected(SocketId(name), None))
             }
@@ -261,8 +320,16 @@ impl World {
                 );
             }
             Happening::Fail => self.fail(),
-            Happening::Frame(sequence) => self.frame(sequence),
             Happening::Sample => self.sample(),
+            Happening::Hang => self.hang(),
+            Happening::SupervisorGoes => self.supervisor_goes(),
+            Happening::SupervisorComes => self.supervisor_comes(),
+            Happening::EncoderRestarts => {
+                if let Some((&broadcaster, _)) = self.actors.first_key_value() {
+                    self.step(broadcaster, node::Input::Publish(registration()));
+                }
+            }
+            Happening::Frame(epoch, sequence) => self.frame(epoch, sequence),
         }
     }
 
@@ -279,19 +346,71 @@ impl World {
         self.look(name);
     }
 
+    /// Those who are there come back one after the other once it is.
+    fn supervisor_goes(&mut self) {
+        let Some((_, length)) = self.plan.supervisor_away else {
+            return;
+        };
+        self.away = Some(self.now + length);
+        self.later(length, Happening::SupervisorComes);
+        let names: Vec<Name> = self.actors.keys().copied().collect();
+        for name in names {
+            let down = node::Input::SupervisorDown;
+            self.later(TO_SUPERVISOR, Happening::ToNode(name, down));
+            let pause = Duration::from_millis(self.random.random_range(RECONNECTING_MS));
+            self.connect(name, length + pause);
+        }
+    }
+
+    /// A new one, that knows nobody.
+    fn supervisor_comes(&mut self) {
+        self.away = None;
+        self.manager = supervisor(&self.plan, self.sealed.as_ref(), 2, self.now);
+        self.manager_wakes_at = Time::NEVER;
+    }
+
+    /// Somebody does nothing for a while, and then all at once.
+    fn hang(&mut self) {
+        let pause = Duration::from_secs_f64(1.0 / self.plan.hangs_per_s);
+        self.later(pause, Happening::Hang);
+        let viewers = self.breadth_first();
+        if viewers.is_empty() {
+            return;
+        }
+        let victim = viewers[self.random.random_range(0..viewers.len())];
+        let length = Duration::from_millis(self.random.random_range(HANGS_MS));
+        if let Some(actor) = self.actors.get_mut(&victim) {
+            actor.hangs = self.now + length;
+        }
+    }
+
     fn manage(&mut self, input: stream_manager::Input<'_>) {
+        if self.away.is_some() {
+            return;
+        }
         let mut out = Vec::new();
         self.manager.handle(self.now, input, &mut out);
         for output in out {
             match output {
                 stream_manager::Output::Send(SocketId(name), message) => self.tell(name, &message),
-                // Nobody is certified here.
-                stream_manager::Output::Text(..)
-                | stream_manager::Output::Task(..)
-                | stream_manager::Output::Admit(..)
-                | stream_manager::Output::KeepKey(..)
-                | stream_manager::Output::PutOut(_)
-                | stream_manager::Output::Own { .. } => {}
+                stream_manager::Output::Text(SocketId(name), text) => {
+                    let input = node::Input::SupervisorText(text);
+                    self.later(TO_SUPERVISOR, Happening::ToNode(name, input));
+                }
+                stream_manager::Output::Task(task, what) => {
+                    let sealed = self.sealed.as_ref();
+                    let answer = sealed.and_then(|sealed| sealed.answer_supervisor(&what));
+                    self.manage(stream_manager::Input::TaskDone(task, answer));
+                }
+                stream_manager::Output::Admit(socket, _) => {
+                    self.manage(stream_manager::Input::Admitted(socket, Ok(())));
+                }
+                stream_manager::Output::KeepKey(..) | stream_manager::Output::Own { .. } => {
+                    if let Some(sealed) = &mut self.sealed {
+                        sealed.keep(&output);
+                    }
+                }
+                stream_manager::Output::PutOut(_) => {} // nobody cheats
                 stream_manager::Output::Close(SocketId(name), ..) => {
                     self.later(
                         TO_SUPERVISOR,
@@ -318,8 +437,12 @@ impl World {
             let Some(actor) = self.actors.get_mut(&name) else {
                 return;
             };
+            let cue = actor.scribe.is_some().then(|| Cue::of_node(&input));
             let mut out = Vec::new();
             actor.node.handle(self.now, input, &mut out);
+            if let Some((scribe, cue)) = actor.scribe.as_mut().zip(cue) {
+                scribe.node(self.now, cue, &out, actor.node.next_wakeup());
+            }
             for output in out {
                 inputs.extend(self.carry_out(name, output));
             }
@@ -346,7 +469,11 @@ impl World {
     fn carry_out(&mut self, name: Name, output: Output) -> Option<node::Input> {
         match output {
             Output::Signal(text) => self.signal(name, text),
-            Output::KeyTask(task, _) => return Some(node::Input::TaskDone(task, None)),
+            Output::KeyTask(task, what) => {
+                let sealed = self.sealed.as_ref();
+                let answer = sealed.and_then(|sealed| sealed.answer_peer(name, &what));
+                return Some(node::Input::TaskDone(task, answer));
+            }
             Output::Connect(link) => {
                 self.outcome.connections += 1;
                 return Some(node::Input::LocalDescription(link, sdp(name)));
@@ -488,11 +615,21 @@ impl World {
     }
 
     fn news(&mut self, name: Name, event: &node::Event) -> Option<node::Input> {
-        if let node::Event::Registered(_, epoch, _) = event {
-            self.later(Duration::ZERO, Happening::Frame(0));
-            return Some(node::Input::StartEpoch(SignedDescriptor::unsigned(
-                descriptor(*epoch),
-            )));
+        if let node::Event::Registered(_, epoch, grant) = event {
+            let began = *self.on_air.0.get_or_insert(self.now);
+            self.on_air.1 = self.now.as_micros() - began.as_micros();
+            let descriptor = descriptor(*epoch, self.on_air.1);
+            let begun = match &mut self.sealed {
+                Some(sealed) => sealed.begin(descriptor, grant.clone()),
+                None => Some(SignedDescriptor::unsigned(descriptor)),
+            };
+            self.later(Duration::ZERO, Happening::Frame(*epoch, 0));
+            return begun.map(node::Input::StartEpoch);
+        }
+        if let Some(sealed) = &mut self.sealed
+            && let node::Event::StreamKey(_, number, key) = event
+        {
+            sealed.take_key(*number, key.clone());
         }
         if let node::Event::Chunk(_, chunk) = event {
             self.outcome.chunks += 1;
@@ -501,11 +638,8 @@ impl World {
                 self.outcome.trace = (self.outcome.trace ^ number).wrapping_mul(0x0100_0000_01B3);
             }
         }
-        let now = self.now;
-        if let Some((viewer, screen)) = self.actors.get_mut(&name).and_then(|a| a.viewer.as_mut()) {
-            let mut out = Vec::new();
-            viewer.news(now, event, &mut out);
-            play(now, viewer, screen, out);
+        if let Some(actor) = self.actors.get_mut(&name) {
+            actor.play(self.now, Told::News(event));
         }
         None
     }
@@ -515,27 +649,27 @@ impl World {
         let Some(actor) = self.actors.get_mut(&name) else {
             return;
         };
-        let Some((viewer, screen)) = &mut actor.viewer else {
+        let Some((_, screen)) = &mut actor.viewer else {
             return;
         };
-        let mut out = Vec::new();
-        viewer.handle(now, playback::Input::Element(screen.look(now)), &mut out);
-        play(now, viewer, screen, out);
-        if !actor.started && viewer.stats(now).started {
+        let seen = playback::Input::Element(screen.look(now));
+        actor.play(now, Told::Input(seen));
+        let has_started = |(viewer, _): &(Viewer, Screen)| viewer.stats(now).started;
+        if !actor.started && actor.viewer.as_ref().is_some_and(has_started) {
             actor.started = true;
             actor.since = now;
             self.outcome.lives += 1;
         }
     }
 
-    fn frame(&mut self, sequence: u64) {
-        self.later(FRAME, Happening::Frame(sequence + 1));
+    fn frame(&mut self, epoch: u32, sequence: u64) {
         let Some((&broadcaster, actor)) = self.actors.first_key_value() else {
             return;
         };
-        let Some(epoch) = actor.node.epoch(&STREAM) else {
-            return;
-        };
+        if actor.node.epoch(&STREAM) != Some(epoch) {
+            return; // the encoder has started again
+        }
+        self.later(FRAME, Happening::Frame(epoch, sequence + 1));
         let header = Header {
             random_access: sequence.is_multiple_of(FRAMES_A_GROUP),
             track: Track::Video,
@@ -546,9 +680,13 @@ impl World {
             part: 0,
             parts: 1,
             capture: self.now,
-            media_us: sequence * FRAME.as_micros() as u64,
+            media_us: self.on_air.1 + sequence * FRAME.as_micros() as u64,
         };
-        for chunk in cut(header, &[0; FRAME_BYTES]) {
+        let chunks = match &mut self.sealed {
+            Some(sealed) => sealed.seal(header, &[0; FRAME_BYTES]),
+            None => cut(header, &[0; FRAME_BYTES]),
+        };
+        for chunk in chunks {
             self.step(broadcaster, node::Input::Own(chunk));
         }
     }
@@ -629,6 +767,10 @@ impl World {
         let actor = self.actors.remove(&name)?;
         self.peers.remove(&actor.node.config().peer);
         self.uplinks.remove(&name);
+        if let Some((scripts, scribe)) = self.scripts.as_mut().zip(actor.scribe) {
+            let viewer = actor.viewer.as_ref().map(|(viewer, _)| viewer);
+            scripts.push(scribe.end(self.now, &actor.node, viewer));
+        }
         let (viewer, _) = actor.viewer?;
         let stats = viewer.stats(self.now);
         self.outcome.stalls += u64::from(stats.stalls);
@@ -640,7 +782,7 @@ impl World {
         Some((actor.started && !stats.is_stalled, depth))
     }
 
-    fn close(mut self) -> Outcome {
+    fn close(&mut self) {
         let names: Vec<Name> = self.actors.keys().copied().collect();
         for name in names {
             if let Some((playing, depth)) = self.bury(name) {
@@ -649,19 +791,63 @@ impl World {
                 self.outcome.deepest = self.outcome.deepest.max(depth);
             }
         }
-        self.outcome
     }
 }
 
-fn play(now: Time, viewer: &mut Viewer, screen: &mut Screen, mut out: Vec<playback::Output>) {
-    while !out.is_empty() {
-        let told: Vec<_> = out
-            .drain(..)
-            .filter_map(|output| screen.carry_out(now, &output))
-            .collect();
-        told.into_iter()
-            .for_each(|input| viewer.handle(now, input, &mut out));
+/// What a viewer is told.
+enum Told<'a> {
+    News(&'a node::Event),
+    Input(playback::Input),
+}
+
+impl Actor {
+    /// Tells its viewer, and does what that wants done; none may be there.
+    fn play(&mut self, now: Time, told: Told<'_>) {
+        let Some((viewer, screen)) = &mut self.viewer else {
+            return;
+        };
+        let mut waiting = VecDeque::from([told]);
+        while let Some(told) = waiting.pop_front() {
+            let mut out = Vec::new();
+            let cue = match told {
+                Told::News(event) => {
+                    viewer.news(now, event, &mut out);
+                    Some(Cue::News)
+                }
+                Told::Input(input) => {
+                    let cue = Cue::of_player(&input);
+                    viewer.handle(now, input, &mut out);
+                    cue
+                }
+            };
+            if let Some((scribe, cue)) = self.scribe.as_mut().zip(cue) {
+                scribe.player(now, cue, &out, viewer.next_wakeup());
+            }
+            let carried = out
+                .iter()
+                .filter_map(|output| screen.carry_out(now, output));
+            waiting.extend(carried.map(Told::Input));
+        }
     }
+}
+
+fn supervisor(plan: &Plan, sealed: Option<&Sealed>, term: u64, now: Time) -> StreamManager {
+    let config = stream_manager::Config {
+        term,
+        software: "simulated".into(),
+        wall: ClockMap::default(),
+        ice: Box::new(|_, _| Vec::new()),
+        ice_lifetime: None,
+        external_address: None,
+        topology: plan.topology,
+        backups: plan.backups,
+        limits: Limits {
+            peers: usize::MAX,
+            ..Limits::default()
+        },
+        security: sealed.map(|sealed| sealed.of_supervisor(term)),
+    };
+    StreamManager::new(config, now)
 }
 
 fn fingerprint(name: Name) -> Fingerprint {
@@ -693,7 +879,7 @@ fn registration() -> Registration {
     }
 }
 
-fn descriptor(epoch: u32) -> Descriptor {
+fn descriptor(epoch: u32, media_origin_us: u64) -> Descriptor {
     let init = Bytes::from_static(b"init");
     let track = TrackInfo {
         track: Track::Video,
@@ -706,7 +892,7 @@ fn descriptor(epoch: u32) -> Descriptor {
         stream: STREAM,
         epoch,
         key_id: 0,
-        media_origin_us: 0,
+        media_origin_us,
         tracks: vec![track],
     }
 }
