@@ -42,6 +42,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// The links that were made
+    #[command(subcommand)]
+    Invitations(Invitations),
     /// Set the password for /monitor: asked for twice, or read as a line from standard input
     OperatorPassword {
         #[command(flatten)]
@@ -90,6 +93,22 @@ pub(crate) enum Peers {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Invitations {
+    /// Links that were made: for which stream, until when, and how many watch by them
+    List {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Take a link back: it opens the stream no longer, and whoever came by it is put out
+    Revoke {
+        /// The first digits of its id
+        id: String,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
 /// Which supervisor is meant, and how to answer.
 #[derive(Debug, Args)]
 pub(crate) struct Place {
@@ -107,6 +126,7 @@ impl Command {
             Self::Token(Token::Create { place, .. } | Token::List { place })
             | Self::Peers(Peers::List { place } | Peers::Revoke { place, .. })
             | Self::Invite { place, .. }
+            | Self::Invitations(Invitations::List { place } | Invitations::Revoke { place, .. })
             | Self::OperatorPassword { place }
             | Self::OperatorToken { place } => place,
         }

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::{debug, info};
-use protocol::id::{KeyFingerprint, PeerId, StreamId};
+use protocol::id::{InvitationId, KeyFingerprint, PeerId, StreamId};
 use protocol::signal::{Refusal, ToPeer};
 use protocol::stream_manager::{Census, Input, Output, SocketId, StreamManager, Wish, WishError};
 use protocol::time::{ClockMap, Time};
@@ -44,6 +44,8 @@ pub(crate) enum Event {
     Census(oneshot::Sender<Census>),
     /// That key was revoked. Answered by how many peers with it are connected.
     Revoke(KeyFingerprint, oneshot::Sender<usize>),
+    /// That invitation was taken back. Answered by how many watched by it.
+    RevokeInvitation(InvitationId, oneshot::Sender<usize>),
     /// Somebody asks which stream is called so.
     StreamNamed(String, oneshot::Sender<Option<StreamId>>),
     /// Somebody looks.
@@ -220,6 +222,9 @@ impl Manager {
             Event::Revoke(key, answer) => {
                 let _ = answer.send(self.revoke(key)); // likewise
             }
+            Event::RevokeInvitation(invitation, answer) => {
+                let _ = answer.send(self.revoke_invitation(invitation)); // likewise
+            }
             Event::StreamNamed(name, answer) => {
                 let _ = answer.send(self.machine.stream_named(&name)); // likewise
             }
@@ -248,7 +253,17 @@ impl Manager {
         gone
     }
 
-    /// The same with whoever has the key that this peer has, and it stays out.
+    /// Those who came by this invitation are put out at once.
+    fn revoke_invitation(&mut self, invitation: InvitationId) -> usize {
+        let now = self.clock.now();
+        let outputs = &mut self.outputs;
+        let gone = self.machine.revoke_invitation(now, invitation, outputs);
+        self.tell_news();
+        self.step(Input::Tick);
+        gone
+    }
+
+    /// Whoever has the key that this peer has is put out, and stays out.
     fn block(&mut self, peer: PeerId) -> Option<usize> {
         let key = self.machine.view_peer(peer)?.key?;
         info!(peer:% = peer, key:%, event = "blocked"; "blocked by the operator");

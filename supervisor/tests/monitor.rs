@@ -199,7 +199,8 @@ async fn every_path_of_the_description_is_there_and_for_the_operator_alone() {
         let concrete = path
             .replace("{stream}", &STREAM.to_string())
             .replace("{peer}", &id(9).to_string())
-            .replace("{fingerprint}", "abcd");
+            .replace("{fingerprint}", "abcd")
+            .replace("{id}", "abcd");
         for (method, about) in methods.as_object().expect("an object") {
             let method = method.to_ascii_uppercase();
             let endpoint = (method.as_str(), concrete.as_str());

@@ -1,5 +1,6 @@
 // The monitor page: logs in, follows one stream's events, and hands what they say to those who show it.
 
+import { AccessPanel } from "./monitor/access.js";
 import { Feed, call } from "./monitor/api.js";
 import { Chart } from "./monitor/charts.js";
 import { Control } from "./monitor/control.js";
@@ -15,6 +16,8 @@ import * as words from "./monitor/words.js";
 
 /** Lines of what happened that are kept. */
 const LINES = 200;
+/** In the address, while it is shown who may come in. */
+const ACCESS = "#access";
 
 /** @type {Feed | null} */
 let feed = null;
@@ -42,6 +45,11 @@ const panel = new PeerPanel(
 );
 const control = new Control(() => stream);
 const trial = new TrialPanel(() => stream);
+const access = new AccessPanel();
+/** What there would be to see, were it not for `access`. @type {"loading" | "log-in" | "none" | "monitor"} */
+let view = "loading";
+/** Whether it is shown who may come in, instead of a stream. */
+let isAccess = false;
 /** @type {{ chart: Chart, of: (keyof Course["of"])[] }[]} */
 let charts = [];
 
@@ -49,14 +57,27 @@ function now() {
   return Math.round(Date.now() / 1000);
 }
 
-/** @param {"log-in" | "none" | "monitor"} view */
-function show(view) {
-  document.body.dataset.view = view;
-  for (const id of ["log-in", "none", "monitor"]) html(id).hidden = id !== view;
-  html("log-out").hidden = view === "log-in";
-  html("link").hidden = view === "log-in";
-  html("streams").hidden = view === "log-in";
-  if (view === "monitor" && !charts.length) charts = makeCharts();
+/** @param {"log-in" | "none" | "monitor"} wanted */
+function show(wanted) {
+  view = wanted;
+  const seen = isAccess && view !== "log-in" ? "access" : view;
+  if (document.body.dataset.view !== seen) {
+    document.body.dataset.view = seen;
+    for (const id of ["log-in", "none", "monitor", "access"]) html(id).hidden = id !== seen;
+    for (const id of ["log-out", "link", "streams", "access-open"]) html(id).hidden = view === "log-in";
+    html("access-open").setAttribute("aria-pressed", String(seen === "access"));
+    if (seen === "access") access.open();
+    else access.close();
+  }
+  if (seen === "monitor" && !charts.length) charts = makeCharts();
+}
+
+/** @param {boolean} wanted */
+function showAccess(wanted) {
+  isAccess = wanted;
+  history.replaceState(null, "", wanted ? ACCESS : `#${watched ?? ""}`);
+  if (view !== "loading") show(view);
+  showStreams();
 }
 
 function makeCharts() {
@@ -189,10 +210,10 @@ function showStreams() {
     button.type = "button";
     button.dataset.stream = id;
     button.dataset.state = live ? "live" : "away";
-    if (id === watched) button.setAttribute("aria-current", "true");
+    if (id === watched && !isAccess) button.setAttribute("aria-current", "true");
     button.onclick = () => {
-      history.replaceState(null, "", `#${id}`);
-      watch(id);
+      if (id !== watched) watch(id);
+      showAccess(false);
     };
     return button;
   });
@@ -274,6 +295,11 @@ function listen() {
       (error) => setText(html("log-in-problem"), error.message),
     );
   };
+  html("access-open").onclick = () => showAccess(!isAccess);
+  html("invitations-open").onclick = () => {
+    showAccess(true);
+    html("invitations").focus();
+  };
   html("log-out").onclick = () => call("POST", "logout").then(logIn, console.warn);
   byId("backups", HTMLInputElement).onchange = (event) => tree.showBackups(/** @type {HTMLInputElement} */ (event.target).checked);
   html("unfold").onclick = () => {
@@ -290,8 +316,9 @@ async function begin() {
   const session = await call("GET", "session").catch(() => null);
   if (!session) return void setTimeout(begin, 1_000);
   if (!session.operator) return logIn();
+  isAccess = location.hash === ACCESS;
   html("log-out").hidden = false;
-  watch(location.hash.slice(1) || null);
+  watch(isAccess ? null : location.hash.slice(1) || null);
 }
 
 // For tests and for the curious: read only.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use crate::id::{KeyFingerprint, PeerId, StreamId, TokenDigest};
+use crate::id::{InvitationId, KeyFingerprint, PeerId, StreamId, TokenDigest};
 use crate::security::auth::{self, Examination, Examiner, ExaminerOutput, Introduction};
 use crate::security::authority::Authority;
 use crate::security::base64::Base64;
@@ -33,6 +33,9 @@ const ACCUSERS: usize = 2;
 /// Addresses remembered for one accused peer.
 const MAX_ACCUSERS: usize = 16;
 
+/// What is said to whoever comes, or came, by an invitation that was taken back.
+pub(super) const TAKEN_BACK: &str = "the invitation was taken back";
+
 /// Fills a buffer with random bytes.
 pub type RandomSource = Box<dyn FnMut(&mut [u8]) + Send>;
 
@@ -48,6 +51,8 @@ pub struct Security {
     pub owners: BTreeMap<StreamId, KeyFingerprint>,
     /// Their keys, of before this start.
     pub keys: BTreeMap<StreamId, (u8, StreamKey)>,
+    /// Invitations that were taken back before their time was over.
+    pub revoked_invitations: BTreeSet<InvitationId>,
     /// For numbers nobody may guess.
     pub random: RandomSource,
 }
@@ -276,11 +281,76 @@ impl StreamManager {
         theirs.len()
     }
 
+    /// The invitation lets nobody in any more, and whoever came by it is out of its stream, at once. Gives how many
+    /// there were.
+    pub fn revoke_invitation(
+        &mut self,
+        now: Time,
+        invitation: InvitationId,
+        out: &mut Vec<Output>,
+    ) -> usize {
+        self.now = now.max(self.now);
+        self.happened.clear();
+        if let Some(security) = &mut self.config.security {
+            security.revoked_invitations.insert(invitation);
+        }
+        let theirs: Vec<(StreamId, PeerId)> = self
+            .invited_places()
+            .filter(|&(_, _, by)| by == invitation)
+            .map(|(stream, peer, _)| (stream, peer))
+            .collect();
+        for &(stream, peer) in &theirs {
+            self.note(Some(peer), Some(stream), What::InvitationRevoked);
+            self.cut_off(peer);
+            self.withdraw(peer, stream);
+            self.refuse_stream(peer, stream, Refusal::NotInvited, TAKEN_BACK);
+        }
+        // When all are out: whoever still were a member would be given the new key.
+        for stream in theirs
+            .iter()
+            .map(|&(stream, _)| stream)
+            .collect::<BTreeSet<_>>()
+        {
+            self.change_key(stream);
+        }
+        out.append(&mut self.outbox);
+        theirs.len()
+    }
+
+    /// How many watch by each invitation; those by whose nobody does are not in it.
+    pub fn watching_by_invitation(&self) -> BTreeMap<InvitationId, usize> {
+        let mut counts = BTreeMap::new();
+        for (_, _, by) in self.invited_places() {
+            *counts.entry(by).or_default() += 1;
+        }
+        counts
+    }
+
+    fn invited_places(&self) -> impl Iterator<Item = (StreamId, PeerId, InvitationId)> {
+        self.peers.iter().flat_map(|(&peer, known)| {
+            let places = known.places.iter();
+            places.filter_map(move |(&stream, place)| Some((stream, peer, place.invitation?)))
+        })
+    }
+
     /// Closes the peer's socket and its links, and changes the keys that it knows.
     fn put_out(&mut self, peer: PeerId, words: &str) {
         let streams: Vec<StreamId> = self.forest.streams_of(peer).collect();
+        self.cut_off(peer);
+        if self.is_connected(peer) {
+            self.refuse_peer(peer, Refusal::Revoked, words);
+        } else {
+            self.gone(peer);
+        }
+        for stream in streams {
+            self.change_key(stream);
+        }
+    }
+
+    /// Whoever is linked to it closes that link, whatever the peer itself does; who is away hears of it later.
+    fn cut_off(&mut self, peer: PeerId) {
         let mut neighbours = BTreeSet::new();
-        for &stream in &streams {
+        for stream in self.forest.streams_of(peer) {
             if let Some(graph) = self.forest.graph(stream) {
                 let near = |&(other, _): &(PeerId, _)| self.are_neighbours(peer, other);
                 neighbours.extend(graph.iter().filter(near).map(|(other, _)| other));
@@ -294,14 +364,6 @@ impl StreamManager {
         let put_out = &mut self.admissions.put_out;
         put_out.truncate(MAX_PUT_OUT - 1);
         put_out.push_front((peer, self.now + lifetime));
-        if self.is_connected(peer) {
-            self.refuse_peer(peer, Refusal::Revoked, words);
-        } else {
-            self.gone(peer);
-        }
-        for stream in streams {
-            self.change_key(stream);
-        }
     }
 
     /// A peer that was away may still be linked to somebody who was put out meanwhile, and whose certificate it has seen.

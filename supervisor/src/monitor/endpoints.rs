@@ -88,5 +88,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     described(("post", "/api/operator/tokens"), "Make a join token for a broadcaster or a relay.", "TokenRequest", "TokenMade"),
     described(("get", "/api/operator/peers"), "Broadcasters and relays that were enrolled.", "", "Enrolled"),
     described(("post", "/api/operator/peers/{fingerprint}/revoke"), "Let a broadcaster or a relay in no longer.", "", "Revoked"),
+    described(("get", "/api/operator/invitations"), "Links that were made: for which stream, until when, how many watch by them.", "", "Invitations"),
+    described(("post", "/api/operator/invitations/{id}/revoke"), "Take a link back, by the first digits of its id: whoever came by it is put out.", "", "InvitationRevoked"),
     described(("post", "/api/operator/invitations"), "Make a link that lets its bearer watch.", "InvitationRequest", "Invitation"),
 ];

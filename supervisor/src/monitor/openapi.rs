@@ -344,7 +344,29 @@ fn schemas() -> Value {
         ),
         (
             "Invitation",
-            object(&["link: string", "invitation: string", "not_after_s: integer"]),
+            object(&[
+                "id: string",
+                "link: string",
+                "invitation: string",
+                "not_after_s: integer",
+            ]),
+        ),
+        ("Invitations", schema("InvitationRow[]")),
+        (
+            "InvitationRow",
+            object(&[
+                "id: string",
+                "stream: string",
+                "name: string",
+                "made_s: integer",
+                "not_after_s: integer",
+                "revoked_s: integer?",
+                "watching: integer?",
+            ]),
+        ),
+        (
+            "InvitationRevoked",
+            object(&["id: string", "name: string", "watching: integer?"]),
         ),
     ];
     let named = all

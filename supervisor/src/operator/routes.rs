@@ -38,7 +38,8 @@ fn common(office: Office) -> Router {
         .route(&at("tokens"), get(tokens).post(create_token))
         .route(&at("peers"), get(peers))
         .route(&at("peers/{fingerprint}/revoke"), post(revoke))
-        .route(&at("invitations"), post(invite))
+        .route(&at("invitations"), get(invitations).post(invite))
+        .route(&at("invitations/{id}/revoke"), post(revoke_invitation))
         .route(&at("{*nothing}"), axum::routing::any(nothing))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(office)
@@ -74,6 +75,14 @@ async fn invite(State(office): State<Office>, asked: Asked<InvitationRequest>) -
         Ok(Json(wish)) => answer(office.invite(wish).await),
         Err(wrong) => complaint(wrong.status(), wrong.body_text()),
     }
+}
+
+async fn invitations(State(office): State<Office>) -> Response {
+    answer(office.invitations().await)
+}
+
+async fn revoke_invitation(State(office): State<Office>, Path(prefix): Path<String>) -> Response {
+    answer(office.revoke_invitation(&prefix).await)
 }
 
 async fn operator_password(

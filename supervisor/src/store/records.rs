@@ -6,7 +6,7 @@ use redb::{ReadTransaction, ReadableTable as _, TableDefinition, WriteTransactio
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{StoreError, enrolled, secrets, streams, tokens};
+use super::{StoreError, enrolled, invitations, secrets, streams, tokens};
 
 /// A table from keys of `N` bytes to records.
 pub(super) struct Records<const N: usize, V> {
@@ -113,6 +113,7 @@ pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), StoreE
     secrets::create(transaction)?;
     tokens::TOKENS.create(transaction)?;
     enrolled::ENROLLED.create(transaction)?;
+    invitations::INVITATIONS.create(transaction)?;
     streams::STREAMS.create(transaction)?;
     streams::KEYS.create(transaction)
 }

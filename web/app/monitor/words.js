@@ -133,6 +133,7 @@ export function happened(happening, name) {
     ended: ["", "The stream has ended"],
     accused: ["bad", `${who} was sent something forged by ${other}`],
     uninvited: ["warn", `${who} was refused: not invited`],
+    "invitation-revoked": ["", `${who} was put out: its invitation was taken back`],
     "link-refused": ["warn", `${who} will not be linked to ${other}`],
     evicted: ["", `${who} was put out`],
     rearranged: ["", "The peers are arranged anew"],
