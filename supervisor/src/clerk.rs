@@ -56,6 +56,7 @@ impl Clerk {
             owners,
             keys: store.stream_keys()?,
             revoked_invitations: revoked_invitations(&store)?,
+            blocked: store.blocked_keys()?,
             random: Box::new(|bytes| rand::Rng::fill_bytes(&mut rand::rng(), bytes)),
         };
         let keys = Arc::new(keys);

@@ -45,6 +45,9 @@ pub(crate) enum Command {
     /// The links that were made
     #[command(subcommand)]
     Invitations(Invitations),
+    /// Peers that were blocked on the monitor
+    #[command(subcommand)]
+    Blocks(Blocks),
     /// Set the password for /monitor: asked for twice, or read as a line from standard input
     OperatorPassword {
         #[command(flatten)]
@@ -109,6 +112,22 @@ pub(crate) enum Invitations {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Blocks {
+    /// Peers that are blocked
+    List {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Let a peer come in again
+    Lift {
+        /// The first digits of its fingerprint
+        fingerprint: String,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
 /// Which supervisor is meant, and how to answer.
 #[derive(Debug, Args)]
 pub(crate) struct Place {
@@ -126,6 +145,7 @@ impl Command {
             Self::Token(Token::Create { place, .. } | Token::List { place })
             | Self::Peers(Peers::List { place } | Peers::Revoke { place, .. })
             | Self::Invite { place, .. }
+            | Self::Blocks(Blocks::List { place } | Blocks::Lift { place, .. })
             | Self::Invitations(Invitations::List { place } | Invitations::Revoke { place, .. })
             | Self::OperatorPassword { place }
             | Self::OperatorToken { place } => place,

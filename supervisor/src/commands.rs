@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
+use protocol::signal::Component;
 use serde::Serialize;
 
-use crate::cli::{Command, Invitations, Peers, Place, Token};
+use crate::cli::{Blocks, Command, Invitations, Peers, Place, Token};
 use crate::config::Config;
 use crate::control::Client;
 use crate::lifetime::in_words;
 use crate::operator::api::{
-    Done, Invitation, InvitationRequest, InvitationRevoked, InvitationRow, OperatorToken,
-    PasswordRequest, PeerRow, Revoked, TokenMade, TokenRequest, TokenRow,
+    BlockRow, Done, Invitation, InvitationRequest, InvitationRevoked, InvitationRow, Lifted,
+    OperatorToken, PasswordRequest, PeerRow, Revoked, TokenMade, TokenRequest, TokenRow,
 };
 use crate::operator::{Office, OperatorError, now_s, password};
 use crate::store::Store;
@@ -78,6 +79,12 @@ async fn carry_out(command: &Command) -> anyhow::Result<String> {
         Command::Invitations(Invitations::Revoke { id, .. }) => {
             let revoked = desk.revoke_invitation(id).await?;
             show(place, &revoked, invitation_revoked_text)
+        }
+        Command::Blocks(Blocks::List { .. }) => {
+            show(place, &desk.blocks().await?, |b| blocks_text(b))
+        }
+        Command::Blocks(Blocks::Lift { fingerprint, .. }) => {
+            show(place, &desk.lift(fingerprint).await?, lifted_text)
         }
         Command::OperatorPassword { .. } => {
             let password = password::read()?;
@@ -194,6 +201,23 @@ impl Desk {
             }
             Self::Running(_) => bail!("{prefix:?} is not the beginning of an invitation's id"),
             Self::Stopped(office) => Ok(office.revoke_invitation(prefix).await?),
+        }
+    }
+
+    async fn blocks(&mut self) -> anyhow::Result<Vec<BlockRow>> {
+        match self {
+            Self::Running(client) => client.get("blocks").await,
+            Self::Stopped(office) => Ok(office.blocks().await?),
+        }
+    }
+
+    async fn lift(&mut self, prefix: &str) -> anyhow::Result<Lifted> {
+        match self {
+            Self::Running(client) if prefix.bytes().all(|c| c.is_ascii_alphanumeric()) => {
+                client.post(&format!("blocks/{prefix}/lift"), &()).await
+            }
+            Self::Running(_) => bail!("{prefix:?} is not the beginning of a fingerprint"),
+            Self::Stopped(office) => Ok(office.lift(prefix).await?),
         }
     }
 
@@ -322,6 +346,38 @@ fn invitation_revoked_text(revoked: &InvitationRevoked) -> String {
         "Took back an invitation to {:?} ({}); {watching}.\n",
         revoked.name, revoked.id
     )
+}
+
+fn blocks_text(blocks: &[BlockRow]) -> String {
+    if blocks.is_empty() {
+        return "Nobody is blocked.\n".into();
+    }
+    let now = now_s();
+    let rows = blocks.iter().map(|block| {
+        let fingerprint = block.fingerprint.to_string()[..16].to_owned();
+        let name = block.name.as_deref().unwrap_or(&block.software);
+        let since = ago(block.since_s, now);
+        [
+            fingerprint,
+            component(block.component).into(),
+            printable(name),
+            since,
+        ]
+    });
+    table::text(["FINGERPRINT", "IS A", "NAME", "BLOCKED"], rows)
+}
+
+fn lifted_text(lifted: &Lifted) -> String {
+    let is = component(lifted.component);
+    format!("The {is} {} may come in again.\n", lifted.fingerprint)
+}
+
+const fn component(component: Component) -> &'static str {
+    match component {
+        Component::Broadcaster => "broadcaster",
+        Component::Relay => "relay",
+        Component::Receiver => "viewer",
+    }
 }
 
 fn ago(then_s: u64, now_s: u64) -> String {

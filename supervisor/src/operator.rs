@@ -24,10 +24,10 @@ use tokio::sync::oneshot;
 
 use crate::ca_store::Authority;
 use crate::manager::{Event, Inbox};
-use crate::store::{Enrolled, Invited, JoinToken, Store, StoreError};
+use crate::store::{Blocked, Enrolled, Invited, JoinToken, Store, StoreError};
 use api::{
-    Done, Invitation, InvitationRequest, InvitationRevoked, InvitationRow, OperatorToken,
-    PasswordRequest, PeerRow, Revoked, TokenMade, TokenRequest, TokenRow,
+    BlockRow, Done, Invitation, InvitationRequest, InvitationRevoked, InvitationRow, Lifted,
+    OperatorToken, PasswordRequest, PeerRow, Revoked, TokenMade, TokenRequest, TokenRow,
 };
 
 /// Longest life of a token or an invitation. Guess: who needs longer makes another one.
@@ -136,6 +136,43 @@ impl Office {
             role: peer.role,
             name: peer.name,
             connected,
+        })
+    }
+
+    /// Blocks a key, and has whoever has it told to go. Gives how many that were; none when nobody could be asked.
+    pub(crate) async fn block(
+        &self,
+        key: KeyFingerprint,
+        blocked: Blocked,
+    ) -> Result<Option<usize>, OperatorError> {
+        self.with_store(move |store| store.block(key, &blocked))
+            .await?;
+        info!(key:%, event = "blocked"; "blocked by the operator");
+        Ok(match &self.running {
+            Some(running) => running.ask(|answer| Event::Block(key, answer)).await,
+            None => None,
+        })
+    }
+
+    pub(crate) async fn blocks(&self) -> Result<Vec<BlockRow>, OperatorError> {
+        let kept = self.with_store(Store::blocks).await?;
+        let mut rows: Vec<BlockRow> = kept.into_iter().map(BlockRow::from).collect();
+        rows.sort_by_key(|row| row.since_s);
+        Ok(rows)
+    }
+
+    /// Lifts the one block of a key whose fingerprint begins so.
+    pub(crate) async fn lift(&self, prefix: &str) -> Result<Lifted, OperatorError> {
+        let prefix = prefix.to_owned();
+        let (key, blocked) = self.with_store(move |store| lift(store, &prefix)).await?;
+        info!(key:%, event = "unblocked"; "the operator has lifted a block");
+        if let Some(running) = &self.running {
+            let _ = running.inbox.send(Event::Unblock(key)).await; // or the supervisor is ending
+        }
+        Ok(Lifted {
+            fingerprint: key,
+            component: blocked.component,
+            name: blocked.name,
         })
     }
 
@@ -323,6 +360,15 @@ fn revoke_invitation(
     let revoked = store.revoke_invitation(id, now_s())?;
     let revoked = revoked.ok_or_else(|| nothing_begins(&prefix, "invitation's id"))?;
     Ok((id, revoked))
+}
+
+fn lift(store: &Store, prefix: &str) -> Result<(KeyFingerprint, Blocked), OperatorError> {
+    let prefix = digits(prefix, "a fingerprint")?;
+    let keys = store.blocks()?.into_iter().map(|(key, _)| key);
+    let key = the_one(keys, &prefix, "blocked peer's fingerprint")?;
+    let lifted = store.lift(key)?;
+    let lifted = lifted.ok_or_else(|| nothing_begins(&prefix, "blocked peer's fingerprint"))?;
+    Ok((key, lifted))
 }
 
 /// What a person typed for the beginning of a name that is long.

@@ -103,6 +103,7 @@ impl Village {
             owners: BTreeMap::new(),
             keys: BTreeMap::new(),
             revoked_invitations: BTreeSet::new(),
+            blocked: BTreeSet::new(),
             random: Box::new({
                 let mut n = 0;
                 move |bytes| {

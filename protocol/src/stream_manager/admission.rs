@@ -36,6 +36,9 @@ const MAX_ACCUSERS: usize = 16;
 /// What is said to whoever comes, or came, by an invitation that was taken back.
 pub(super) const TAKEN_BACK: &str = "the invitation was taken back";
 
+/// What is said to whoever has a key that is blocked.
+const BLOCKED: &str = "the operator has blocked this peer";
+
 /// Fills a buffer with random bytes.
 pub type RandomSource = Box<dyn FnMut(&mut [u8]) + Send>;
 
@@ -53,6 +56,8 @@ pub struct Security {
     pub keys: BTreeMap<StreamId, (u8, StreamKey)>,
     /// Invitations that were taken back before their time was over.
     pub revoked_invitations: BTreeSet<InvitationId>,
+    /// Keys that the operator has blocked.
+    pub blocked: BTreeSet<KeyFingerprint>,
     /// For numbers nobody may guess.
     pub random: RandomSource,
 }
@@ -198,6 +203,10 @@ impl StreamManager {
         if self.admissions.evicted.contains(&petition.key) {
             return self.refuse(id, Refusal::Revoked, "this peer was put out");
         }
+        let security = self.config.security.as_ref();
+        if security.is_some_and(|security| security.blocked.contains(&petition.key)) {
+            return self.refuse(id, Refusal::Revoked, BLOCKED);
+        }
         socket.proven = Some(introduction);
         self.outbox.push(Output::Admit(id, petition));
     }
@@ -257,15 +266,33 @@ impl StreamManager {
         Some(key.fingerprint())
     }
 
-    /// Everybody with this key is put out and stays out, as long as this supervisor runs: for viewers, who are not
-    /// enrolled and so cannot be revoked. Gives how many there were.
+    /// Everybody with this key is put out, and stays out until [`Self::unblock`]. Gives how many there were.
     pub fn block(&mut self, now: Time, key: KeyFingerprint, out: &mut Vec<Output>) -> usize {
-        self.admissions.evicted.insert(key);
-        self.revoke(now, key, out)
+        if let Some(security) = &mut self.config.security {
+            security.blocked.insert(key);
+        }
+        self.put_out_all(now, key, BLOCKED, out)
+    }
+
+    /// Whoever has this key may come in again.
+    pub fn unblock(&mut self, key: KeyFingerprint) {
+        if let Some(security) = &mut self.config.security {
+            security.blocked.remove(&key);
+        }
     }
 
     /// Everybody with this key is put out, at once and everywhere. Gives how many there were.
     pub fn revoke(&mut self, now: Time, key: KeyFingerprint, out: &mut Vec<Output>) -> usize {
+        self.put_out_all(now, key, "this peer's key was revoked", out)
+    }
+
+    fn put_out_all(
+        &mut self,
+        now: Time,
+        key: KeyFingerprint,
+        words: &str,
+        out: &mut Vec<Output>,
+    ) -> usize {
         self.now = now.max(self.now);
         self.happened.clear();
         let theirs: Vec<PeerId> = self
@@ -275,7 +302,7 @@ impl StreamManager {
             .filter(|&peer| self.key_of(peer) == Some(key))
             .collect();
         for &peer in &theirs {
-            self.put_out(peer, "this peer's key was revoked");
+            self.put_out(peer, words);
         }
         out.append(&mut self.outbox);
         theirs.len()

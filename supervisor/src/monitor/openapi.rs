@@ -351,6 +351,25 @@ fn schemas() -> Value {
                 "not_after_s: integer",
             ]),
         ),
+        ("Blocks", schema("BlockRow[]")),
+        (
+            "BlockRow",
+            object(&[
+                "fingerprint: string",
+                "component: Component",
+                "name: string?",
+                "software: string",
+                "since_s: integer",
+            ]),
+        ),
+        (
+            "Lifted",
+            object(&[
+                "fingerprint: string",
+                "component: Component",
+                "name: string?",
+            ]),
+        ),
         ("Invitations", schema("InvitationRow[]")),
         (
             "InvitationRow",

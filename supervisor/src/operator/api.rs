@@ -1,9 +1,10 @@
 //! What operators and supervisor say to each other, in JSON. Times are seconds since 1970.
 
 use protocol::id::{InvitationId, KeyFingerprint, StreamId, TokenDigest};
+use protocol::signal::Component;
 use serde::{Deserialize, Serialize};
 
-use crate::store::{Enrolled, Invited, JoinToken, Role};
+use crate::store::{Blocked, Enrolled, Invited, JoinToken, Role};
 
 /// Below this, over TCP and over the control socket.
 pub(crate) const ROOT: &str = "/api/operator";
@@ -77,6 +78,37 @@ pub(crate) struct Revoked {
     pub(crate) name: String,
     /// How many peers with that key were connected; none when nobody could be asked.
     pub(crate) connected: Option<usize>,
+}
+
+/// One of `GET blocks`
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct BlockRow {
+    pub(crate) fingerprint: KeyFingerprint,
+    pub(crate) component: Component,
+    pub(crate) name: Option<String>,
+    /// Program and version: the browser, of a viewer.
+    pub(crate) software: String,
+    pub(crate) since_s: u64,
+}
+
+impl From<(KeyFingerprint, Blocked)> for BlockRow {
+    fn from((fingerprint, blocked): (KeyFingerprint, Blocked)) -> Self {
+        Self {
+            fingerprint,
+            component: blocked.component,
+            name: blocked.name,
+            software: blocked.software,
+            since_s: blocked.since_s,
+        }
+    }
+}
+
+/// Answer to `POST blocks/{beginning of a fingerprint}/lift`
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Lifted {
+    pub(crate) fingerprint: KeyFingerprint,
+    pub(crate) component: Component,
+    pub(crate) name: Option<String>,
 }
 
 /// `POST invitations`

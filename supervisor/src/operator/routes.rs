@@ -38,6 +38,8 @@ fn common(office: Office) -> Router {
         .route(&at("tokens"), get(tokens).post(create_token))
         .route(&at("peers"), get(peers))
         .route(&at("peers/{fingerprint}/revoke"), post(revoke))
+        .route(&at("blocks"), get(blocks))
+        .route(&at("blocks/{fingerprint}/lift"), post(lift))
         .route(&at("invitations"), get(invitations).post(invite))
         .route(&at("invitations/{id}/revoke"), post(revoke_invitation))
         .route(&at("{*nothing}"), axum::routing::any(nothing))
@@ -68,6 +70,14 @@ async fn peers(State(office): State<Office>) -> Response {
 
 async fn revoke(State(office): State<Office>, Path(prefix): Path<String>) -> Response {
     answer(office.revoke(&prefix).await)
+}
+
+async fn blocks(State(office): State<Office>) -> Response {
+    answer(office.blocks().await)
+}
+
+async fn lift(State(office): State<Office>, Path(prefix): Path<String>) -> Response {
+    answer(office.lift(&prefix).await)
 }
 
 async fn invite(State(office): State<Office>, asked: Asked<InvitationRequest>) -> Response {

@@ -1,12 +1,13 @@
-// Who may come in: invitations, join tokens, services. About the whole supervisor, not about one stream.
+// Who may come in, and who not: invitations, join tokens, services, blocks. About the whole supervisor, not about one stream.
 
 import { call } from "./api.js";
 import { askFirst, byId, html, make, setText } from "./page.js";
-import { span } from "./words.js";
+import { KINDS, madeOf, span } from "./words.js";
 
 /** @typedef {{ id: string, stream: string, name: string, made_s: number, not_after_s: number, revoked_s: number | null, watching: number | null }} Invitation */
 /** @typedef {{ id: string, role: string, made_s: number, expires_s: number, used_by: string | null }} Token */
 /** @typedef {{ fingerprint: string, role: string, name: string, enrolled_s: number, revoked_s: number | null }} Service */
+/** @typedef {{ fingerprint: string, component: import("./api.js").Component, name: string | null, software: string, since_s: number }} Block */
 /** @typedef {{ cells: (string | Node)[], button?: { label: string, name: string, act: () => void }, over?: boolean }} Row */
 
 /** While it is looked at, it is looked up again so often, ms. */
@@ -44,14 +45,16 @@ export class AccessPanel {
   async #look() {
     clearTimeout(this.#timer);
     await this.#try(async () => {
-      const [invitations, tokens, services] = await Promise.all([
+      const [invitations, tokens, services, blocks] = await Promise.all([
         call("GET", "operator/invitations"),
         call("GET", "operator/tokens"),
         call("GET", "operator/peers"),
+        call("GET", "operator/blocks"),
       ]);
       this.#showInvitations(invitations);
       this.#showTokens(tokens);
       this.#showServices(services);
+      this.#showBlocks(blocks);
     });
     clearTimeout(this.#timer);
     if (this.#isOpen) this.#timer = setTimeout(() => this.#look(), EVERY);
@@ -100,6 +103,17 @@ export class AccessPanel {
       return { cells: [name || "–", role, code(fingerprint), ago(enrolled_s), state], button, over: Boolean(revoked_s) };
     });
     table("services", ["Name", "Is a", "Key", "Since", "State"], rows, "No broadcaster and no relay has come in yet: make a join token for the first.");
+  }
+
+  /** @param {Block[]} all */
+  #showBlocks(all) {
+    const rows = all.reverse().map((block) => {
+      const { fingerprint, component, name, software, since_s } = block;
+      const who = name || madeOf({ software, component });
+      const act = () => this.#try(() => call("POST", `operator/blocks/${fingerprint}/lift`).then(() => this.#look()));
+      return { cells: [who, KINDS[component], code(fingerprint), ago(since_s)], button: { label: "Lift", name: `Lift the block of ${who} ${short(fingerprint)}`, act } };
+    });
+    table("blocks", ["Who", "Is a", "Key", "Blocked"], rows, "Nobody is blocked.");
   }
 
   async #makeToken() {

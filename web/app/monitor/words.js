@@ -4,7 +4,7 @@
 /** @typedef {import("./api.js").Health} Health */
 /** @typedef {import("./api.js").Happening} Happening */
 
-const KINDS = { broadcaster: "broadcaster", relay: "relay", receiver: "viewer" };
+export const KINDS = { broadcaster: "broadcaster", relay: "relay", receiver: "viewer" };
 
 /** @param {number} ms */
 export function milliseconds(ms) {
@@ -44,7 +44,7 @@ export function callOf({ peer, name }) {
   return name || peer.slice(0, 6);
 }
 
-/** What it runs on: the browser, or the service. @param {Member} member */
+/** What it runs on: the browser, or the service. @param {Pick<Member, "software" | "component">} member */
 export function madeOf({ software, component }) {
   const browser = software.replace(/^receiver page, /, "").replace("/", " ");
   return component === "receiver" ? browser : software;
