@@ -294,6 +294,11 @@ async fn answers_are_as_the_description_says() {
     let tree = operator.get(&at_stream("tree")).await;
     agrees(&schemas, "Tree", &tree);
     agrees(&schemas, "Member", &tree["members"][1]);
+    agrees(
+        &schemas,
+        "History",
+        &operator.get(&at_stream("history")).await,
+    );
     let peers = operator.get("/api/peers").await;
     agrees(&schemas, "Present", &peers["peers"][0]);
 }

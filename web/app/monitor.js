@@ -50,7 +50,7 @@ const access = new AccessPanel();
 let view = "loading";
 /** Whether it is shown who may come in, instead of a stream. */
 let isAccess = false;
-/** @type {{ chart: Chart, of: (keyof Course["of"])[] }[]} */
+/** @type {{ chart: Chart, data: () => (number | null)[][] }[]} */
 let charts = [];
 
 function now() {
@@ -84,16 +84,18 @@ function makeCharts() {
   const count = (/** @type {number} */ n) => (Number.isInteger(n) ? String(n) : "");
   const place = html("charts");
   const [first, second, third] = ["--accent", "--warn-mark", "--relay"];
-  /** @type {[import("./monitor/charts.js").About, (keyof Course["of"])[]][]} */
+  const figures = (/** @type {import("./monitor/numbers.js").Figure[]} */ ...of) => () => [course.at, ...of.map((name) => course.of[name])];
+  const counts = (/** @type {import("./monitor/numbers.js").Count} */ name) => () => [course.since, course.counts[name]];
+  /** @type {[import("./monitor/charts.js").About, () => (number | null)[][]][]} */
   const all = [
-    [{ title: "Viewers", series: [{ label: "viewers", colour: first }], format: count }, ["viewers"]],
+    [{ title: "Viewers", series: [{ label: "viewers", colour: first }], format: count }, figures("viewers")],
     [
       { title: "Live latency", series: [{ label: "p50", colour: first }, { label: "p99", colour: second }], format: words.milliseconds },
-      ["p50", "p99"],
+      figures("p50", "p99"),
     ],
-    [{ title: "Stalls", series: [{ label: "stalls", colour: second, bars: true }], format: count }, ["stalls"]],
-    [{ title: "Gone without a word", series: [{ label: "disconnections", colour: "--bad", bars: true }], format: count }, ["disconnections"]],
-    [{ title: "Takeovers", series: [{ label: "takeovers", colour: third, bars: true }], format: count }, ["takeovers"]],
+    [{ title: "Stalls", series: [{ label: "stalls", colour: second, bars: true }], format: count }, counts("stalls")],
+    [{ title: "Gone without a word", series: [{ label: "disconnections", colour: "--bad", bars: true }], format: count }, counts("disconnections")],
+    [{ title: "Takeovers", series: [{ label: "takeovers", colour: third, bars: true }], format: count }, counts("takeovers")],
     [
       {
         title: "Sent by",
@@ -104,10 +106,10 @@ function makeCharts() {
         ],
         format: words.rate,
       },
-      ["byBroadcaster", "byRelays", "byViewers"],
+      figures("byBroadcaster", "byRelays", "byViewers"),
     ],
   ];
-  return all.map(([about, of]) => ({ chart: new Chart(about, place), of }));
+  return all.map(([about, data]) => ({ chart: new Chart(about, place), data }));
 }
 
 /** @param {string | null} id */
@@ -122,6 +124,7 @@ function watch(id) {
   trial.clear();
   choose(null);
   html("happenings").replaceChildren();
+  if (id) remember(id, course);
   feed = new Feed(id, {
     streams: (streams) => {
       listed = streams;
@@ -138,6 +141,12 @@ function watch(id) {
     link: showLink,
     loggedOut: logIn,
   });
+}
+
+/** What the stream went through before it was watched here. @param {string} id @param {Course} into */
+async function remember(id, into) {
+  const { moments } = await call("GET", `streams/${id}/history`).catch(() => ({ moments: [] }));
+  into.begin(moments);
 }
 
 /** @param {() => void} work */
@@ -166,7 +175,7 @@ function take(seen, changed, gone) {
   control.show();
   trial.show();
   showBoxes();
-  for (const { chart, of } of charts) chart.show([course.at, ...of.map((name) => course.of[name])]);
+  for (const { chart, data } of charts) chart.show(data());
 }
 
 /** @param {Stream} seen */

@@ -210,6 +210,7 @@ impl StreamManager {
     }
 
     pub(super) fn report(&mut self, peer: PeerId, stream: StreamId, report: Report) {
+        let (viewers, at) = (self.forest.viewers(stream), (self.now, self.wall_us()));
         let (Some(known), Some(here)) = (self.streams.get_mut(&stream), self.peers.get_mut(&peer))
         else {
             return;
@@ -219,9 +220,10 @@ impl StreamManager {
             None if known.broadcaster == peer => &mut known.report,
             None => return,
         };
-        let times = known
-            .totals
-            .take(here.info.component, kept.as_ref(), &report);
+        known.history.pass(at, viewers, &known.totals);
+        let component = here.info.component;
+        known.history.take(component, kept.as_ref(), &report);
+        let times = known.totals.take(component, kept.as_ref(), &report);
         *kept = Some(report);
         if times > 0 {
             self.note(Some(peer), Some(stream), What::Stalled { times });

@@ -73,6 +73,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     open(endpoint(("get", "/api/session"), "Whether you are logged in.", "", "Session", || get(looks::session))),
     endpoint(("get", "/api/streams"), "All streams, and those that the operator has ended.", "", "Streams", || get(looks::streams)),
     endpoint(("get", "/api/streams/{stream}/tree"), "A stream and everybody in it, parents before their children.", "", "Tree", || get(looks::tree)),
+    endpoint(("get", "/api/streams/{stream}/history"), "A stream's last quarter of an hour, in moments of five seconds, the oldest first.", "", "History", || get(looks::history)),
     endpoint(("get", "/api/peers"), "All peers that are here.", "", "Peers", || get(looks::peers)),
     endpoint(("get", "/api/events"), "Server-sent events: `streams`, and with ?stream=… `tree`, `change`, `happening` and `trial`.", "", "Events", || get(feed::serve)),
     endpoint(("post", "/api/streams/{stream}/move"), "Have a peer, with all below it, fed by another parent; make before break.", "Move", "Done", || post(actions::move_peer)),

@@ -351,6 +351,22 @@ fn schemas() -> Value {
                 "not_after_s: integer",
             ]),
         ),
+        ("History", object(&["moments: Moment[]"])),
+        (
+            "Moment",
+            object(&[
+                "at_us: integer",
+                "viewers: integer",
+                "p50_ms: integer?",
+                "p99_ms: integer?",
+                "stalls: integer",
+                "disconnections: integer",
+                "takeovers: integer",
+                "broadcaster_kbps: integer",
+                "relays_kbps: integer",
+                "viewers_kbps: integer",
+            ]),
+        ),
         ("Blocks", schema("BlockRow[]")),
         (
             "BlockRow",

@@ -12,6 +12,7 @@
 /** @typedef {{ stream: Stream, members: Member[] }} Tree */
 /** @typedef {{ stream: Stream, changed: Member[], gone: string[] }} Change */
 /** @typedef {{ at_s: number, event: string, peer: string | null, stream: string | null, from?: string, to?: string, parent?: string, times?: number, how?: string }} Happening */
+/** @typedef {{ at_us: number, viewers: number, p50_ms: number | null, p99_ms: number | null, stalls: number, disconnections: number, takeovers: number, broadcaster_kbps: number, relays_kbps: number, viewers_kbps: number }} Moment */
 /** @typedef {{ at_ms: number, viewers: number, failures: number, stalls: number, stalled_ms: number }} Sample */
 /** @typedef {{ peer: string, failed: boolean, stalls: number, stalled_ms: number }} Life */
 /** @typedef {{ plan: { name: string, distribution: Record<string, any>, rate: number, seconds: number, how: string }, seed: number, began_s: number, phase: "running" | "settling" | "done" | "stopped" | "interrupted", failures: number, stalls: number, stalled_ms: number, average_ms: number | null, samples: Sample[], lives: Life[] }} Trial */
