@@ -2,6 +2,7 @@
 
 import { AccessPanel } from "./monitor/access.js";
 import { Feed, call } from "./monitor/api.js";
+import { showBoxes } from "./monitor/boxes.js";
 import { Chart } from "./monitor/charts.js";
 import { Control } from "./monitor/control.js";
 import { Course, Histories, moment } from "./monitor/numbers.js";
@@ -174,7 +175,7 @@ function take(seen, changed, gone) {
   panel.show();
   control.show();
   trial.show();
-  showBoxes();
+  showBoxes(members.values());
   for (const { chart, data } of charts) chart.show(data());
 }
 
@@ -242,20 +243,6 @@ function wanted() {
   const { streams } = listed;
   const named = streams.find(({ stream: id }) => `#${id}` === location.hash);
   return (named ?? [...streams].sort((a, b) => b.viewers - a.viewers || a.name.localeCompare(b.name))[0])?.stream;
-}
-
-function showBoxes() {
-  const boxes = [...members.values()].filter(({ component }) => component !== "receiver");
-  const lines = boxes.map((box) => {
-    const head = make("p", "name", words.callOf(box), make("span", "quiet", box.health?.board ?? box.component));
-    const said = words.healthWords(box.health).filter((line) => line.words);
-    return make("li", "", head, ...said.map((line) => make("p", line.mood || "words", line.words)));
-  });
-  const place = html("boxes");
-  const text = lines.map((line) => line.textContent).join("|");
-  if (place.dataset.said === text) return;
-  place.dataset.said = text;
-  place.replaceChildren(...lines);
 }
 
 /** @param {import("./monitor/api.js").Happening} happening */

@@ -105,7 +105,7 @@ fn one_of(words: &[&str]) -> Value {
 }
 
 fn schemas() -> Value {
-    let all: [(&str, Value); 42] = [
+    let all = [
         ("Object", json!({ "type": "object" })),
         ("Events", json!({ "type": "string" })),
         ("Error", object(&["error: string"])),
@@ -211,6 +211,25 @@ fn schemas() -> Value {
                 "load: number",
                 "wifi_dbm: integer",
                 "uptime_s: integer",
+                "encodings: Encoding[]",
+            ]),
+        ),
+        (
+            "Encoding",
+            object(&[
+                "stream: string",
+                "encoder: string",
+                "tried: TriedEncoder[]",
+                "camera_away: boolean",
+            ]),
+        ),
+        (
+            "TriedEncoder",
+            object(&[
+                "encoder: string",
+                "of: string",
+                "works: boolean",
+                "outcome: string",
             ]),
         ),
         ("Peers", object(&["peers: Present[]"])),

@@ -109,6 +109,21 @@ function plainFacts(health) {
 }
 
 /**
+ * How a stream is encoded: what is wrong first.
+ * @param {import("./api.js").Encoding} encoding
+ * @returns {{ mood: "bad" | "warn" | "", words: string }[]}
+ */
+export function encodingWords({ stream, encoder, tried = [], camera_away: away }) {
+  /** @type {{ mood: "bad" | "warn" | "", words: string }[]} */
+  const said = [];
+  if (away) said.push({ mood: "warn", words: `${stream}: the camera shows nothing; viewers see why.` });
+  const at = tried.find((one) => one.works && one.encoder === encoder);
+  if (at) said.push({ mood: "", words: `${stream}: encoded by ${at.of.startsWith("software") ? "software" : at.of} (${at.encoder}), ${at.outcome}.` });
+  else if (tried.length) said.push({ mood: "bad", words: `${stream}: no encoder works.` });
+  return said;
+}
+
+/**
  * One line of what happened.
  * @param {Happening} happening
  * @param {(peer: string) => string} name
