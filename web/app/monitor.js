@@ -17,6 +17,8 @@ import * as words from "./monitor/words.js";
 
 /** Lines of what happened that are kept. */
 const LINES = 200;
+/** Somebody who scrolled up so far, in pixels, reads. */
+const READING = 40;
 /** In the address, while it is shown who may come in. */
 const ACCESS = "#access";
 
@@ -32,10 +34,13 @@ let stream = null;
 const members = new Map();
 let course = new Course();
 let histories = new Histories();
+/** Whether the end of the list of what happened is about to be shown, and whether it must not be. */
+let isFollowing = false;
+let isReading = false;
 /** What peers that are gone were called. @type {Map<string, string>} */
 const names = new Map();
-/** Milliseconds of script per event, for the benchmark. @type {number[]} */
-const costs = [];
+/** How often something was shown, for the benchmark. */
+let updates = 0;
 
 const tree = new TreePicture(byId("tree", SVGSVGElement), choose, (peer) => histories.isStalled(peer, now()));
 const panel = new PeerPanel(
@@ -131,11 +136,11 @@ function watch(id) {
       listed = streams;
       showStreams();
     },
-    tree: (seen) => timed(() => {
+    tree: (seen) => {
       members.clear();
       take(seen.stream, seen.members, []);
-    }),
-    change: (change) => timed(() => take(change.stream, change.changed, change.gone)),
+    },
+    change: (change) => take(change.stream, change.changed, change.gone),
     happening: tellHappening,
     trial: (seen) => trial.take(seen),
     over: () => watch(null),
@@ -148,19 +153,13 @@ function watch(id) {
 async function remember(id, into) {
   const { moments } = await call("GET", `streams/${id}/history`).catch(() => ({ moments: [] }));
   into.begin(moments);
-}
-
-/** @param {() => void} work */
-function timed(work) {
-  const began = performance.now();
-  work();
-  costs.push(performance.now() - began);
-  if (costs.length > 1000) costs.shift();
+  if (into === course) for (const { chart, data } of charts) chart.show(data());
 }
 
 /** @param {Stream} seen @param {Member[]} changed @param {string[]} gone */
 function take(seen, changed, gone) {
   stream = seen;
+  updates += 1;
   for (const member of changed) {
     members.set(member.peer, member);
     names.set(member.peer, words.callOf(member));
@@ -176,7 +175,10 @@ function take(seen, changed, gone) {
   control.show();
   trial.show();
   showBoxes(members.values());
-  for (const { chart, data } of charts) chart.show(data());
+  for (const { chart, data } of charts) chart.take(data());
+  // Drawing words into a chart is what costs most here: of those that are seen, one at a time.
+  const stale = charts.filter(({ chart }) => chart.isBehind);
+  stale.sort((a, b) => a.chart.drawnAt - b.chart.drawnAt)[0]?.chart.draw();
 }
 
 /** @param {Stream} seen */
@@ -250,12 +252,23 @@ function tellHappening(happening) {
   if (happening.event === "moved" || happening.event === "took-over") tree.flash(happening.peer ?? "", happening.event);
   if (!happening.stream) return; // whoever comes in or goes is in no stream yet, or no more
   const said = words.happened(happening, (peer) => names.get(peer) ?? peer.slice(0, 6));
-  const at = new Date(happening.at_s * 1000);
-  const time = make("time", "", at.toLocaleTimeString([], { hour12: false }));
-  time.dateTime = at.toISOString();
+  const time = make("time", "", words.clock(happening.at_s));
+  time.dateTime = new Date(happening.at_s * 1000).toISOString();
   const list = html("happenings");
-  list.prepend(make("li", "", time, make("span", said.mood, said.words)));
-  while (list.childElementCount > LINES) list.lastElementChild?.remove();
+  list.append(make("li", "", time, make("span", said.mood, said.words)));
+  while (list.childElementCount > LINES) list.firstElementChild?.remove();
+  followHappenings();
+}
+
+/** The list shows its end, unless somebody reads further up: nothing that is read moves. Once a frame, when all is written. */
+function followHappenings() {
+  if (isFollowing) return;
+  const list = html("happenings");
+  isFollowing = true;
+  requestAnimationFrame(() => {
+    isFollowing = false;
+    if (!isReading) list.scrollTop = list.scrollHeight;
+  });
 }
 
 /** @param {boolean} connected */
@@ -298,6 +311,10 @@ function listen() {
   };
   html("log-out").onclick = () => call("POST", "logout").then(logIn, console.warn);
   byId("backups", HTMLInputElement).onchange = (event) => tree.showBackups(/** @type {HTMLInputElement} */ (event.target).checked);
+  html("happenings").onscroll = (event) => {
+    const { scrollTop, scrollHeight, clientHeight } = /** @type {HTMLElement} */ (event.target);
+    isReading = scrollHeight - clientHeight - scrollTop > READING;
+  };
   html("unfold").onclick = () => {
     const all = html("unfold").getAttribute("aria-pressed") !== "true";
     html("unfold").setAttribute("aria-pressed", String(all));
@@ -322,7 +339,7 @@ Object.defineProperty(window, "monitor", {
   value: Object.freeze({
     members: () => [...members.values()].map((member) => structuredClone(member)),
     stream: () => structuredClone(stream),
-    costs: () => [...costs],
+    updates: () => updates,
   }),
 });
 

@@ -169,7 +169,7 @@ function words(...parts) {
 /** @param {number} at_s */
 function ago(at_s) {
   const seconds = Date.now() / 1000 - at_s;
-  return seconds < 60 ? "just now" : `${span(seconds - (seconds % 60))} ago`;
+  return seconds < 60 ? "just now" : `${span(seconds, 1)} ago`;
 }
 
 /**

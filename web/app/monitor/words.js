@@ -6,6 +6,13 @@
 
 export const KINDS = { broadcaster: "broadcaster", relay: "relay", receiver: "viewer" };
 
+const CLOCK = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+
+/** The time of day. @param {number} at_s seconds since 1970 */
+export function clock(at_s) {
+  return CLOCK.format(at_s * 1000);
+}
+
 /** @param {number} ms */
 export function milliseconds(ms) {
   return ms < 10_000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
@@ -24,14 +31,14 @@ export function bytes(bytes) {
   return `${bytes.toFixed(at && bytes < 100 ? 1 : 0)} ${units[at]}`;
 }
 
-/** @param {number} seconds */
-export function span(seconds) {
+/** @param {number} seconds @param {number} [units] in so many of them at most */
+export function span(seconds, units = 2) {
   const parts = /** @type {[number, string][]} */ ([[86_400, "d"], [3600, "h"], [60, "min"], [1, "s"]]);
   const first = parts.findIndex(([size]) => seconds >= size);
   if (first < 0) return "0 s";
   const words = [];
   let rest = seconds;
-  for (const [size, unit] of parts.slice(first, first + 2)) {
+  for (const [size, unit] of parts.slice(first, first + units)) {
     const count = Math.floor(rest / size);
     rest -= count * size;
     if (count) words.push(`${count} ${unit}`);
