@@ -88,6 +88,7 @@ bench: ## what it costs, how well it plays, what attackers achieve (quiet machin
 	target/release/measure engine
 	target/release/measure setup
 	target/release/measure churn
+	target/release/measure monitor
 	target/release/measure security --picture docs/security-cost.svg
 	target/release/measure timing
 	target/release/measure attacks
@@ -95,6 +96,7 @@ bench: ## what it costs, how well it plays, what attackers achieve (quiet machin
 	tools/web.sh --example check_cost
 	[ -f target/film.webm ] || testbed/make-film.sh target/film.webm 70
 	PROFILE=release node web/bench/figures.js 60 target/film.webm
+	node web/bench/monitor.js
 
 experiments: ## the paper's experiments beside its system (hours, may be interrupted; QUICK=1: five minutes)
 	@tools/deps.sh build rust wasm run figures

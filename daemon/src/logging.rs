@@ -15,7 +15,7 @@ use log::kv::{self, Key, Value, VisitSource};
 use log::{Level, Log, Metadata, Record};
 use systemd_journal_logger::{JournalLog, connected_to_journal};
 
-use crate::limit::{Limit, Site};
+use crate::limit::{Limit, Talker};
 
 /// Ours at info; the WebRTC stack only its errors, because it warns of every peer that leaves.
 const DEFAULT_LEVELS: &str = "info,webrtc=error,rtc=error";
@@ -78,13 +78,31 @@ impl Logger {
         let now = Instant::now();
         let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
         let overdue = limit.overdue(now);
-        let site = (record.file().map(str::to_owned), record.line());
-        let admitted = limit.admit(site, now);
+        let admitted = limit.admit(talker(record), now);
         drop(limit);
-        for (site, held) in overdue {
-            self.sink.held_back(&site, held);
+        for (talker, held) in overdue {
+            self.sink.held_back(&talker, held);
         }
         admitted
+    }
+}
+
+/// With whose lines it is counted.
+fn talker(record: &Record<'_>) -> Talker {
+    let text = |key: &str| {
+        record
+            .key_values()
+            .get(Key::from(key))
+            .map(|v| v.to_string())
+    };
+    let event = text("event");
+    let whom = event
+        .as_ref()
+        .and_then(|_| text("peer").or_else(|| text("stream")));
+    Talker {
+        site: (record.file().map(str::to_owned), record.line()),
+        event,
+        whom,
     }
 }
 
@@ -117,8 +135,14 @@ impl Sink {
         }
     }
 
-    fn held_back(&self, (file, line): &Site, count: u32) {
+    fn held_back(&self, talker: &Talker, count: u32) {
+        let (file, line) = &talker.site;
         let file = file.as_deref().unwrap_or("?");
+        let about = match (&talker.event, &talker.whom) {
+            (None, _) => String::new(),
+            (Some(event), None) => format!(" ({event})"),
+            (Some(event), Some(whom)) => format!(" ({event}, of {whom})"),
+        };
         self.write(
             &Record::builder()
                 .level(Level::Warn)
@@ -126,7 +150,7 @@ impl Sink {
                 .file(Some(file))
                 .line(*line)
                 .args(format_args!(
-                    "{count} more lines like those from {file}:{} were not shown",
+                    "{count} more lines like those from {file}:{}{about} were not shown",
                     line.unwrap_or_default()
                 ))
                 .build(),
@@ -257,6 +281,27 @@ mod tests {
         assert!(!enabled("edge_relay", Level::Debug));
         assert!(!enabled("webrtc::peer_connection", Level::Warn));
         assert!(enabled("rtc_sctp", Level::Error));
+    }
+
+    #[test]
+    fn lines_about_somebody_are_counted_by_what_happened_and_to_whom() {
+        let of = |pairs: &[(&str, &str)]| {
+            let record = Record::builder().line(Some(7)).key_values(&pairs).build();
+            let Talker { site, event, whom } = talker(&record);
+            assert_eq!(site, (None, Some(7)));
+            (event, whom)
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            of(&[("peer", "a"), ("stream", "s"), ("event", "joined")]),
+            (some("joined"), some("a"))
+        );
+        assert_eq!(
+            of(&[("stream", "s"), ("event", "on-air")]),
+            (some("on-air"), some("s"))
+        );
+        assert_eq!(of(&[("event", "refused")]), (some("refused"), None));
+        assert_eq!(of(&[("peer", "a")]), (None, None));
     }
 
     #[test]

@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 use crate::clock::Clock;
 use crate::config::StreamConfig;
 use crate::source::{self, Running, SourceEvent};
+use crate::tally::Tally;
 
 /// First pause before a source that failed is started again, and the longest one. Guess: a camera that is
 /// plugged in again wants no long wait, a broken one no busy loop.
@@ -68,6 +69,8 @@ pub struct Broadcast {
     pub signing: Seed,
     /// What they are sealed with, and the key's number; none before the supervisor gave one.
     pub key: Option<(u8, StreamKey)>,
+    /// What its encoding comes to.
+    pub tally: Tally,
     /// Fed with every frame.
     pub watchdog: Watchdog,
 }
@@ -98,7 +101,7 @@ impl Broadcast {
 
     async fn send(&mut self) -> anyhow::Result<()> {
         let mut began = self.clock.now();
-        let start = source::start(&self.config, self.clock);
+        let start = source::start_counted(&self.config, self.clock, &self.tally);
         let mut source = fed(&mut self.watchdog, start).await?;
         let mut pause = PAUSES.0;
         loop {
@@ -128,10 +131,11 @@ impl Broadcast {
         loop {
             let next = (*pause * 2).min(PAUSES.1);
             let wait = tokio::time::sleep(std::mem::replace(pause, next));
-            let (config, clock) = (&self.config, self.clock);
+            let (config, clock, tally) = (&self.config, self.clock, &self.tally);
             let start = async move {
                 wait.await;
-                (clock.now(), source::start(config, clock).await)
+                let began = clock.now();
+                (began, source::start_counted(config, clock, tally).await)
             };
             // Waiting for a camera is not being stuck.
             let (began, started) = fed(&mut self.watchdog, start).await;
@@ -202,6 +206,7 @@ impl Broadcast {
             .clone()
             .context("the supervisor gave no stream key")?;
         let sealer = Sealer::new(&self.signing, key_id, key);
+        self.tally.begins(epoch);
         Ok(Run::new(self.stream, epoch, key_id, sealer, began, source))
     }
 

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use crate::clock::Clock;
 use crate::repeats::Repeats;
 use crate::source::SourceEvent;
+use crate::tally::{Lost, Tally};
 
 /// Frames that may wait: three seconds of 30 frames and 50 packets. Guess: whoever is further behind
 /// will not catch up.
@@ -28,6 +29,7 @@ pub(crate) struct Feed {
     formats: mpsc::Sender<anyhow::Result<TrackFormat>>,
     /// A place kept for the last event, so that the end is told even when the queue is full.
     last_word: Arc<Mutex<Option<mpsc::OwnedPermit<SourceEvent>>>>,
+    tally: Tally,
 }
 
 /// The other side of the queue.
@@ -49,12 +51,23 @@ impl Feed {
             events,
             formats,
             last_word: Arc::new(Mutex::new(Some(permit))),
+            tally: Tally::default(),
         };
         let fed = Fed {
             events: fed_events,
             formats: fed_formats,
         };
         Ok((feed, fed))
+    }
+
+    /// The same, counted there.
+    pub(crate) fn counted(self, tally: Tally) -> Self {
+        Self { tally, ..self }
+    }
+
+    /// Where it is counted.
+    pub(crate) const fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// Says what a track is, once, before its first frame.
@@ -126,6 +139,11 @@ pub(crate) struct TrackFeed {
 }
 
 impl TrackFeed {
+    /// Where it is counted.
+    pub(crate) const fn tally(&self) -> &Tally {
+        &self.feed.tally
+    }
+
     /// Says what the track is.
     pub(crate) fn announce(&mut self, format: TrackFormat) {
         match &mut self.anew {
@@ -157,6 +175,9 @@ impl TrackFeed {
                     self.skipping = self.track == Track::Video
                 }
             }
+        }
+        if self.track == Track::Video {
+            self.feed.tally.lost(Lost::Unsent);
         }
         if let Some(count) = self.lost.note(self.feed.clock.now()) {
             log::warn!(track:? = self.track; "sending is too slow: {count} encoded frames were lost");

@@ -17,3 +17,4 @@ mod repeats;
 pub mod send;
 pub mod source;
 mod stop;
+pub mod tally;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use daemon::Service;
@@ -14,13 +15,14 @@ use peer::signalling::Supervisor;
 use protocol::id::StreamId;
 use protocol::node::Event;
 use protocol::security::secret::Seed;
-use protocol::signal::Component;
+use protocol::signal::{Component, MAX_ENCODINGS};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::broadcast::{Broadcast, Verdict};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::tally::{Lost, Tally};
 
 /// Verdicts of the supervisor that may wait for a stream's task.
 const VERDICTS: usize = 8;
@@ -48,15 +50,29 @@ pub async fn send(mut service: Service, mut config: Config) -> anyhow::Result<()
     )
     .context("starting the broadcaster")?;
     let board = Board::here(&config.state_dir);
-    let (peer, at) = (node.clone(), board.clone());
-    let sheet = move || figures(peer.clone(), at.clone());
+    let encoded: Arc<[Encoded]> = config
+        .streams
+        .iter()
+        .map(|stream| Encoded {
+            id: ids[&stream.name],
+            name: stream.name.clone(),
+            target_kbps: stream.video.bitrate_kbps,
+            tally: Tally::default(),
+        })
+        .collect();
+    let (peer, at, of) = (node.clone(), board.clone(), encoded.clone());
+    let sheet = move || figures(peer.clone(), at.clone(), of.clone());
     service.spawn(
         "metrics",
         daemon::metrics::serve(config.metrics, service.shutdown(), sheet),
     );
-    tokio::spawn(board.keep_telling(node.clone()));
+    let of = encoded.clone();
+    tokio::spawn(board.keep_telling(node.clone(), move |health| {
+        let all = of.iter().map(|of| of.tally.encoding(&of.name));
+        health.encodings = all.take(MAX_ENCODINGS).collect();
+    }));
     let (mut to_streams, mut streams) = (BTreeMap::new(), JoinSet::new());
-    for stream in config.streams {
+    for (stream, of) in config.streams.into_iter().zip(&*encoded) {
         let (to, verdicts) = mpsc::channel(VERDICTS);
         let id = ids[&stream.name];
         to_streams.insert(id, to);
@@ -69,6 +85,7 @@ pub async fn send(mut service: Service, mut config: Config) -> anyhow::Result<()
             verdicts,
             signing: signing.clone(),
             key: None,
+            tally: of.tally.clone(),
             watchdog,
         };
         streams.spawn(broadcast.run(service.shutdown()));
@@ -88,8 +105,16 @@ pub async fn send(mut service: Service, mut config: Config) -> anyhow::Result<()
     service.run().await
 }
 
+/// A stream, and what its encoding comes to.
+struct Encoded {
+    id: StreamId,
+    name: String,
+    target_kbps: u32,
+    tally: Tally,
+}
+
 /// What `/metrics` shows.
-async fn figures(node: peer::Handle, board: Board) -> Sheet {
+async fn figures(node: peer::Handle, board: Board, encoded: Arc<[Encoded]>) -> Sheet {
     let snapshot = node.snapshot().await.unwrap_or_default();
     let health = tokio::task::spawn_blocking(move || board.health()).await;
     let mut sheet = Sheet::default();
@@ -104,7 +129,68 @@ async fn figures(node: peer::Handle, board: Board) -> Sheet {
             false => sheet.gauge(figure.name, figure.help, &labels, figure.value),
         }
     }
+    for of in &*encoded {
+        of.add_to(&mut sheet);
+    }
     sheet
+}
+
+impl Encoded {
+    fn add_to(&self, sheet: &mut Sheet) {
+        let (id, tally) = (self.id.to_string(), &self.tally);
+        let of = [("stream", id.as_str())];
+        sheet.gauge(
+            "ownstream_stream_epoch",
+            "The stream's epoch: a higher one is a source or an encoder that began anew",
+            &of,
+            tally.epoch().into(),
+        );
+        if let Some(away) = tally.camera_away() {
+            let help = "Whether viewers see a slate in place of the camera";
+            sheet.gauge("ownstream_camera_away", help, &of, u8::from(away).into());
+        }
+        let Some((encoder, codec)) = tally.encoder() else {
+            return;
+        };
+        let labels = [of[0], ("encoder", encoder), ("codec", codec)];
+        let help = "The encoder at work; always 1";
+        sheet.gauge("ownstream_encoder_info", help, &labels, 1.0);
+        sheet.gauge(
+            "ownstream_encoder_target_bits_per_second",
+            "The bit rate that is asked of the encoder",
+            &of,
+            f64::from(self.target_kbps) * 1_000.0,
+        );
+        let count =
+            |sheet: &mut Sheet, name, help, value: f64| sheet.counter(name, help, &of, value);
+        let (pictures, bytes) = (tally.pictures() as f64, tally.bytes() as f64);
+        count(
+            sheet,
+            "ownstream_encoder_frames",
+            "Pictures that were encoded",
+            pictures,
+        );
+        count(
+            sheet,
+            "ownstream_encoder_bytes",
+            "Bytes of encoded pictures",
+            bytes,
+        );
+        count(
+            sheet,
+            "ownstream_encoder_busy_seconds",
+            "Time that the encoder was at work on pictures; of hardware, which takes several at once, less than it was",
+            tally.busy().as_secs_f64(),
+        );
+        for why in Lost::ALL {
+            sheet.counter(
+                "ownstream_encoder_dropped_frames",
+                "Pictures lost before the encoder, because it was behind or the board is too slow for all, or behind it, unsent",
+                &[of[0], ("reason", why.name())],
+                tally.losses(why) as f64,
+            );
+        }
+    }
 }
 
 fn who(config: &Config, signing: Seed) -> Identity {

@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::config::{CameraConfig, SourceConfig, StreamConfig};
 use crate::feed::{Fed, Feed};
 use crate::stop::Stop;
+use crate::tally::Tally;
 
 pub(crate) use file::probe;
 
@@ -72,7 +73,18 @@ impl Running {
 
 /// Starts what a stream's configuration says. Returns when every track has shown what it is.
 pub async fn start(config: &StreamConfig, clock: Clock) -> anyhow::Result<Running> {
+    start_counted(config, clock, &Tally::default()).await
+}
+
+/// The same, and counts there what comes of it.
+pub async fn start_counted(
+    config: &StreamConfig,
+    clock: Clock,
+    tally: &Tally,
+) -> anyhow::Result<Running> {
     let (feed, mut fed) = Feed::new(clock)?;
+    let feed = feed.counted(tally.clone());
+    tally.no_camera(); // until one says so
     let launched = {
         let config = config.clone();
         tokio::task::spawn_blocking(move || launch(&config, clock, &feed))

@@ -61,7 +61,7 @@ async fn relay(mut service: daemon::Service) -> anyhow::Result<()> {
         "metrics",
         daemon::metrics::serve(config.metrics, service.shutdown(), sheet),
     );
-    tokio::spawn(board.keep_telling(handle.clone()));
+    tokio::spawn(board.keep_telling(handle.clone(), |_| {}));
     let (mut shutdown, watchdog) = (service.shutdown(), service.watchdog());
     service.spawn("relay", async move {
         tokio::select! {

@@ -56,16 +56,18 @@ impl Board {
             load: self.load(),
             wifi_dbm: self.wifi_dbm(),
             uptime_s: self.first_number("proc/uptime").map(|s| s as u64),
+            encodings: Vec::new(),
         }
     }
 
-    /// Tells the supervisor now and then, for as long as the peer lives.
-    pub async fn keep_telling(self, node: Handle) {
+    /// Tells the supervisor now and then, for as long as the peer lives; `more` adds what the board itself does not know.
+    pub async fn keep_telling(self, node: Handle, more: impl Fn(&mut BoxHealth)) {
         loop {
             let board = self.clone();
-            let Ok(health) = tokio::task::spawn_blocking(move || board.health()).await else {
+            let Ok(mut health) = tokio::task::spawn_blocking(move || board.health()).await else {
                 return; // the runtime ends
             };
+            more(&mut health);
             if !node.put(Input::Health(health)).await {
                 return;
             }

@@ -183,6 +183,7 @@ mod tests {
             load: Some(0.5),
             wifi_dbm: Some(-60),
             uptime_s: Some(1),
+            encodings: Vec::new(),
         };
         let names: Vec<_> = of_board(&health).iter().map(|figure| figure.name).collect();
         assert_eq!(names, NAMES_OF_A_BOARD);

@@ -103,6 +103,11 @@ hex_id! {
     TokenDigest, 32, "a token's digest"
 }
 
+hex_id! {
+    /// One invitation: 128 random bits in it. Says who came by which link, and which one is taken back.
+    InvitationId, 16, "an invitation's id"
+}
+
 impl StreamId {
     /// The stream's short name in every chunk header: the first eight bytes.
     pub fn handle(&self) -> StreamHandle {

@@ -20,6 +20,12 @@ pub const MAX_TEXT: usize = 64 * 1024;
 pub const MAX_DESCRIPTION: usize = 16 * 1024;
 /// Longest name of a stream or a peer, bytes.
 pub const MAX_NAME: usize = 100;
+/// Encoders that are told of for one stream. Eleven are known.
+pub const MAX_TRIED: usize = 16;
+/// Longest words on how one did, bytes.
+pub const MAX_OUTCOME: usize = 200;
+/// Streams of one broadcaster whose encoding is told of. As many as it may have, by default.
+pub const MAX_ENCODINGS: usize = 16;
 /// Most suites a peer lists. Guess: there are two, and there may be more one day.
 const MAX_SUITES: usize = 8;
 /// The signalling versions this crate speaks.
@@ -199,6 +205,50 @@ pub enum Failure {
     Freeze,
 }
 
+/// How a broadcaster encodes one of its streams.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Encoding {
+    /// The stream's name.
+    pub stream: String,
+    /// The encoder at work; none where nothing is encoded, as of a film.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<String>,
+    /// What was tried, in order. The last one that works is at work.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<TriedEncoder>,
+    /// Whether the camera shows nothing; none where there is no camera.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub camera_away: Option<bool>,
+}
+
+/// What became of an encoder that was tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TriedEncoder {
+    /// Its name.
+    pub encoder: String,
+    /// Whose it is, in words.
+    pub of: String,
+    /// Whether what it made was right.
+    pub works: bool,
+    /// How well it did, or why not, in words.
+    pub outcome: String,
+}
+
+impl Encoding {
+    fn check(&self) -> Result<(), SignalError> {
+        bounded("stream", &self.stream, MAX_NAME)?;
+        bounded("encoder", self.encoder.as_deref().unwrap_or(""), MAX_NAME)?;
+        at_most("tried", self.tried.len(), MAX_TRIED)?;
+        self.tried.iter().try_for_each(|tried| {
+            bounded("encoder", &tried.encoder, MAX_NAME)?;
+            bounded("of", &tried.of, MAX_NAME)?;
+            bounded("outcome", &tried.outcome, MAX_OUTCOME)
+        })
+    }
+}
+
 /// How the board is that a broadcaster or a relay runs on; what cannot be known is left out.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -239,6 +289,9 @@ pub struct BoxHealth {
     /// Since the board started, seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uptime_s: Option<u64>,
+    /// How a broadcaster encodes its streams.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub encodings: Vec<Encoding>,
 }
 
 /// What a peer says.
@@ -705,6 +758,8 @@ impl FromPeer {
             Self::Accuse { what, .. } => bounded("what", what, MAX_NAME * 2)?,
             Self::Health(health) => {
                 bounded("board", health.board.as_deref().unwrap_or(""), MAX_NAME)?;
+                at_most("encodings", health.encodings.len(), MAX_ENCODINGS)?;
+                health.encodings.iter().try_for_each(Encoding::check)?;
             }
             Self::Join { invitation, .. } => {
                 let text = invitation.as_deref().unwrap_or("");
@@ -753,6 +808,33 @@ mod tests {
     /// Golden vectors: what every release so far says, and takes. A line for each message.
     const FROM_PEER: &str = include_str!("signal/from_peer.jsonl");
     const TO_PEER: &str = include_str!("signal/to_peer.jsonl");
+
+    #[test]
+    fn a_board_that_tells_too_much_of_its_encoders_is_refused() {
+        let tried = TriedEncoder {
+            encoder: "vp8enc".into(),
+            of: "software".into(),
+            works: true,
+            outcome: "x".repeat(MAX_OUTCOME),
+        };
+        let parsed = |streams: usize, tried: TriedEncoder, times: usize| {
+            let encoding = Encoding {
+                tried: vec![tried; times],
+                ..Encoding::default()
+            };
+            let encodings = vec![encoding; streams];
+            let health = BoxHealth {
+                encodings,
+                ..BoxHealth::default()
+            };
+            FromPeer::parse(&FromPeer::Health(health).to_text()).is_ok()
+        };
+        assert!(parsed(2, tried.clone(), MAX_TRIED));
+        assert!(!parsed(1, tried.clone(), MAX_TRIED + 1));
+        assert!(!parsed(MAX_ENCODINGS + 1, tried.clone(), 0));
+        let outcome = "x".repeat(MAX_OUTCOME + 1);
+        assert!(!parsed(1, TriedEncoder { outcome, ..tried }, 1));
+    }
 
     #[test]
     fn every_message_is_written_as_it_always_was() {

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use protocol::id::StreamId;
 use protocol::security::authority;
 use protocol::security::secret::{Seed, TokenSecret};
 use protocol::security::token::{Invitation, JoinToken};
@@ -31,19 +30,16 @@ impl Authority {
         token.to_text()
     }
 
-    /// The text that lets whoever has it watch that stream until then, seconds since 1970.
-    pub(crate) fn invitation(&self, stream: StreamId, not_after_s: u64) -> String {
-        let nonce = rand::random();
-        self.0.invite(&Invitation {
-            stream,
-            not_after_s,
-            nonce,
-        })
+    /// The text that lets whoever has it watch a stream.
+    pub(crate) fn invitation(&self, invitation: &Invitation) -> String {
+        self.0.invite(invitation)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use protocol::id::{InvitationId, StreamId};
+
     use super::*;
 
     #[test]
@@ -54,9 +50,14 @@ mod tests {
             Authority::open(&store).expect("a seed")
         };
         let stream = StreamId::from_bytes([7; 16]);
-        let text = open().invitation(stream, 1_000);
+        let invitation = Invitation {
+            stream,
+            not_after_s: 1_000,
+            id: InvitationId::from_bytes([8; 16]),
+        };
+        let text = open().invitation(&invitation);
         let public = open().0.public();
-        let read = Invitation::check(&text, &public, 999).expect("genuine");
-        assert_eq!((read.stream, read.not_after_s), (stream, 1_000));
+        let read = Invitation::check(&text, &public, 999);
+        assert_eq!(read, Ok(invitation));
     }
 }

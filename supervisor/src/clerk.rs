@@ -1,11 +1,12 @@
 //! What the Stream Manager asks for and does not do itself: private keys are used here, and the store is asked
 //! who may come in.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use log::{error, info};
-use protocol::id::{KeyFingerprint, StreamId};
+use protocol::id::{InvitationId, KeyFingerprint, StreamId};
 use protocol::security::auth::Examination;
 use protocol::security::authority::Authority;
 use protocol::security::boxes::KeyTask;
@@ -54,6 +55,8 @@ impl Clerk {
             certificate_lifetime: Duration::from_secs(config.certificate_lifetime_s.into()),
             owners,
             keys: store.stream_keys()?,
+            revoked_invitations: revoked_invitations(&store)?,
+            blocked: store.blocked_keys()?,
             random: Box::new(|bytes| rand::Rng::fill_bytes(&mut rand::rng(), bytes)),
         };
         let keys = Arc::new(keys);
@@ -168,6 +171,14 @@ impl Clerk {
             error!(stream:% = id; "the stream's key cannot be kept: {error}");
         }
     }
+}
+
+/// Those that would still let somebody in.
+fn revoked_invitations(store: &Store) -> Result<BTreeSet<InvitationId>, StoreError> {
+    let now_s = now_s();
+    let all = store.invitations()?.into_iter();
+    let revoked = all.filter(|(_, kept)| kept.revoked_s.is_some() && kept.not_after_s > now_s);
+    Ok(revoked.map(|(id, _)| id).collect())
 }
 
 /// What takes so little time that it is done at once: an agreement, 50 microseconds.

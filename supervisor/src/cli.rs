@@ -42,6 +42,12 @@ pub(crate) enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// The links that were made
+    #[command(subcommand)]
+    Invitations(Invitations),
+    /// Peers that were blocked on the monitor
+    #[command(subcommand)]
+    Blocks(Blocks),
     /// Set the password for /monitor: asked for twice, or read as a line from standard input
     OperatorPassword {
         #[command(flatten)]
@@ -90,6 +96,38 @@ pub(crate) enum Peers {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Invitations {
+    /// Links that were made: for which stream, until when, and how many watch by them
+    List {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Take a link back: it opens the stream no longer, and whoever came by it is put out
+    Revoke {
+        /// The first digits of its id
+        id: String,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Blocks {
+    /// Peers that are blocked
+    List {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Let a peer come in again
+    Lift {
+        /// The first digits of its fingerprint
+        fingerprint: String,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
 /// Which supervisor is meant, and how to answer.
 #[derive(Debug, Args)]
 pub(crate) struct Place {
@@ -107,6 +145,8 @@ impl Command {
             Self::Token(Token::Create { place, .. } | Token::List { place })
             | Self::Peers(Peers::List { place } | Peers::Revoke { place, .. })
             | Self::Invite { place, .. }
+            | Self::Blocks(Blocks::List { place } | Blocks::Lift { place, .. })
+            | Self::Invitations(Invitations::List { place } | Invitations::Revoke { place, .. })
             | Self::OperatorPassword { place }
             | Self::OperatorToken { place } => place,
         }

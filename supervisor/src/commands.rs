@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
+use protocol::signal::Component;
 use serde::Serialize;
 
-use crate::cli::{Command, Peers, Place, Token};
+use crate::cli::{Blocks, Command, Invitations, Peers, Place, Token};
 use crate::config::Config;
 use crate::control::Client;
 use crate::lifetime::in_words;
 use crate::operator::api::{
-    Done, Invitation, InvitationRequest, OperatorToken, PasswordRequest, PeerRow, Revoked,
-    TokenMade, TokenRequest, TokenRow,
+    BlockRow, Done, Invitation, InvitationRequest, InvitationRevoked, InvitationRow, Lifted,
+    OperatorToken, PasswordRequest, PeerRow, Revoked, TokenMade, TokenRequest, TokenRow,
 };
 use crate::operator::{Office, OperatorError, now_s, password};
 use crate::store::Store;
@@ -71,6 +72,19 @@ async fn carry_out(command: &Command) -> anyhow::Result<String> {
             show(place, &desk.invite(wish).await?, |made| {
                 format!("{}\n", made.link)
             })
+        }
+        Command::Invitations(Invitations::List { .. }) => {
+            show(place, &desk.invitations().await?, |i| invitations_text(i))
+        }
+        Command::Invitations(Invitations::Revoke { id, .. }) => {
+            let revoked = desk.revoke_invitation(id).await?;
+            show(place, &revoked, invitation_revoked_text)
+        }
+        Command::Blocks(Blocks::List { .. }) => {
+            show(place, &desk.blocks().await?, |b| blocks_text(b))
+        }
+        Command::Blocks(Blocks::Lift { fingerprint, .. }) => {
+            show(place, &desk.lift(fingerprint).await?, lifted_text)
         }
         Command::OperatorPassword { .. } => {
             let password = password::read()?;
@@ -172,6 +186,41 @@ impl Desk {
         }
     }
 
+    async fn invitations(&mut self) -> anyhow::Result<Vec<InvitationRow>> {
+        match self {
+            Self::Running(client) => client.get("invitations").await,
+            Self::Stopped(office) => Ok(office.invitations().await?),
+        }
+    }
+
+    async fn revoke_invitation(&mut self, prefix: &str) -> anyhow::Result<InvitationRevoked> {
+        match self {
+            Self::Running(client) if prefix.bytes().all(|c| c.is_ascii_alphanumeric()) => {
+                let path = format!("invitations/{prefix}/revoke");
+                client.post(&path, &()).await
+            }
+            Self::Running(_) => bail!("{prefix:?} is not the beginning of an invitation's id"),
+            Self::Stopped(office) => Ok(office.revoke_invitation(prefix).await?),
+        }
+    }
+
+    async fn blocks(&mut self) -> anyhow::Result<Vec<BlockRow>> {
+        match self {
+            Self::Running(client) => client.get("blocks").await,
+            Self::Stopped(office) => Ok(office.blocks().await?),
+        }
+    }
+
+    async fn lift(&mut self, prefix: &str) -> anyhow::Result<Lifted> {
+        match self {
+            Self::Running(client) if prefix.bytes().all(|c| c.is_ascii_alphanumeric()) => {
+                client.post(&format!("blocks/{prefix}/lift"), &()).await
+            }
+            Self::Running(_) => bail!("{prefix:?} is not the beginning of a fingerprint"),
+            Self::Stopped(office) => Ok(office.lift(prefix).await?),
+        }
+    }
+
     async fn set_password(&mut self, password: &str) -> anyhow::Result<Done> {
         let password = password.to_owned();
         let wish = PasswordRequest { password };
@@ -261,6 +310,74 @@ fn revoked_text(revoked: &Revoked) -> String {
         "Revoked the {} {:?} ({}); {connected}.\n",
         revoked.role, revoked.name, revoked.fingerprint
     )
+}
+
+fn invitations_text(invitations: &[InvitationRow]) -> String {
+    if invitations.is_empty() {
+        return "No invitations.\n".into();
+    }
+    let now = now_s();
+    let rows = invitations.iter().map(|invitation| {
+        let state = match invitation.revoked_s {
+            Some(at) => format!("taken back {}", ago(at, now)),
+            None if invitation.not_after_s <= now => "ended".into(),
+            None => format!("good for {}", in_words(invitation.not_after_s - now)),
+        };
+        let watching = invitation.watching;
+        [
+            invitation.id.to_string()[..16].to_owned(),
+            printable(&invitation.name),
+            ago(invitation.made_s, now),
+            watching.map_or_else(|| "?".into(), |count| count.to_string()),
+            state,
+        ]
+    });
+    table::text(["INVITATION", "STREAM", "MADE", "WATCHING", "STATE"], rows)
+}
+
+fn invitation_revoked_text(revoked: &InvitationRevoked) -> String {
+    let watching = match revoked.watching {
+        Some(0) => "nobody watched by it".to_owned(),
+        Some(1) => "one viewer is put out".to_owned(),
+        Some(several) => format!("{several} viewers are put out"),
+        None => "no supervisor is running".to_owned(),
+    };
+    format!(
+        "Took back an invitation to {:?} ({}); {watching}.\n",
+        revoked.name, revoked.id
+    )
+}
+
+fn blocks_text(blocks: &[BlockRow]) -> String {
+    if blocks.is_empty() {
+        return "Nobody is blocked.\n".into();
+    }
+    let now = now_s();
+    let rows = blocks.iter().map(|block| {
+        let fingerprint = block.fingerprint.to_string()[..16].to_owned();
+        let name = block.name.as_deref().unwrap_or(&block.software);
+        let since = ago(block.since_s, now);
+        [
+            fingerprint,
+            component(block.component).into(),
+            printable(name),
+            since,
+        ]
+    });
+    table::text(["FINGERPRINT", "IS A", "NAME", "BLOCKED"], rows)
+}
+
+fn lifted_text(lifted: &Lifted) -> String {
+    let is = component(lifted.component);
+    format!("The {is} {} may come in again.\n", lifted.fingerprint)
+}
+
+const fn component(component: Component) -> &'static str {
+    match component {
+        Component::Broadcaster => "broadcaster",
+        Component::Relay => "relay",
+        Component::Receiver => "viewer",
+    }
 }
 
 fn ago(then_s: u64, now_s: u64) -> String {

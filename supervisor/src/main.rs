@@ -89,7 +89,7 @@ async fn supervisor(mut service: daemon::Service, path: PathBuf) -> anyhow::Resu
         inbox: inbox.clone(),
         news: news.clone(),
     };
-    let monitor = Monitor::new(inbox.clone(), news, guard.clone(), secure);
+    let monitor = Monitor::new(inbox.clone(), news, (guard.clone(), office.clone()), secure);
     let routes = Server::new(inbox, config.allowed_origins.clone()).routes(
         operator::routes::guarded(office.clone(), guard).merge(monitor.routes()),
         matches!(config.tls.mode, Mode::Files { .. }),

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::{debug, info};
-use protocol::id::{KeyFingerprint, PeerId, StreamId};
+use protocol::id::{InvitationId, KeyFingerprint, StreamId};
 use protocol::signal::{Refusal, ToPeer};
 use protocol::stream_manager::{Census, Input, Output, SocketId, StreamManager, Wish, WishError};
 use protocol::time::{ClockMap, Time};
@@ -44,15 +44,18 @@ pub(crate) enum Event {
     Census(oneshot::Sender<Census>),
     /// That key was revoked. Answered by how many peers with it are connected.
     Revoke(KeyFingerprint, oneshot::Sender<usize>),
+    /// That invitation was taken back. Answered by how many watched by it.
+    RevokeInvitation(InvitationId, oneshot::Sender<usize>),
     /// Somebody asks which stream is called so.
     StreamNamed(String, oneshot::Sender<Option<StreamId>>),
     /// Somebody looks.
     Look(Look),
     /// The operator wants something done.
     Wish(Wish, oneshot::Sender<Result<(), WishError>>),
-    /// The operator blocks that peer's key. Answered by how many peers with it are connected; none if that peer is
-    /// not here, or has proven no key.
-    Block(PeerId, oneshot::Sender<Option<usize>>),
+    /// The operator has blocked that key. Answered by how many peers with it are connected.
+    Block(KeyFingerprint, oneshot::Sender<usize>),
+    /// The operator has lifted that block.
+    Unblock(KeyFingerprint),
 }
 
 /// A look at the machine, with its answer sent from within.
@@ -220,6 +223,9 @@ impl Manager {
             Event::Revoke(key, answer) => {
                 let _ = answer.send(self.revoke(key)); // likewise
             }
+            Event::RevokeInvitation(invitation, answer) => {
+                let _ = answer.send(self.revoke_invitation(invitation)); // likewise
+            }
             Event::StreamNamed(name, answer) => {
                 let _ = answer.send(self.machine.stream_named(&name)); // likewise
             }
@@ -231,9 +237,10 @@ impl Manager {
                 self.step(Input::Tick);
                 let _ = answer.send(done); // likewise
             }
-            Event::Block(peer, answer) => {
-                let _ = answer.send(self.block(peer)); // likewise
+            Event::Block(key, answer) => {
+                let _ = answer.send(self.block(key)); // likewise
             }
+            Event::Unblock(key) => self.machine.unblock(key),
         }
     }
 
@@ -248,16 +255,23 @@ impl Manager {
         gone
     }
 
-    /// The same with whoever has the key that this peer has, and it stays out.
-    fn block(&mut self, peer: PeerId) -> Option<usize> {
-        let key = self.machine.view_peer(peer)?.key?;
-        info!(peer:% = peer, key:%, event = "blocked"; "blocked by the operator");
+    /// The same, and they stay out.
+    fn block(&mut self, key: KeyFingerprint) -> usize {
         let now = self.clock.now();
         let gone = self.machine.block(now, key, &mut self.outputs);
-        self.clerk.put_out(key);
         self.tell_news();
         self.step(Input::Tick);
-        Some(gone)
+        gone
+    }
+
+    /// Those who came by this invitation are put out at once.
+    fn revoke_invitation(&mut self, invitation: InvitationId) -> usize {
+        let now = self.clock.now();
+        let outputs = &mut self.outputs;
+        let gone = self.machine.revoke_invitation(now, invitation, outputs);
+        self.tell_news();
+        self.step(Input::Tick);
+        gone
     }
 
     fn tell_news(&self) {

@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 
 use crate::manager::{Event, Inbox};
 use crate::news::News;
+use crate::operator::Office;
 use crate::operator::guard::{Guard, check};
 use crate::operator::routes::complaint;
 use endpoints::{ENDPOINTS, Who};
@@ -35,6 +36,7 @@ pub(crate) struct Monitor {
     inbox: Inbox,
     news: News,
     guard: Guard,
+    office: Office,
     /// Whether the session's cookie is for https alone.
     secure: bool,
     trials: Trials,
@@ -42,11 +44,17 @@ pub(crate) struct Monitor {
 }
 
 impl Monitor {
-    pub(crate) fn new(inbox: Inbox, news: News, guard: Guard, secure: bool) -> Self {
+    pub(crate) fn new(
+        inbox: Inbox,
+        news: News,
+        (guard, office): (Guard, Office),
+        secure: bool,
+    ) -> Self {
         Self {
             inbox,
             news,
             guard,
+            office,
             secure,
             trials: Trials::default(),
             watchers: std::sync::Arc::new(tokio::sync::Semaphore::new(feed::WATCHERS)),

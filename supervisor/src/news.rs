@@ -124,6 +124,7 @@ const fn words(what: What) -> (Level, &'static str) {
         What::Ended => (Info, "the stream has ended"),
         What::Accused { .. } => (Warn, "was sent something forged by"),
         What::Uninvited => (Info, "refused: not invited to the stream"),
+        What::InvitationRevoked => (Info, "put out: its invitation was taken back"),
         What::LinkRefused { .. } => (Warn, "will not be linked to"),
         What::Evicted => (Info, "put out of the stream by the operator"),
         What::Rearranged => (Info, "the stream's peers are arranged anew"),

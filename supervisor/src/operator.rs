@@ -7,28 +7,32 @@ pub(crate) mod password;
 pub(crate) mod routes;
 pub(crate) mod sessions;
 
+use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use log::info;
-use protocol::id::{KeyFingerprint, StreamId};
+use protocol::id::{InvitationId, KeyFingerprint, StreamId};
 use protocol::security::secret::TokenSecret;
+use protocol::security::token;
+use protocol::stream_manager::StreamManager;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
 use crate::ca_store::Authority;
 use crate::manager::{Event, Inbox};
-use crate::store::{Enrolled, JoinToken, Store, StoreError};
+use crate::store::{Blocked, Enrolled, Invited, JoinToken, Store, StoreError};
 use api::{
-    Done, Invitation, InvitationRequest, OperatorToken, PasswordRequest, PeerRow, Revoked,
-    TokenMade, TokenRequest, TokenRow,
+    BlockRow, Done, Invitation, InvitationRequest, InvitationRevoked, InvitationRow, Lifted,
+    OperatorToken, PasswordRequest, PeerRow, Revoked, TokenMade, TokenRequest, TokenRow,
 };
 
 /// Longest life of a token or an invitation. Guess: who needs longer makes another one.
 const LONGEST_S: u64 = 366 * 86_400;
-/// Digits of a fingerprint that a person must type at least. Guess: few enough to type, enough to be no slip.
+/// Digits of a fingerprint, or of an id, that a person must type at least. Guess: few enough to type, enough to be no slip.
 const SHORTEST_PREFIX: usize = 4;
 
 /// Why an operator's wish is not fulfilled. The variants are what the caller does next.
@@ -135,21 +139,112 @@ impl Office {
         })
     }
 
+    /// Blocks a key, and has whoever has it told to go. Gives how many that were; none when nobody could be asked.
+    pub(crate) async fn block(
+        &self,
+        key: KeyFingerprint,
+        blocked: Blocked,
+    ) -> Result<Option<usize>, OperatorError> {
+        self.with_store(move |store| store.block(key, &blocked))
+            .await?;
+        info!(key:%, event = "blocked"; "blocked by the operator");
+        Ok(match &self.running {
+            Some(running) => running.ask(|answer| Event::Block(key, answer)).await,
+            None => None,
+        })
+    }
+
+    pub(crate) async fn blocks(&self) -> Result<Vec<BlockRow>, OperatorError> {
+        let kept = self.with_store(Store::blocks).await?;
+        let mut rows: Vec<BlockRow> = kept.into_iter().map(BlockRow::from).collect();
+        rows.sort_by_key(|row| row.since_s);
+        Ok(rows)
+    }
+
+    /// Lifts the one block of a key whose fingerprint begins so.
+    pub(crate) async fn lift(&self, prefix: &str) -> Result<Lifted, OperatorError> {
+        let prefix = prefix.to_owned();
+        let (key, blocked) = self.with_store(move |store| lift(store, &prefix)).await?;
+        info!(key:%, event = "unblocked"; "the operator has lifted a block");
+        if let Some(running) = &self.running {
+            let _ = running.inbox.send(Event::Unblock(key)).await; // or the supervisor is ending
+        }
+        Ok(Lifted {
+            fingerprint: key,
+            component: blocked.component,
+            name: blocked.name,
+        })
+    }
+
     pub(crate) async fn invite(
         &self,
         wish: InvitationRequest,
     ) -> Result<Invitation, OperatorError> {
-        let (_, not_after_s) = life(wish.expires_in_s)?;
+        let (made_s, not_after_s) = life(wish.expires_in_s)?;
         let running = self.running.as_ref().ok_or(OperatorError::NotRunning)?;
         let unknown = || OperatorError::Unknown(format!("no stream is called {:?}", wish.stream));
         let stream = running.stream(&wish.stream).await.ok_or_else(unknown)?;
-        let invitation = self.authority.invitation(stream, not_after_s);
+        let id = InvitationId::from_bytes(rand::random());
+        let invitation = self.authority.invitation(&token::Invitation {
+            stream,
+            not_after_s,
+            id,
+        });
         let name = percent_encoded(&wish.stream);
+        let kept = Invited {
+            stream,
+            name: wish.stream,
+            made_s,
+            not_after_s,
+            revoked_s: None,
+        };
+        self.with_store(move |store| store.save_invitation(id, &kept))
+            .await?;
+        info!(stream:%; "an invitation was made");
         Ok(Invitation {
+            id,
             // Behind the #: browsers send that part nowhere, and it is in nobody's log.
             link: format!("{}/watch/{name}#invitation={invitation}", running.pages),
             invitation,
             not_after_s,
+        })
+    }
+
+    pub(crate) async fn invitations(&self) -> Result<Vec<InvitationRow>, OperatorError> {
+        let kept = self.with_store(Store::invitations).await?;
+        let mut rows: Vec<InvitationRow> = kept.into_iter().map(InvitationRow::from).collect();
+        rows.sort_by_key(|row| row.made_s);
+        if let Some(running) = &self.running
+            && let Some(watching) = running.watching_by_invitation().await
+        {
+            for row in &mut rows {
+                row.watching = Some(watching.get(&row.id).copied().unwrap_or(0));
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Takes back the one invitation whose id begins so, and has those put out who came by it.
+    pub(crate) async fn revoke_invitation(
+        &self,
+        prefix: &str,
+    ) -> Result<InvitationRevoked, OperatorError> {
+        let prefix = prefix.to_owned();
+        let found = self.with_store(move |store| revoke_invitation(store, &prefix));
+        let (id, invited) = found.await?;
+        let watching = match &self.running {
+            Some(running) => {
+                let put_out = |answer| Event::RevokeInvitation(id, answer);
+                running.ask(put_out).await
+            }
+            None => None,
+        };
+        let count = watching.unwrap_or(0);
+        info!(stream:% = invited.stream, watching = count; "an invitation was taken back");
+        Ok(InvitationRevoked {
+            id,
+            name: invited.name,
+            watching,
         })
     }
 
@@ -229,6 +324,15 @@ impl Running {
         self.ask(|answer| Event::StreamNamed(name, answer)).await?
     }
 
+    async fn watching_by_invitation(&self) -> Option<BTreeMap<InvitationId, usize>> {
+        self.ask(|answer| {
+            Event::Look(Box::new(move |machine: &StreamManager| {
+                let _ = answer.send(machine.watching_by_invitation()); // or nobody waits for it any more
+            }))
+        })
+        .await
+    }
+
     /// None when the supervisor is ending.
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Event) -> Option<T> {
         let (ask, answer) = oneshot::channel();
@@ -238,27 +342,66 @@ impl Running {
 }
 
 fn revoke(store: &Store, prefix: &str) -> Result<(KeyFingerprint, Enrolled), OperatorError> {
+    let prefix = digits(prefix, "a fingerprint")?;
+    let keys = store.peers()?.into_iter().map(|(key, _)| key);
+    let key = the_one(keys, &prefix, "peer's fingerprint")?;
+    let revoked = store.revoke(key, now_s())?;
+    let revoked = revoked.ok_or_else(|| nothing_begins(&prefix, "peer's fingerprint"))?;
+    Ok((key, revoked))
+}
+
+fn revoke_invitation(
+    store: &Store,
+    prefix: &str,
+) -> Result<(InvitationId, Invited), OperatorError> {
+    let prefix = digits(prefix, "an invitation's id")?;
+    let ids = store.invitations()?.into_iter().map(|(id, _)| id);
+    let id = the_one(ids, &prefix, "invitation's id")?;
+    let revoked = store.revoke_invitation(id, now_s())?;
+    let revoked = revoked.ok_or_else(|| nothing_begins(&prefix, "invitation's id"))?;
+    Ok((id, revoked))
+}
+
+fn lift(store: &Store, prefix: &str) -> Result<(KeyFingerprint, Blocked), OperatorError> {
+    let prefix = digits(prefix, "a fingerprint")?;
+    let keys = store.blocks()?.into_iter().map(|(key, _)| key);
+    let key = the_one(keys, &prefix, "blocked peer's fingerprint")?;
+    let lifted = store.lift(key)?;
+    let lifted = lifted.ok_or_else(|| nothing_begins(&prefix, "blocked peer's fingerprint"))?;
+    Ok((key, lifted))
+}
+
+/// What a person typed for the beginning of a name that is long.
+fn digits(prefix: &str, of: &str) -> Result<String, OperatorError> {
     let prefix = prefix.to_ascii_lowercase();
     if prefix.len() < SHORTEST_PREFIX || !prefix.bytes().all(|c| c.is_ascii_hexdigit()) {
         let words = format!(
-            "{prefix:?} is not the beginning of a fingerprint: at least {SHORTEST_PREFIX} of its hexadecimal digits"
+            "{prefix:?} is not the beginning of {of}: at least {SHORTEST_PREFIX} of its hexadecimal digits"
         );
         return Err(OperatorError::Wrong(words));
     }
-    let mut peers = store.peers()?;
-    peers.retain(|(key, _)| key.to_string().starts_with(&prefix));
-    let nobody = || OperatorError::Unknown(format!("no peer's fingerprint begins with {prefix}"));
-    match peers.as_slice() {
-        [] => Err(nobody()),
-        [(key, _)] => {
-            let revoked = store.revoke(*key, now_s())?.ok_or_else(nobody)?;
-            Ok((*key, revoked))
-        }
-        several => Err(OperatorError::Ambiguous(format!(
-            "{} peers' fingerprints begin with {prefix}: say more digits",
-            several.len()
+    Ok(prefix)
+}
+
+/// The only one whose name begins so.
+fn the_one<T: Display>(
+    all: impl Iterator<Item = T>,
+    prefix: &str,
+    what: &str,
+) -> Result<T, OperatorError> {
+    let mut found = all.filter(|name| name.to_string().starts_with(prefix));
+    let first = found.next().ok_or_else(|| nothing_begins(prefix, what))?;
+    match found.count() {
+        0 => Ok(first),
+        more => Err(OperatorError::Ambiguous(format!(
+            "{} {what}s begin with {prefix}: say more digits",
+            more + 1
         ))),
     }
+}
+
+fn nothing_begins(prefix: &str, what: &str) -> OperatorError {
+    OperatorError::Unknown(format!("no {what} begins with {prefix}"))
 }
 
 /// Now, and the end of a life of so many seconds.

@@ -1,9 +1,11 @@
-//! What the supervisor must not forget: secrets, join tokens, enrolled peers, streams. One file, `supervisor.redb`.
+//! What the supervisor must not forget: secrets, join tokens, invitations, enrolled and blocked peers, streams. One file, `supervisor.redb`.
 //!
 //! Each operation is one transaction, on the disk before it is answered: a process that is killed has lost
 //! nothing it said. Knows no network and no clock. Calls block for as long as the disk takes.
 
+mod blocked;
 mod enrolled;
+mod invitations;
 mod records;
 mod secrets;
 mod streams;
@@ -23,7 +25,9 @@ use redb::backends::FileBackend;
 use redb::{Builder, Database, DatabaseError, ReadTransaction, StorageError, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use blocked::Blocked;
 pub(crate) use enrolled::{EnrolError, Enrolled};
+pub(crate) use invitations::Invited;
 pub(crate) use streams::{Access, Stream};
 pub(crate) use tokens::JoinToken;
 pub(crate) use tokens::TokenError;

@@ -199,7 +199,8 @@ async fn every_path_of_the_description_is_there_and_for_the_operator_alone() {
         let concrete = path
             .replace("{stream}", &STREAM.to_string())
             .replace("{peer}", &id(9).to_string())
-            .replace("{fingerprint}", "abcd");
+            .replace("{fingerprint}", "abcd")
+            .replace("{id}", "abcd");
         for (method, about) in methods.as_object().expect("an object") {
             let method = method.to_ascii_uppercase();
             let endpoint = (method.as_str(), concrete.as_str());
@@ -293,6 +294,11 @@ async fn answers_are_as_the_description_says() {
     let tree = operator.get(&at_stream("tree")).await;
     agrees(&schemas, "Tree", &tree);
     agrees(&schemas, "Member", &tree["members"][1]);
+    agrees(
+        &schemas,
+        "History",
+        &operator.get(&at_stream("history")).await,
+    );
     let peers = operator.get("/api/peers").await;
     agrees(&schemas, "Present", &peers["peers"][0]);
 }
@@ -476,7 +482,31 @@ async fn whoever_is_blocked_does_not_come_back_with_the_same_key() {
     let mut again = supervisor.connect().await;
     let candidate = town::candidate(30, Component::Receiver, None);
     let refused = again.proves(candidate, &town::private_key(30)).await;
-    assert!(refused.is_err(), "its key is blocked");
+    let (_, words) = refused.expect_err("its key is blocked");
+    assert_eq!(words, "the operator has blocked this peer");
+
+    // It stays so when the supervisor starts again, until somebody lifts it.
+    let home = supervisor.die().await;
+    let listed = home.command("blocks list").await;
+    assert!(listed.out.contains("viewer"), "{listed:?}");
+    let supervisor = Supervisor::start_in(home).await;
+    let again = || town::candidate(30, Component::Receiver, None);
+    let key = town::private_key(30);
+    let mut socket = supervisor.connect().await;
+    assert!(socket.proves(again(), &key).await.is_err());
+    let operator = Operator::of(&supervisor).await;
+    let rows = operator.get("/api/operator/blocks").await;
+    assert_eq!(
+        (&rows[0]["component"], &rows[1]),
+        (&json!("receiver"), &Value::Null)
+    );
+    let fingerprint = rows[0]["fingerprint"].as_str().expect("a fingerprint");
+    let path = format!("/api/operator/blocks/{fingerprint}/lift");
+    assert_eq!(operator.post(&path, Value::Null).await.0, 200);
+    let mut socket = supervisor.connect().await;
+    assert!(socket.proves(again(), &key).await.is_ok());
+    assert_eq!(operator.get("/api/operator/blocks").await, json!([]));
+    assert_eq!(operator.post(&path, Value::Null).await.0, 404);
 }
 
 #[tokio::test]

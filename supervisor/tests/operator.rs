@@ -3,9 +3,9 @@
 mod town;
 
 use protocol::security::token::JoinToken;
-use protocol::signal::Component;
+use protocol::signal::{Access, Component, FromPeer, Refusal, Registration, ToPeer};
 use serde_json::{Value, json};
-use town::{Home, Supervisor, ask};
+use town::{Home, STREAM, Socket, Supervisor, ask, offer};
 
 async fn operator_token(home: &Home) -> String {
     let said = home.command("operator-token").await;
@@ -61,7 +61,9 @@ async fn every_endpoint_asks_for_it_even_one_that_is_not_there() {
         ("POST", "tokens"),
         ("GET", "peers"),
         ("POST", "peers/1234/revoke"),
+        ("GET", "invitations"),
         ("POST", "invitations"),
+        ("POST", "invitations/1234/revoke"),
         ("POST", "operator-token"),
         ("GET", "nothing"),
     ] {
@@ -196,6 +198,114 @@ async fn an_invitation_is_a_link_to_a_stream_on_the_air() {
     assert!(
         !nobody.well && nobody.err.contains("no supervisor is running"),
         "{nobody:?}"
+    );
+}
+
+/// A stream for those who are invited, on the air.
+async fn broadcaster_for_the_invited(supervisor: &Supervisor) -> Socket {
+    let mut broadcaster = supervisor.peer(1, Component::Broadcaster).await;
+    let access = Access::Invited;
+    let offer = Registration { access, ..offer() };
+    broadcaster.says(&FromPeer::RegisterStream(offer)).await;
+    while !matches!(broadcaster.hears().await, ToPeer::StreamRegistered { .. }) {}
+    broadcaster
+}
+
+/// Watches by that invitation; gives what it is answered first.
+async fn joins(viewer: &mut Socket, invitation: &Value) -> ToPeer {
+    let invitation = invitation.as_str().map(str::to_owned);
+    let (stream, parent) = (STREAM, None);
+    viewer
+        .says(&FromPeer::Join {
+            stream,
+            parent,
+            invitation,
+        })
+        .await;
+    loop {
+        let answer = viewer.hears().await;
+        if matches!(
+            answer,
+            ToPeer::Placement { .. } | ToPeer::StreamRefused { .. }
+        ) {
+            return answer;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_invitation_is_taken_back_by_itself_and_for_good() {
+    let own = "listen = \"127.0.0.1:0\"\nmetrics = \"off\"";
+    let home = Home::new();
+    home.write(own);
+    let supervisor = Supervisor::start_in(home).await;
+    let _broadcaster = broadcaster_for_the_invited(&supervisor).await;
+    let mut made = Vec::new();
+    for _ in 0..2 {
+        let line = "invite garden --expires 2h --json";
+        made.push(supervisor.home.command(line).await.json());
+    }
+    let mut viewers = Vec::new();
+    for (n, invitation) in (30..).zip(&made) {
+        let mut viewer = supervisor.peer(n, Component::Receiver).await;
+        let answer = joins(&mut viewer, &invitation["invitation"]).await;
+        assert!(matches!(answer, ToPeer::Placement { .. }), "{answer:?}");
+        viewers.push(viewer);
+    }
+    let rows = supervisor.home.command("invitations list --json").await;
+    let rows = rows.json();
+    assert_eq!(rows[0]["name"], "garden");
+    assert_eq!(
+        (&rows[0]["watching"], &rows[1]["watching"]),
+        (&json!(1), &json!(1))
+    );
+    let text = made[0]["invitation"].as_str().expect("a text");
+    assert!(!rows.to_string().contains(text), "it is shown only once");
+
+    let id = made[0]["id"].as_str().expect("an id").to_owned();
+    let said = supervisor
+        .home
+        .command(&format!("invitations revoke {}", &id[..8]))
+        .await;
+    assert!(
+        said.well && said.out.contains("one viewer is put out"),
+        "{said:?}"
+    );
+    loop {
+        if let ToPeer::StreamRefused { refusal, words, .. } = viewers[0].hears().await {
+            assert_eq!(
+                (refusal, words.as_str()),
+                (Refusal::NotInvited, "the invitation was taken back")
+            );
+            break;
+        }
+    }
+    let again = joins(&mut viewers[0], &made[0]["invitation"]).await;
+    assert!(matches!(again, ToPeer::StreamRefused { .. }), "{again:?}");
+    viewers[1].is_alive().await;
+
+    // The next supervisor knows of it, and so do commands in between.
+    let home = supervisor.die().await;
+    let rows = home.command("invitations list").await;
+    let taken_back = |text: &str| text.lines().filter(|l| l.contains("taken back")).count();
+    assert_eq!(taken_back(&rows.out), 1, "{rows:?}");
+    let other = made[1]["id"].as_str().expect("an id");
+    let said = home.command(&format!("invitations revoke {other}")).await;
+    assert!(
+        said.well && said.out.contains("no supervisor is running"),
+        "{said:?}"
+    );
+    let supervisor = Supervisor::start_in(home).await;
+    let _broadcaster = broadcaster_for_the_invited(&supervisor).await;
+    for (n, invitation) in (30..).zip(&made) {
+        let mut viewer = supervisor.peer(n, Component::Receiver).await;
+        let answer = joins(&mut viewer, &invitation["invitation"]).await;
+        assert!(matches!(answer, ToPeer::StreamRefused { .. }), "{answer:?}");
+    }
+    let nobodys = supervisor.home.command("invitations revoke abcd").await;
+    assert!(
+        !nobodys.well && nobodys.err.contains("no invitation's id begins with abcd"),
+        "{nobodys:?}"
     );
 }
 

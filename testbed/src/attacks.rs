@@ -98,7 +98,7 @@ pub const ATTACKS: [Attack; 18] = [
         attempt: Scene::revoked,
     },
     Attack {
-        name: "an invited stream without, with expired, with edited invitation",
+        name: "an invited stream without, with expired, with edited invitation, with one that was taken back",
         attempt: Scene::uninvited,
     },
     Attack {
@@ -385,7 +385,7 @@ impl Scene {
                 .context("no invitation")?;
             anyhow::Ok(invitation.to_owned())
         };
-        let (good, short) = (link("2h")?, link("1s")?);
+        let (good, short, taken_back) = (link("2h")?, link("1s")?, self.taken_back()?);
         let mut edited = good.clone().into_bytes();
         edited[10] = if edited[10] == b'A' { b'B' } else { b'A' };
         std::thread::sleep(Duration::from_millis(2_100)); // the short one's time is over
@@ -394,6 +394,7 @@ impl Scene {
             (None, false),
             (Some(short), false),
             (Some(String::from_utf8(edited)?), false),
+            (Some(taken_back), false),
             (Some(good), true),
         ];
         for (invitation, wanted) in tries {
@@ -408,7 +409,17 @@ impl Scene {
                 .block_on(asks_for_private(&mut viewer, invitation.clone()))?;
             ensure!(had == wanted, "{invitation:?}: had the key: {had}");
         }
-        self.has_said(said, 3)
+        self.has_said(said, 4)
+    }
+
+    /// An invitation that was made, and taken back.
+    fn taken_back(&self) -> anyhow::Result<String> {
+        let made = ["invite", "private", "--expires", "2h", "--json"];
+        let made: serde_json::Value = serde_json::from_str(&self.stage.command(&made)?)?;
+        let text = |name: &str| made[name].as_str().context("no invitation");
+        self.stage
+            .command(&["invitations", "revoke", text("id")?])?;
+        Ok(text("invitation")?.to_owned())
     }
 
     fn framed(&self) -> anyhow::Result<()> {

@@ -5,6 +5,7 @@ pub mod camera;
 pub mod churn;
 pub mod engine;
 pub mod lies;
+pub mod monitor;
 pub mod picture;
 pub mod relay_cost;
 pub mod security;

@@ -1,6 +1,8 @@
 // The monitor page: logs in, follows one stream's events, and hands what they say to those who show it.
 
+import { AccessPanel } from "./monitor/access.js";
 import { Feed, call } from "./monitor/api.js";
+import { showBoxes } from "./monitor/boxes.js";
 import { Chart } from "./monitor/charts.js";
 import { Control } from "./monitor/control.js";
 import { Course, Histories, moment } from "./monitor/numbers.js";
@@ -15,6 +17,10 @@ import * as words from "./monitor/words.js";
 
 /** Lines of what happened that are kept. */
 const LINES = 200;
+/** Somebody who scrolled up so far, in pixels, reads. */
+const READING = 40;
+/** In the address, while it is shown who may come in. */
+const ACCESS = "#access";
 
 /** @type {Feed | null} */
 let feed = null;
@@ -28,10 +34,13 @@ let stream = null;
 const members = new Map();
 let course = new Course();
 let histories = new Histories();
+/** Whether the end of the list of what happened is about to be shown, and whether it must not be. */
+let isFollowing = false;
+let isReading = false;
 /** What peers that are gone were called. @type {Map<string, string>} */
 const names = new Map();
-/** Milliseconds of script per event, for the benchmark. @type {number[]} */
-const costs = [];
+/** How often something was shown, for the benchmark. */
+let updates = 0;
 
 const tree = new TreePicture(byId("tree", SVGSVGElement), choose, (peer) => histories.isStalled(peer, now()));
 const panel = new PeerPanel(
@@ -42,37 +51,57 @@ const panel = new PeerPanel(
 );
 const control = new Control(() => stream);
 const trial = new TrialPanel(() => stream);
-/** @type {{ chart: Chart, of: (keyof Course["of"])[] }[]} */
+const access = new AccessPanel();
+/** What there would be to see, were it not for `access`. @type {"loading" | "log-in" | "none" | "monitor"} */
+let view = "loading";
+/** Whether it is shown who may come in, instead of a stream. */
+let isAccess = false;
+/** @type {{ chart: Chart, data: () => (number | null)[][] }[]} */
 let charts = [];
 
 function now() {
   return Math.round(Date.now() / 1000);
 }
 
-/** @param {"log-in" | "none" | "monitor"} view */
-function show(view) {
-  document.body.dataset.view = view;
-  for (const id of ["log-in", "none", "monitor"]) html(id).hidden = id !== view;
-  html("log-out").hidden = view === "log-in";
-  html("link").hidden = view === "log-in";
-  html("streams").hidden = view === "log-in";
-  if (view === "monitor" && !charts.length) charts = makeCharts();
+/** @param {"log-in" | "none" | "monitor"} wanted */
+function show(wanted) {
+  view = wanted;
+  const seen = isAccess && view !== "log-in" ? "access" : view;
+  if (document.body.dataset.view !== seen) {
+    document.body.dataset.view = seen;
+    for (const id of ["log-in", "none", "monitor", "access"]) html(id).hidden = id !== seen;
+    for (const id of ["log-out", "link", "streams", "access-open"]) html(id).hidden = view === "log-in";
+    html("access-open").setAttribute("aria-pressed", String(seen === "access"));
+    if (seen === "access") access.open();
+    else access.close();
+  }
+  if (seen === "monitor" && !charts.length) charts = makeCharts();
+}
+
+/** @param {boolean} wanted */
+function showAccess(wanted) {
+  isAccess = wanted;
+  history.replaceState(null, "", wanted ? ACCESS : `#${watched ?? ""}`);
+  if (view !== "loading") show(view);
+  showStreams();
 }
 
 function makeCharts() {
   const count = (/** @type {number} */ n) => (Number.isInteger(n) ? String(n) : "");
   const place = html("charts");
   const [first, second, third] = ["--accent", "--warn-mark", "--relay"];
-  /** @type {[import("./monitor/charts.js").About, (keyof Course["of"])[]][]} */
+  const figures = (/** @type {import("./monitor/numbers.js").Figure[]} */ ...of) => () => [course.at, ...of.map((name) => course.of[name])];
+  const counts = (/** @type {import("./monitor/numbers.js").Count} */ name) => () => [course.since, course.counts[name]];
+  /** @type {[import("./monitor/charts.js").About, () => (number | null)[][]][]} */
   const all = [
-    [{ title: "Viewers", series: [{ label: "viewers", colour: first }], format: count }, ["viewers"]],
+    [{ title: "Viewers", series: [{ label: "viewers", colour: first }], format: count }, figures("viewers")],
     [
       { title: "Live latency", series: [{ label: "p50", colour: first }, { label: "p99", colour: second }], format: words.milliseconds },
-      ["p50", "p99"],
+      figures("p50", "p99"),
     ],
-    [{ title: "Stalls", series: [{ label: "stalls", colour: second, bars: true }], format: count }, ["stalls"]],
-    [{ title: "Gone without a word", series: [{ label: "disconnections", colour: "--bad", bars: true }], format: count }, ["disconnections"]],
-    [{ title: "Takeovers", series: [{ label: "takeovers", colour: third, bars: true }], format: count }, ["takeovers"]],
+    [{ title: "Stalls", series: [{ label: "stalls", colour: second, bars: true }], format: count }, counts("stalls")],
+    [{ title: "Gone without a word", series: [{ label: "disconnections", colour: "--bad", bars: true }], format: count }, counts("disconnections")],
+    [{ title: "Takeovers", series: [{ label: "takeovers", colour: third, bars: true }], format: count }, counts("takeovers")],
     [
       {
         title: "Sent by",
@@ -83,10 +112,10 @@ function makeCharts() {
         ],
         format: words.rate,
       },
-      ["byBroadcaster", "byRelays", "byViewers"],
+      figures("byBroadcaster", "byRelays", "byViewers"),
     ],
   ];
-  return all.map(([about, of]) => ({ chart: new Chart(about, place), of }));
+  return all.map(([about, data]) => ({ chart: new Chart(about, place), data }));
 }
 
 /** @param {string | null} id */
@@ -101,16 +130,17 @@ function watch(id) {
   trial.clear();
   choose(null);
   html("happenings").replaceChildren();
+  if (id) remember(id, course);
   feed = new Feed(id, {
     streams: (streams) => {
       listed = streams;
       showStreams();
     },
-    tree: (seen) => timed(() => {
+    tree: (seen) => {
       members.clear();
       take(seen.stream, seen.members, []);
-    }),
-    change: (change) => timed(() => take(change.stream, change.changed, change.gone)),
+    },
+    change: (change) => take(change.stream, change.changed, change.gone),
     happening: tellHappening,
     trial: (seen) => trial.take(seen),
     over: () => watch(null),
@@ -119,17 +149,17 @@ function watch(id) {
   });
 }
 
-/** @param {() => void} work */
-function timed(work) {
-  const began = performance.now();
-  work();
-  costs.push(performance.now() - began);
-  if (costs.length > 1000) costs.shift();
+/** What the stream went through before it was watched here. @param {string} id @param {Course} into */
+async function remember(id, into) {
+  const { moments } = await call("GET", `streams/${id}/history`).catch(() => ({ moments: [] }));
+  into.begin(moments);
+  if (into === course) for (const { chart, data } of charts) chart.show(data());
 }
 
 /** @param {Stream} seen @param {Member[]} changed @param {string[]} gone */
 function take(seen, changed, gone) {
   stream = seen;
+  updates += 1;
   for (const member of changed) {
     members.set(member.peer, member);
     names.set(member.peer, words.callOf(member));
@@ -144,8 +174,11 @@ function take(seen, changed, gone) {
   panel.show();
   control.show();
   trial.show();
-  showBoxes();
-  for (const { chart, of } of charts) chart.show([course.at, ...of.map((name) => course.of[name])]);
+  showBoxes(members.values());
+  for (const { chart, data } of charts) chart.take(data());
+  // Drawing words into a chart is what costs most here: of those that are seen, one at a time.
+  const stale = charts.filter(({ chart }) => chart.isBehind);
+  stale.sort((a, b) => a.chart.drawnAt - b.chart.drawnAt)[0]?.chart.draw();
 }
 
 /** @param {Stream} seen */
@@ -189,10 +222,10 @@ function showStreams() {
     button.type = "button";
     button.dataset.stream = id;
     button.dataset.state = live ? "live" : "away";
-    if (id === watched) button.setAttribute("aria-current", "true");
+    if (id === watched && !isAccess) button.setAttribute("aria-current", "true");
     button.onclick = () => {
-      history.replaceState(null, "", `#${id}`);
-      watch(id);
+      if (id !== watched) watch(id);
+      showAccess(false);
     };
     return button;
   });
@@ -214,31 +247,28 @@ function wanted() {
   return (named ?? [...streams].sort((a, b) => b.viewers - a.viewers || a.name.localeCompare(b.name))[0])?.stream;
 }
 
-function showBoxes() {
-  const boxes = [...members.values()].filter(({ component }) => component !== "receiver");
-  const lines = boxes.map((box) => {
-    const head = make("p", "name", words.callOf(box), make("span", "quiet", box.health?.board ?? box.component));
-    const said = words.healthWords(box.health).filter((line) => line.words);
-    return make("li", "", head, ...said.map((line) => make("p", line.mood || "words", line.words)));
-  });
-  const place = html("boxes");
-  const text = lines.map((line) => line.textContent).join("|");
-  if (place.dataset.said === text) return;
-  place.dataset.said = text;
-  place.replaceChildren(...lines);
-}
-
 /** @param {import("./monitor/api.js").Happening} happening */
 function tellHappening(happening) {
   if (happening.event === "moved" || happening.event === "took-over") tree.flash(happening.peer ?? "", happening.event);
   if (!happening.stream) return; // whoever comes in or goes is in no stream yet, or no more
   const said = words.happened(happening, (peer) => names.get(peer) ?? peer.slice(0, 6));
-  const at = new Date(happening.at_s * 1000);
-  const time = make("time", "", at.toLocaleTimeString([], { hour12: false }));
-  time.dateTime = at.toISOString();
+  const time = make("time", "", words.clock(happening.at_s));
+  time.dateTime = new Date(happening.at_s * 1000).toISOString();
   const list = html("happenings");
-  list.prepend(make("li", "", time, make("span", said.mood, said.words)));
-  while (list.childElementCount > LINES) list.lastElementChild?.remove();
+  list.append(make("li", "", time, make("span", said.mood, said.words)));
+  while (list.childElementCount > LINES) list.firstElementChild?.remove();
+  followHappenings();
+}
+
+/** The list shows its end, unless somebody reads further up: nothing that is read moves. Once a frame, when all is written. */
+function followHappenings() {
+  if (isFollowing) return;
+  const list = html("happenings");
+  isFollowing = true;
+  requestAnimationFrame(() => {
+    isFollowing = false;
+    if (!isReading) list.scrollTop = list.scrollHeight;
+  });
 }
 
 /** @param {boolean} connected */
@@ -274,8 +304,17 @@ function listen() {
       (error) => setText(html("log-in-problem"), error.message),
     );
   };
+  html("access-open").onclick = () => showAccess(!isAccess);
+  html("invitations-open").onclick = () => {
+    showAccess(true);
+    html("invitations").focus();
+  };
   html("log-out").onclick = () => call("POST", "logout").then(logIn, console.warn);
   byId("backups", HTMLInputElement).onchange = (event) => tree.showBackups(/** @type {HTMLInputElement} */ (event.target).checked);
+  html("happenings").onscroll = (event) => {
+    const { scrollTop, scrollHeight, clientHeight } = /** @type {HTMLElement} */ (event.target);
+    isReading = scrollHeight - clientHeight - scrollTop > READING;
+  };
   html("unfold").onclick = () => {
     const all = html("unfold").getAttribute("aria-pressed") !== "true";
     html("unfold").setAttribute("aria-pressed", String(all));
@@ -290,8 +329,9 @@ async function begin() {
   const session = await call("GET", "session").catch(() => null);
   if (!session) return void setTimeout(begin, 1_000);
   if (!session.operator) return logIn();
+  isAccess = location.hash === ACCESS;
   html("log-out").hidden = false;
-  watch(location.hash.slice(1) || null);
+  watch(isAccess ? null : location.hash.slice(1) || null);
 }
 
 // For tests and for the curious: read only.
@@ -299,7 +339,7 @@ Object.defineProperty(window, "monitor", {
   value: Object.freeze({
     members: () => [...members.values()].map((member) => structuredClone(member)),
     stream: () => structuredClone(stream),
-    costs: () => [...costs],
+    updates: () => updates,
   }),
 });
 

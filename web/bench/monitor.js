@@ -1,5 +1,6 @@
-// What the monitor page costs with many peers: script per update, and the longest task (layout and paint included), with
-// a crowd that was made up and lives: half of it reports each second, some come, go and move.
+// What the monitor page costs with many peers, with a crowd that was made up and lives: half of it reports each second, some
+// come, go and move. The page's own time on the processor, of script, and of style and layout: for an update (moves at once,
+// as with prefers-reduced-motion), and for a frame of the animation that follows one.
 //
 // usage: node web/bench/monitor.js [SECONDS]
 import { chromium } from "playwright-core";
@@ -8,40 +9,55 @@ import { CHROMIUM, FLAGS, sleep } from "../tests/harness.js";
 import { Crowd, serve } from "./simulated-feed.js";
 
 const SECONDS = Number(process.argv[2] ?? 20);
+/** Milliseconds between two updates: twice as many as a supervisor sends when something happens all the time. */
+const EVERY = 500;
 
-/** @param {number[]} values @param {number} share */
-function percentile(values, share) {
-  const sorted = [...values].sort((a, b) => a - b);
-  return (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN).toFixed(1);
+/** @param {ConstructorParameters<typeof Crowd>[0]} wish @param {"reduce" | "no-preference"} motion */
+async function spend(wish, motion) {
+  const server = await serve(new Crowd(wish), EVERY);
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+  const page = await browser.newPage({ viewport: { width: 1440, height: 1000 }, reducedMotion: motion });
+  const session = await page.context().newCDPSession(page);
+  // Time on the processor: a machine with other things to do would count them in.
+  await session.send("Performance.enable", { timeDomain: "threadTicks" });
+  const spent = async () => {
+    const { metrics } = await session.send("Performance.getMetrics");
+    const of = (/** @type {string} */ name) => (metrics.find((m) => m.name === name)?.value ?? 0) * 1000;
+    return { script: of("ScriptDuration"), layout: of("LayoutDuration") + of("RecalcStyleDuration") };
+  };
+  await page.goto(server.url);
+  await page.waitForSelector(".node");
+  await page.evaluate(() => {
+    const counts = { frames: 0 };
+    Object.assign(window, { counts });
+    const ask = requestAnimationFrame.bind(window);
+    window.requestAnimationFrame = (step) => ask((now) => (counts.frames++, step(now)));
+  });
+  await sleep(3_000);
+  const count = () => page.evaluate(() => ({ updates: /** @type {any} */ (window).monitor.updates(), frames: /** @type {any} */ (window).counts.frames }));
+  const [before, then] = [await spent(), await count()];
+  await sleep(SECONDS * 1000);
+  const [after, now] = [await spent(), await count()];
+  const drawn = await page.locator(".node").count();
+  await browser.close();
+  server.close();
+  return {
+    drawn, updates: now.updates - then.updates, frames: now.frames - then.frames,
+    script: after.script - before.script, layout: after.layout - before.layout,
+  };
 }
 
 /** @param {string} what @param {ConstructorParameters<typeof Crowd>[0]} wish */
 async function measure(what, wish) {
-  const server = await serve(new Crowd(wish), 500);
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
-  const page = await browser.newPage({ viewport: { width: 1440, height: 1000 } });
-  const session = await page.context().newCDPSession(page);
-  await session.send("Performance.enable");
-  const sums = async () => {
-    const { metrics } = await session.send("Performance.getMetrics");
-    const of = (/** @type {string} */ name) => (metrics.find((m) => m.name === name)?.value ?? 0) * 1000;
-    return of("ScriptDuration") + of("LayoutDuration") + of("RecalcStyleDuration");
-  };
-  await page.goto(server.url);
-  await page.waitForSelector(".node");
-  await sleep(2_000);
-  const before = await sums();
-  const skip = await page.evaluate(() => /** @type {any} */ (window).monitor.costs().length);
-  await sleep(SECONDS * 1000);
-  const costs = (await page.evaluate(() => /** @type {any} */ (window).monitor.costs())).slice(skip);
-  const each = ((await sums()) - before) / costs.length;
-  const drawn = await page.locator(".node").count();
+  const still = await spend(wish, "reduce");
+  const moving = await spend(wish, "no-preference");
+  const each = (/** @type {number} */ ms) => ms / still.updates;
+  const animation = moving.script + moving.layout - (each(still.script) + each(still.layout)) * moving.updates;
   console.log(
-    `${what}: ${drawn} drawn, ${costs.length} updates; handler p50 ${percentile(costs, 0.5)} ms, p99 ${percentile(costs, 0.99)} ms; ` +
-      `script, style and layout in all ${each.toFixed(1)} ms an update, its animation included`,
+    `${what}: ${still.drawn} drawn, ${still.updates} updates; an update ${each(still.script + still.layout).toFixed(1)} ms ` +
+      `(script ${each(still.script).toFixed(1)}, style and layout ${each(still.layout).toFixed(1)}); ` +
+      `a frame of animation ${(animation / Math.max(1, moving.frames)).toFixed(1)} ms, ${(moving.frames / moving.updates).toFixed(0)} of them an update`,
   );
-  await browser.close();
-  server.close();
 }
 
 await measure("300 peers, relays first", { peers: 300, relays: 5 });

@@ -27,6 +27,8 @@ function numbers(seed) {
 export class Crowd {
   #random;
   #made = 0;
+  /** @type {Record<string, object[]> | undefined} */
+  #lists;
   /** @type {Map<string, any>} */
   members = new Map();
   totals = {
@@ -40,7 +42,11 @@ export class Crowd {
     this.arity = arity;
     const root = this.#make("broadcaster", null);
     root.name = "hen-house";
-    root.health = { board: "Raspberry Pi 4 Model B Rev 1.4", temperature_c: 61.5, throttled: false, under_voltage: true, under_voltage_once: true, memory_free: 1.6e9, memory_total: 4e9, disk_free: 2e10, disk_total: 3.1e10, load: 0.6, wifi_dbm: -61, uptime_s: 189_000 };
+    root.health = { board: "Raspberry Pi 4 Model B Rev 1.4", temperature_c: 61.5, throttled: false, under_voltage: true, under_voltage_once: true, memory_free: 1.6e9, memory_total: 4e9, disk_free: 2e10, disk_total: 3.1e10, load: 0.6, wifi_dbm: -61, uptime_s: 189_000, encodings: [{ stream: "garden", encoder: "vp8enc", camera_away: false, tried: [
+      { encoder: "v4l2vp8enc", of: "hardware, by its V4L2 driver", works: false, outcome: "it is not there" },
+      { encoder: "v4l2h264enc", of: "hardware, by its V4L2 driver", works: false, outcome: "of 10 test pictures 3 came out right" },
+      { encoder: "vp8enc", of: "software", works: true, outcome: "41 pictures/s, 0.73 cores" },
+    ] }] };
     for (let i = 0; i < relays; i++) {
       const relay = this.#make("relay", root.peer);
       relay.name = RELAYS[i % RELAYS.length] + (i < RELAYS.length ? "" : `-${i}`);
@@ -132,6 +138,44 @@ export class Crowd {
     return { changed: [...changed], gone, happenings };
   }
 
+  /** The last quarter of an hour. */
+  history() {
+    const viewers = [...this.members.values()].filter(({ component }) => component === "receiver").length;
+    return Array.from({ length: 180 }, (_, i) => {
+      const grown = Math.round(viewers * Math.min(1, (i + 20) / 150));
+      return {
+        at_us: (Date.now() - (180 - i) * 5_000) * 1_000, viewers: grown, p50_ms: 380 + Math.round(this.#random() * 20), p99_ms: 440 + Math.round(this.#random() * 60),
+        stalls: this.#random() < 0.1 ? 1 : 0, disconnections: this.#random() < 0.2 ? 1 : 0, takeovers: this.#random() < 0.15 ? 2 : 0,
+        broadcaster_kbps: 5_320, relays_kbps: grown * 900, viewers_kbps: grown * 164,
+      };
+    });
+  }
+
+  /** Who may come in. @param {string} what */
+  admitted(what) {
+    const now = Math.floor(Date.now() / 1000);
+    const hex = (/** @type {number} */ digits) => Array.from({ length: digits }, () => Math.floor(this.#random() * 16).toString(16)).join("");
+    this.#lists ??= {
+      invitations: [
+        { id: hex(32), stream: STREAM, name: "garden", made_s: now - 500_000, not_after_s: now - 20_000, revoked_s: null, watching: 0 },
+        { id: hex(32), stream: STREAM, name: "garden", made_s: now - 90_000, not_after_s: now + 514_000, revoked_s: now - 4_000, watching: 0 },
+        { id: hex(32), stream: STREAM, name: "garden", made_s: now - 7_000, not_after_s: now + 79_000, revoked_s: null, watching: 14 },
+        { id: hex(32), stream: STREAM, name: "hen house, from the inside", made_s: now - 40, not_after_s: now + 7_160, revoked_s: null, watching: 1 },
+      ],
+      tokens: [
+        { id: hex(8), role: "broadcaster", made_s: now - 300_000, expires_s: now - 213_000, used_by: hex(64) },
+        { id: hex(8), role: "relay", made_s: now - 86_000, expires_s: now + 400, used_by: null },
+      ],
+      peers: [
+        { fingerprint: hex(64), role: "broadcaster", name: "hen-house", enrolled_s: now - 299_000, revoked_s: null },
+        { fingerprint: hex(64), role: "relay", name: "attic", enrolled_s: now - 250_000, revoked_s: null },
+        { fingerprint: hex(64), role: "relay", name: "", enrolled_s: now - 240_000, revoked_s: now - 90_000 },
+      ],
+      blocks: [{ fingerprint: hex(64), component: "receiver", name: null, software: "receiver page, Chrome/156", since_s: now - 12_000 }],
+    };
+    return this.#lists[what] ?? { token: `own1-${hex(66)}`, role: "relay", expires_s: now + 86_400 };
+  }
+
   stream() {
     const viewers = [...this.members.values()].filter(({ component }) => component === "receiver").length;
     const broadcaster = [...this.members.keys()][0];
@@ -158,6 +202,11 @@ export async function serve(crowd, every = 1_000) {
     };
     if (url.pathname === "/api/session") return json({ operator: true });
     if (url.pathname === "/api/events") return feed(crowd, response, url.searchParams.has("stream"), every);
+    if (url.pathname.endsWith("/history")) return json({ moments: crowd.history() });
+    if (url.pathname.startsWith("/api/operator/")) {
+      const what = request.method === "POST" ? "made" : (url.pathname.split("/").at(-1) ?? "");
+      return json(crowd.admitted(what));
+    }
     if (url.pathname.startsWith("/api/")) return json({ done: true });
     const path = normalize(url.pathname === "/monitor" ? "/monitor.html" : url.pathname);
     const file = await readFile(join(WEB, path)).catch(() => null);

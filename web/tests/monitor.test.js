@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { test } from "node:test";
-import { PATIENCE, World, clockAdvances, sleep, stats, testPicture, until } from "./harness.js";
+import { PATIENCE, World, clockAdvances, plays, sleep, stats, testPicture, until } from "./harness.js";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const PASSWORD = "correct horse";
@@ -252,5 +252,79 @@ test("the keyboard suffices: along the tree, into a peer and out", async () => {
     await until("a viewer is open", async () => (await page.textContent("#peer-title"))?.startsWith("Viewer"));
     await page.keyboard.press("Escape");
     await until("it is closed", async () => (await page.textContent("#peer-title")) === "Peer");
+  });
+});
+
+test("nothing on the page is pushed aside while viewers come and go", async () => {
+  await World.run(async (world) => {
+    await world.supervisor();
+    await world.relay();
+    await world.broadcaster(testPicture("garden"));
+    const browser = await world.browser();
+    world.headless("crowd", "--viewers", "3");
+    const { page } = await monitor(world, browser);
+    await drawn(page, 5);
+    await until("the boxes say how they are", async () => ((await page.textContent("#boxes"))?.match(/disk free/g) ?? []).length === 2);
+    await until("the viewers' figures are there", async () => !(await page.textContent("#figures"))?.includes("–"));
+    await page.evaluate(() => {
+      /** @type {string[]} */
+      const shifts = [];
+      Object.assign(window, { shifts });
+      new PerformanceObserver((list) => {
+        for (const entry of /** @type {any[]} */ (list.getEntries())) {
+          const nodes = entry.sources.map((/** @type {any} */ { node }) => node?.id || node?.className || node?.nodeName);
+          shifts.push(`${entry.value}: ${nodes}`);
+        }
+      }).observe({ type: "layout-shift" });
+    });
+    // What is out of sight does not count: look at all of it, while somebody comes and somebody is gone.
+    world.headless("more", "--viewers", "2");
+    await drawn(page, 7);
+    for (const place of ["#charts", "#happenings", "#trial-form, #trial-forbidden"]) {
+      await page.locator(place).first().scrollIntoViewIfNeeded();
+      await sleep(1_500);
+    }
+    await world.kill("more", "SIGKILL");
+    await drawn(page, 5);
+    await page.locator("#happenings").scrollIntoViewIfNeeded();
+    await until("the page tells of it", async () => (await page.textContent("#happenings"))?.includes("gone without a word"));
+    await sleep(1_000);
+    assert.deepEqual(await page.evaluate("window.shifts"), []);
+  });
+});
+
+test("the operator makes a join token, takes a link back and lifts a block, and the page stays accessible", async () => {
+  await World.run(async (world) => {
+    await world.supervisor();
+    await world.broadcaster(testPicture("garden", 'access = "invited"'));
+    const browser = await world.browser();
+    const { page, complaints } = await monitor(world, browser);
+    await page.selectOption("#invite-for", "7200");
+    await page.click("#invite-form button[type=submit]");
+    const link = await until("there is a link", async () => (await page.textContent("#invite-link")) || null);
+    const viewer = await world.open(await world.browser(), `/watch/garden#${link.split("#")[1]}`);
+    await plays(viewer);
+
+    await page.click("#invitations-open");
+    await until("one watches by it", async () => (await page.textContent("#invitations tbody"))?.includes("garden"));
+    assert.deepEqual(await accessibilityFaults(page), []);
+    await page.click("#invitations button");
+    await page.click("#ask-do");
+    await until("the viewer is told", async () => (await viewer.textContent("#message-words"))?.includes("taken back"));
+    await until("the list says so", async () => (await page.textContent("#invitations"))?.includes("taken back just now"));
+
+    await page.click("#token-form button");
+    await until("it is shown", async () => (await page.textContent("#token-text"))?.startsWith("own1-"));
+    await until("it is listed", async () => (await page.textContent("#tokens"))?.includes("open for"));
+    await until("the broadcaster is let in", async () => (await page.textContent("#services"))?.includes("broadcaster"));
+    assert.deepEqual(await accessibilityFaults(page), []);
+
+    const peers = await page.evaluate(async () => (await (await fetch("/api/peers")).json()).peers);
+    const { peer } = peers.find((/** @type {any} */ one) => one.component === "receiver");
+    await page.evaluate(async (id) => fetch(`/api/peers/${id}/block`, { method: "POST" }), peer);
+    await until("it is listed", async () => (await page.textContent("#blocks"))?.includes("viewer"));
+    await page.click("#blocks button");
+    await until("nobody is blocked", async () => (await page.textContent("#blocks"))?.includes("Nobody is blocked"));
+    assert.deepEqual(complaints, []);
   });
 });

@@ -19,6 +19,7 @@ use crate::capture::{VideoFormat, VideoFrame};
 use crate::config::VideoConfig;
 use crate::elements;
 use crate::feed::Feed;
+use crate::tally::{Lost, Tally};
 
 /// What became of an encoder that was tried.
 #[derive(Debug)]
@@ -72,7 +73,8 @@ impl Ladder {
         feed: &Feed,
     ) -> anyhow::Result<Self> {
         let mut left = config.in_order();
-        let rung = first(&mut left, format, config)?;
+        feed.tally().climbs_anew();
+        let rung = first(&mut left, format, config, feed.tally())?;
         let track = feed.track(Track::Video);
         Ok(Self {
             encoder: VideoEncoder::start(rung, format, config, origin, track)?,
@@ -85,9 +87,15 @@ impl Ladder {
         })
     }
 
+    /// Where it is counted.
+    pub(crate) const fn tally(&self) -> &Tally {
+        self.feed.tally()
+    }
+
     /// Encodes a picture, or loses it if the encoder is behind. The error is that of the last encoder.
     pub(crate) fn push(&mut self, capture: Time, picture: gst::Buffer) -> anyhow::Result<()> {
         if self.encoder.rung().on_processor && !self.paced(capture) {
+            self.feed.tally().lost(Lost::Paced);
             return Ok(());
         }
         match self.encoder.push(capture, picture) {
@@ -121,8 +129,10 @@ impl Ladder {
     fn replace(&mut self, error: &anyhow::Error) -> anyhow::Result<()> {
         let failed = self.encoder.rung().element;
         log::warn!("the encoder {failed} fails: {error:#}");
+        let tally = self.feed.tally();
+        tally.failed(error);
         let began = Instant::now();
-        let rung = first(&mut self.left, &self.format, &self.config)
+        let rung = first(&mut self.left, &self.format, &self.config, tally)
             .with_context(|| format!("the encoder {failed} failed, and was the last: {error:#}"))?;
         let track = self.feed.track_anew(Track::Video);
         self.encoder = VideoEncoder::start(rung, &self.format, &self.config, self.origin, track)?;
@@ -138,10 +148,12 @@ fn first(
     left: &mut Vec<&'static Rung>,
     format: &VideoFormat,
     config: &VideoConfig,
+    tally: &Tally,
 ) -> anyhow::Result<&'static Rung> {
     let mut reasons = Vec::new();
     while !left.is_empty() {
         let tried = try_one(left.remove(0), format, config);
+        tally.tried(&tried);
         if tried.outcome.is_ok() {
             log::info!("encoder {tried}");
             return Ok(tried.rung);

@@ -23,6 +23,7 @@ use crate::config::VideoConfig;
 use crate::elements;
 use crate::feed::TrackFeed;
 use crate::repeats::Repeats;
+use crate::tally::{Lost, Tally};
 
 /// Pictures that may wait for the encoder. It needs some 450 ms to start (findings), and what waited
 /// then would come in one burst: better to lose it. Two are within the jitter of a loaded board.
@@ -36,6 +37,7 @@ pub(crate) struct VideoEncoder {
     key_frame_interval: Duration,
     next_key_frame: Time,
     lost: Repeats,
+    tally: Tally,
     /// What the last picture took, µs; 0 once it was asked for.
     took: Arc<AtomicU64>,
     /// What is wrong with what came out.
@@ -57,6 +59,7 @@ impl VideoEncoder {
         let made = rung.make(format, config)?;
         let (began, took) = (Arc::new(Mutex::new(None)), Arc::new(AtomicU64::new(0)));
         note_beginnings(&made[0], &began);
+        let (tally, counts) = (feed.tally().clone(), feed.tally().clone());
         let fault = Arc::new(Mutex::new(None));
         let (coding, plain) = (rung.coding, track_format(format, config));
         let of_caps = move |caps: &gst::CapsRef| described(coding, caps, &plain).ok();
@@ -81,6 +84,8 @@ impl VideoEncoder {
                 *faulty.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 return;
             }
+            let bytes = sample.buffer().map_or(0, gst::BufferRef::size);
+            counts.encoded(bytes, Duration::from_micros(us));
             announce(sample);
         };
         let mut chain = vec![elements::make("videoconvert")?];
@@ -95,6 +100,7 @@ impl VideoEncoder {
             lost: Repeats::default(),
             took,
             fault,
+            tally,
             longest_step: (coding == Coding::H264).then_some(longest_step),
             last: None,
         })
@@ -122,6 +128,7 @@ impl VideoEncoder {
             return Err(fault);
         }
         if self.pipeline.waiting() >= MOST_WAITING {
+            self.tally.lost(Lost::Behind);
             if let Some(count) = self.lost.note(capture) {
                 log::warn!("the encoder is too slow: {count} pictures were lost before it");
             }

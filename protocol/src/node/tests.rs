@@ -15,8 +15,8 @@ use crate::media::{Codec, Descriptor, Track, TrackInfo};
 use crate::security::grant::SignedDescriptor;
 use crate::security::secret::HandshakeSeed;
 use crate::signal::{
-    Access, Component, FromPeer, LinkDescription, Neighbour, Order, Registration, ToPeer, VERSIONS,
-    VersionRange,
+    Access, Component, Failure, FromPeer, LinkDescription, Neighbour, Order, Registration,
+    StreamInfo, ToPeer, VERSIONS, VersionRange,
 };
 use crate::time::Time;
 use crate::wire::{Control, FrameRange, TrackPosition};
@@ -1034,6 +1034,46 @@ fn after_the_supervisor_came_back_it_is_told_how_things_stand() {
         ..registration()
     };
     assert!(desk.said.contains(&(1, FromPeer::RegisterStream(again))));
+}
+
+#[test]
+fn a_viewer_fails_when_told_to_if_the_stream_allows_it_and_nobody_else_does() {
+    let list = |allow_failures| ToPeer::Streams {
+        streams: vec![StreamInfo {
+            stream: STREAM,
+            name: "show".into(),
+            tracks: vec![],
+            kbps: 1000,
+            access: Access::Public,
+            live: true,
+            viewers: 1,
+            allow_failures,
+        }],
+        more: false,
+    };
+    let fails = |desk: &mut Desk, n| {
+        let (stream, how) = (STREAM, Failure::Freeze);
+        desk.events.clear();
+        desk.tell(n, ToPeer::Fail { stream, how });
+        let mut events = desk.events.iter();
+        events.any(|(who, event)| *who == n && matches!(event, Event::ToldToFail(Failure::Freeze)))
+    };
+    let mut desk = Desk::with_peers(4);
+    desk.watch_below(2, 1);
+    desk.watch_below(3, 2);
+    assert!(!fails(&mut desk, 3), "it knows of no permission");
+    for n in 1..=4 {
+        desk.tell(n, list(false));
+    }
+    assert!(!fails(&mut desk, 3), "the stream does not allow it");
+    for n in 1..=4 {
+        desk.tell(n, list(true));
+    }
+    assert!(fails(&mut desk, 3));
+    for n in [1, 2] {
+        assert!(!fails(&mut desk, n), "{n} is no viewer");
+    }
+    assert!(!fails(&mut desk, 4), "it does not watch that stream");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A supervisor and its peers with all of the security on, in one process: who comes in, and what becomes of
 //! those who cheat.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::{Config, Event, Input, Node, Output, Security};
 use crate::chunk::{Chunk, Header, Position};
-use crate::id::{Fingerprint, KeyFingerprint, LinkId, PeerId, StreamId};
+use crate::id::{Fingerprint, InvitationId, KeyFingerprint, LinkId, PeerId, StreamId};
 use crate::media::{Codec, Descriptor, Track, TrackInfo};
 use crate::security::auth::Examination;
 use crate::security::authority::Authority;
@@ -102,6 +102,8 @@ impl Village {
             certificate_lifetime: Duration::from_secs(60),
             owners: BTreeMap::new(),
             keys: BTreeMap::new(),
+            revoked_invitations: BTreeSet::new(),
+            blocked: BTreeSet::new(),
             random: Box::new({
                 let mut n = 0;
                 move |bytes| {
@@ -663,7 +665,7 @@ fn an_invited_stream_is_watched_by_invitation_alone() {
         authority().invite(&Invitation {
             stream,
             not_after_s,
-            nonce: [1; 16],
+            id: InvitationId::from_bytes([1; 16]),
         })
     };
     village.watch(30, None);
@@ -679,6 +681,53 @@ fn an_invited_stream_is_watched_by_invitation_alone() {
         assert_eq!(village.seen_by(n), [0; 0], "{n}");
     }
     assert_eq!(village.seen_by(34), [0, 1, 2]);
+}
+
+#[test]
+fn an_invitation_that_is_taken_back_puts_out_whoever_came_by_it_and_nobody_else() {
+    let mut village = Village::new(Access::Invited);
+    let invite = |n| {
+        let id = InvitationId::from_bytes([n; 16]);
+        let text = authority().invite(&Invitation {
+            stream: STREAM,
+            not_after_s: 1_000,
+            id,
+        });
+        (id, text)
+    };
+    let ((taken, link), (_, other)) = (invite(1), invite(2));
+    village.watch(30, Some(link.clone()));
+    village.watch(31, Some(link.clone()));
+    village.watch(32, Some(other));
+    village.send(0..3);
+    assert_eq!(village.manager.watching_by_invitation()[&taken], 2);
+
+    // One of them hears nothing of it: its neighbours cut it off all the same.
+    let mut out = Vec::new();
+    let gone = village
+        .manager
+        .revoke_invitation(village.now, taken, &mut out);
+    out.retain(|output| !matches!(output, manager::Output::Send(SocketId(31), _)));
+    assert_eq!(gone, 2);
+    village.carry_out_all(out);
+    village.settle();
+    village.send(3..6);
+    for n in [30, 31] {
+        assert_eq!(village.seen_by(n), [0, 1, 2], "{n}");
+    }
+    assert!(village.refused(30).is_some());
+    assert_eq!(village.seen_by(32), [0, 1, 2, 3, 4, 5]);
+    assert!(
+        !village
+            .manager
+            .watching_by_invitation()
+            .contains_key(&taken)
+    );
+
+    village.watch(33, Some(link));
+    village.send(6..9);
+    assert!(village.refused(33).is_some());
+    assert_eq!(village.seen_by(33), [0; 0]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::secret::TokenSecret;
 use super::signed::{self, Domain, SignedError};
-use crate::id::{AuthorityFingerprint, SignerKey, StreamId, TokenDigest};
+use crate::id::{AuthorityFingerprint, InvitationId, SignerKey, StreamId, TokenDigest};
 use crate::signal::Component;
 
 /// What a join token begins with, so that people and programs know one when they see it.
@@ -103,8 +103,8 @@ pub struct Invitation {
     pub stream: StreamId,
     /// Until when, seconds since 1970.
     pub not_after_s: u64,
-    /// Random: two invitations are never the same one.
-    pub nonce: [u8; 16],
+    /// Which one: two invitations are never the same, and each can be taken back by itself.
+    pub id: InvitationId,
 }
 
 /// Why an invitation is refused.
@@ -196,7 +196,7 @@ mod tests {
         let invitation = Invitation {
             stream: StreamId::from_bytes([4; 16]),
             not_after_s: 1_000,
-            nonce: [5; 16],
+            id: InvitationId::from_bytes([5; 16]),
         };
         let text = authority.invite(&invitation);
         let check = |text: &str, now| Invitation::check(text, &authority.public(), now);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use crate::id::{KeyFingerprint, PeerId, StreamId, TokenDigest};
+use crate::id::{InvitationId, KeyFingerprint, PeerId, StreamId, TokenDigest};
 use crate::security::auth::{self, Examination, Examiner, ExaminerOutput, Introduction};
 use crate::security::authority::Authority;
 use crate::security::base64::Base64;
@@ -33,6 +33,12 @@ const ACCUSERS: usize = 2;
 /// Addresses remembered for one accused peer.
 const MAX_ACCUSERS: usize = 16;
 
+/// What is said to whoever comes, or came, by an invitation that was taken back.
+pub(super) const TAKEN_BACK: &str = "the invitation was taken back";
+
+/// What is said to whoever has a key that is blocked.
+const BLOCKED: &str = "the operator has blocked this peer";
+
 /// Fills a buffer with random bytes.
 pub type RandomSource = Box<dyn FnMut(&mut [u8]) + Send>;
 
@@ -48,6 +54,10 @@ pub struct Security {
     pub owners: BTreeMap<StreamId, KeyFingerprint>,
     /// Their keys, of before this start.
     pub keys: BTreeMap<StreamId, (u8, StreamKey)>,
+    /// Invitations that were taken back before their time was over.
+    pub revoked_invitations: BTreeSet<InvitationId>,
+    /// Keys that the operator has blocked.
+    pub blocked: BTreeSet<KeyFingerprint>,
     /// For numbers nobody may guess.
     pub random: RandomSource,
 }
@@ -193,6 +203,10 @@ impl StreamManager {
         if self.admissions.evicted.contains(&petition.key) {
             return self.refuse(id, Refusal::Revoked, "this peer was put out");
         }
+        let security = self.config.security.as_ref();
+        if security.is_some_and(|security| security.blocked.contains(&petition.key)) {
+            return self.refuse(id, Refusal::Revoked, BLOCKED);
+        }
         socket.proven = Some(introduction);
         self.outbox.push(Output::Admit(id, petition));
     }
@@ -252,15 +266,33 @@ impl StreamManager {
         Some(key.fingerprint())
     }
 
-    /// Everybody with this key is put out and stays out, as long as this supervisor runs: for viewers, who are not
-    /// enrolled and so cannot be revoked. Gives how many there were.
+    /// Everybody with this key is put out, and stays out until [`Self::unblock`]. Gives how many there were.
     pub fn block(&mut self, now: Time, key: KeyFingerprint, out: &mut Vec<Output>) -> usize {
-        self.admissions.evicted.insert(key);
-        self.revoke(now, key, out)
+        if let Some(security) = &mut self.config.security {
+            security.blocked.insert(key);
+        }
+        self.put_out_all(now, key, BLOCKED, out)
+    }
+
+    /// Whoever has this key may come in again.
+    pub fn unblock(&mut self, key: KeyFingerprint) {
+        if let Some(security) = &mut self.config.security {
+            security.blocked.remove(&key);
+        }
     }
 
     /// Everybody with this key is put out, at once and everywhere. Gives how many there were.
     pub fn revoke(&mut self, now: Time, key: KeyFingerprint, out: &mut Vec<Output>) -> usize {
+        self.put_out_all(now, key, "this peer's key was revoked", out)
+    }
+
+    fn put_out_all(
+        &mut self,
+        now: Time,
+        key: KeyFingerprint,
+        words: &str,
+        out: &mut Vec<Output>,
+    ) -> usize {
         self.now = now.max(self.now);
         self.happened.clear();
         let theirs: Vec<PeerId> = self
@@ -270,17 +302,82 @@ impl StreamManager {
             .filter(|&peer| self.key_of(peer) == Some(key))
             .collect();
         for &peer in &theirs {
-            self.put_out(peer, "this peer's key was revoked");
+            self.put_out(peer, words);
         }
         out.append(&mut self.outbox);
         theirs.len()
     }
 
+    /// The invitation lets nobody in any more, and whoever came by it is out of its stream, at once. Gives how many
+    /// there were.
+    pub fn revoke_invitation(
+        &mut self,
+        now: Time,
+        invitation: InvitationId,
+        out: &mut Vec<Output>,
+    ) -> usize {
+        self.now = now.max(self.now);
+        self.happened.clear();
+        if let Some(security) = &mut self.config.security {
+            security.revoked_invitations.insert(invitation);
+        }
+        let theirs: Vec<(StreamId, PeerId)> = self
+            .invited_places()
+            .filter(|&(_, _, by)| by == invitation)
+            .map(|(stream, peer, _)| (stream, peer))
+            .collect();
+        for &(stream, peer) in &theirs {
+            self.note(Some(peer), Some(stream), What::InvitationRevoked);
+            self.cut_off(peer);
+            self.withdraw(peer, stream);
+            self.refuse_stream(peer, stream, Refusal::NotInvited, TAKEN_BACK);
+        }
+        // When all are out: whoever still were a member would be given the new key.
+        for stream in theirs
+            .iter()
+            .map(|&(stream, _)| stream)
+            .collect::<BTreeSet<_>>()
+        {
+            self.change_key(stream);
+        }
+        out.append(&mut self.outbox);
+        theirs.len()
+    }
+
+    /// How many watch by each invitation; those by whose nobody does are not in it.
+    pub fn watching_by_invitation(&self) -> BTreeMap<InvitationId, usize> {
+        let mut counts = BTreeMap::new();
+        for (_, _, by) in self.invited_places() {
+            *counts.entry(by).or_default() += 1;
+        }
+        counts
+    }
+
+    fn invited_places(&self) -> impl Iterator<Item = (StreamId, PeerId, InvitationId)> {
+        self.peers.iter().flat_map(|(&peer, known)| {
+            let places = known.places.iter();
+            places.filter_map(move |(&stream, place)| Some((stream, peer, place.invitation?)))
+        })
+    }
+
     /// Closes the peer's socket and its links, and changes the keys that it knows.
     fn put_out(&mut self, peer: PeerId, words: &str) {
         let streams: Vec<StreamId> = self.forest.streams_of(peer).collect();
+        self.cut_off(peer);
+        if self.is_connected(peer) {
+            self.refuse_peer(peer, Refusal::Revoked, words);
+        } else {
+            self.gone(peer);
+        }
+        for stream in streams {
+            self.change_key(stream);
+        }
+    }
+
+    /// Whoever is linked to it closes that link, whatever the peer itself does; who is away hears of it later.
+    fn cut_off(&mut self, peer: PeerId) {
         let mut neighbours = BTreeSet::new();
-        for &stream in &streams {
+        for stream in self.forest.streams_of(peer) {
             if let Some(graph) = self.forest.graph(stream) {
                 let near = |&(other, _): &(PeerId, _)| self.are_neighbours(peer, other);
                 neighbours.extend(graph.iter().filter(near).map(|(other, _)| other));
@@ -294,14 +391,6 @@ impl StreamManager {
         let put_out = &mut self.admissions.put_out;
         put_out.truncate(MAX_PUT_OUT - 1);
         put_out.push_front((peer, self.now + lifetime));
-        if self.is_connected(peer) {
-            self.refuse_peer(peer, Refusal::Revoked, words);
-        } else {
-            self.gone(peer);
-        }
-        for stream in streams {
-            self.change_key(stream);
-        }
     }
 
     /// A peer that was away may still be linked to somebody who was put out meanwhile, and whose certificate it has seen.

@@ -72,6 +72,8 @@ pub enum What {
     },
     /// It asked for a stream that it was not invited to, or not any more.
     Uninvited,
+    /// The invitation that it came by was taken back, and it is out of the stream.
+    InvitationRevoked,
     /// It would not be linked to another peer: that one shows another certificate than the supervisor named, or came unexpected.
     LinkRefused {
         /// Who.
@@ -106,6 +108,7 @@ impl What {
             Self::Ended => "ended",
             Self::Accused { .. } => "accused",
             Self::Uninvited => "uninvited",
+            Self::InvitationRevoked => "invitation-revoked",
             Self::LinkRefused { .. } => "link-refused",
             Self::Evicted => "evicted",
             Self::Rearranged => "rearranged",

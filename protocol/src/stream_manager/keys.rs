@@ -1,7 +1,7 @@
 //! The streams' keys (the paper's set of keys, §III.C.2): made here, given to members sealed, and changed when
 //! somebody is put out who knows one.
 
-use crate::id::{KeyFingerprint, PeerId, StreamId};
+use crate::id::{InvitationId, KeyFingerprint, PeerId, StreamId};
 use crate::node::key_contents;
 use crate::security::base64::Base64;
 use crate::security::boxes::{Sealing, purpose, seal};
@@ -9,7 +9,7 @@ use crate::security::grant::Grant;
 use crate::security::secret::StreamKey;
 use crate::signal::{Access, Refusal, ToPeer};
 
-use super::admission::TaskFor;
+use super::admission::{TAKEN_BACK, TaskFor};
 use super::{Output, StreamManager};
 
 /// A stream's key, and its number in chunk headers.
@@ -144,24 +144,27 @@ impl StreamManager {
         self.give_key(broadcaster, stream);
     }
 
-    /// Whether a receiver may watch: why not, in words.
+    /// Whether a receiver may watch, and by which invitation where it takes one: why not, in words.
     pub(super) fn check_invitation(
         &self,
         stream: StreamId,
         invitation: Option<&str>,
-    ) -> Result<(), String> {
+    ) -> Result<Option<InvitationId>, String> {
         let invited = self.streams.get(&stream).map(|known| known.access());
         let (Some(Access::Invited), Some(security)) = (invited, &self.config.security) else {
-            return Ok(());
+            return Ok(None);
         };
         let text = invitation.ok_or("this stream is for those who are invited: ask for a link")?;
         let seconds = u64::try_from(self.wall_us() / 1_000_000).unwrap_or(0);
         let authority = security.authority.public();
         let invitation = crate::security::token::Invitation::check(text, &authority, seconds)
             .map_err(|error| error.to_string())?;
-        match invitation.stream == stream {
-            true => Ok(()),
-            false => Err("the invitation is for another stream".into()),
+        if invitation.stream != stream {
+            return Err("the invitation is for another stream".into());
+        }
+        match security.revoked_invitations.contains(&invitation.id) {
+            true => Err(TAKEN_BACK.into()),
+            false => Ok(Some(invitation.id)),
         }
     }
 

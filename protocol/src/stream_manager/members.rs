@@ -48,21 +48,24 @@ impl StreamManager {
             return self.hold(peer, stream, claim, invitation);
         }
         // A relay is enrolled, and brings nobody in whom the stream is not for.
-        if known.info.component == Component::Receiver
-            && let Err(words) = self.check_invitation(stream, invitation)
-        {
-            self.note(Some(peer), Some(stream), What::Uninvited);
-            return self.refuse_stream(peer, stream, Refusal::NotInvited, &words);
-        }
+        let checked = match known.info.component {
+            Component::Receiver => self.check_invitation(stream, invitation),
+            _ => Ok(None),
+        };
+        let invitation = match checked {
+            Ok(invitation) => invitation,
+            Err(words) => return self.turn_away(peer, stream, claim, &words),
+        };
         self.give_key(peer, stream);
         let now = self.now;
         let Some(known) = self.peers.get_mut(&peer) else {
             return;
         };
-        known
+        let place = known
             .places
             .entry(stream)
             .or_insert_with(|| Place::new(now));
+        place.invitation = invitation.or(place.invitation);
         if self.forest.contains(stream, peer) {
             return self.join_again(peer, stream, claim);
         }
@@ -72,6 +75,16 @@ impl StreamManager {
             None => self.change_forest(|forest, out| forest.join(stream, peer, out)),
         }
         self.note_viewers(stream);
+    }
+
+    /// The stream is not for this viewer. Where it says that somebody feeds it, as after a restart, that one lets it go.
+    fn turn_away(&mut self, peer: PeerId, stream: StreamId, claim: Option<PeerId>, words: &str) {
+        self.note(Some(peer), Some(stream), What::Uninvited);
+        if let Some(parent) = claim {
+            let child = peer;
+            self.send(parent, ToPeer::DropChild { stream, child });
+        }
+        self.refuse_stream(peer, stream, Refusal::NotInvited, words);
     }
 
     /// After a start everybody says where he is, and is believed. Later a claim is granted if it is no burden.
@@ -197,6 +210,7 @@ impl StreamManager {
     }
 
     pub(super) fn report(&mut self, peer: PeerId, stream: StreamId, report: Report) {
+        let (viewers, at) = (self.forest.viewers(stream), (self.now, self.wall_us()));
         let (Some(known), Some(here)) = (self.streams.get_mut(&stream), self.peers.get_mut(&peer))
         else {
             return;
@@ -206,9 +220,10 @@ impl StreamManager {
             None if known.broadcaster == peer => &mut known.report,
             None => return,
         };
-        let times = known
-            .totals
-            .take(here.info.component, kept.as_ref(), &report);
+        known.history.pass(at, viewers, &known.totals);
+        let component = here.info.component;
+        known.history.take(component, kept.as_ref(), &report);
+        let times = known.totals.take(component, kept.as_ref(), &report);
         *kept = Some(report);
         if times > 0 {
             self.note(Some(peer), Some(stream), What::Stalled { times });

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::bucket::Bucket;
-use crate::id::{PeerId, StreamId};
+use crate::id::{InvitationId, PeerId, StreamId};
 use crate::security::auth::{self, Examiner, Introduction};
 use crate::signal::{
     BoxHealth, Component, FromPeer, Neighbour, Order, PeerInfo, Refusal, Report, ToPeer, VERSIONS,
@@ -60,6 +60,8 @@ pub(super) struct Place {
     pub(super) since: Time,
     /// The newest order it was given; none if its place was adopted.
     pub(super) order: Option<Order>,
+    /// The invitation it came by, where it took one.
+    pub(super) invitation: Option<InvitationId>,
     /// How it fared last.
     pub(super) report: Option<Report>,
 }
@@ -69,6 +71,7 @@ impl Place {
         Self {
             since,
             order: None,
+            invitation: None,
             report: None,
         }
     }

@@ -7,6 +7,7 @@ use crate::time::{ClockMap, Time};
 
 use super::deadlines::Deadline;
 use super::happenings::What;
+use super::history::History;
 use super::keys::NumberedKey;
 use super::totals::Totals;
 use super::{ANNOUNCE_PAUSE, BARRED, STREAM_GRACE, StreamManager};
@@ -25,6 +26,8 @@ pub(super) struct Stream {
     pub(super) since: Time,
     /// What was counted since.
     pub(super) totals: Totals,
+    /// Its last minutes.
+    pub(super) history: History,
     /// How its broadcaster fared last.
     pub(super) report: Option<Report>,
     /// The stream is bound to whoever shows this DTLS certificate, where nobody proves a key.
@@ -187,6 +190,7 @@ impl StreamManager {
             info: info_of(offer),
             since: self.now,
             totals: Totals::default(),
+            history: History::new(self.now),
             report: None,
             owner,
             key: None,

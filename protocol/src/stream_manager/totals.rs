@@ -42,7 +42,7 @@ impl Totals {
     pub(super) fn count(&mut self, what: What) {
         match what {
             What::Joined => self.joins += 1,
-            What::Left | What::Evicted => self.leaves += 1,
+            What::Left | What::Evicted | What::InvitationRevoked => self.leaves += 1,
             What::Lost => self.disconnections += 1,
             What::TookOver { .. } => self.takeovers += 1,
             What::Moved { .. } => self.moves += 1,

@@ -8,14 +8,14 @@ use protocol::id::{PeerId, StreamId};
 use protocol::signal::Topology;
 use protocol::stream_manager::{Wish, WishError};
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
 
 use super::looks::stream_id;
 use super::{Monitor, ending};
 use crate::door::Caller;
-use crate::manager::Event;
 use crate::operator::api::{Done, PasswordRequest};
-use crate::operator::routes::{Asked, complaint};
+use crate::operator::now_s;
+use crate::operator::routes::{Asked, answer, complaint};
+use crate::store::Blocked;
 
 /// `POST streams/{stream}/move`
 #[derive(Deserialize)]
@@ -41,7 +41,7 @@ pub(super) struct Name {
 
 /// Answer to `POST peers/{peer}/block`
 #[derive(Serialize)]
-struct Blocked {
+struct Blocks {
     connected: usize,
 }
 
@@ -130,14 +130,21 @@ pub(super) async fn block(State(monitor): State<Monitor>, Path(peer): Path<Strin
         let words = format!("{peer:?} is no peer's id: 32 hexadecimal digits");
         return complaint(StatusCode::BAD_REQUEST, words);
     };
-    let (ask, answer) = oneshot::channel();
-    if monitor.inbox.send(Event::Block(peer, ask)).await.is_err() {
+    let Some(view) = monitor.look(move |machine| machine.view_peer(peer)).await else {
         return ending();
-    }
-    match answer.await {
-        Err(_) => ending(),
-        Ok(Some(connected)) => Json(Blocked { connected }).into_response(),
-        Ok(None) => complaint(StatusCode::NOT_FOUND, "there is no such peer here".into()),
+    };
+    let Some((view, key)) = view.and_then(|view| view.key.map(|key| (view, key))) else {
+        return complaint(StatusCode::NOT_FOUND, "there is no such peer here".into());
+    };
+    let blocked = Blocked {
+        component: view.component,
+        name: view.name,
+        software: view.software,
+        since_s: now_s(),
+    };
+    match monitor.office.block(key, blocked).await {
+        Ok(None) => ending(),
+        done => answer(done.map(|connected| connected.map(|connected| Blocks { connected }))),
     }
 }
 

@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use protocol::id::StreamId;
-use protocol::stream_manager::{MemberView, PeerView, StreamView};
+use protocol::stream_manager::{MemberView, Moment, PeerView, StreamView};
 use serde::Serialize;
 
 use super::{Monitor, ending};
@@ -39,6 +39,12 @@ pub(super) struct Tree {
     pub(super) members: Vec<MemberView>,
 }
 
+/// `GET streams/{stream}/history`
+#[derive(Serialize)]
+struct History {
+    moments: Vec<Moment>,
+}
+
 /// `GET peers`
 #[derive(Serialize)]
 struct Peers {
@@ -66,6 +72,22 @@ pub(super) async fn tree(State(monitor): State<Monitor>, Path(stream): Path<Stri
         None => ending(),
         Some(None) => no_stream(),
         Some(Some(tree)) => Json(tree).into_response(),
+    }
+}
+
+pub(super) async fn history(
+    State(monitor): State<Monitor>,
+    Path(stream): Path<String>,
+) -> Response {
+    let stream = match stream_id(&stream) {
+        Ok(stream) => stream,
+        Err(wrong) => return wrong,
+    };
+    let seen = monitor.look(move |machine| machine.view_history(stream));
+    match seen.await {
+        None => ending(),
+        Some(None) => no_stream(),
+        Some(Some(moments)) => Json(History { moments }).into_response(),
     }
 }
 

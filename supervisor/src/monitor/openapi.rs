@@ -105,7 +105,7 @@ fn one_of(words: &[&str]) -> Value {
 }
 
 fn schemas() -> Value {
-    let all: [(&str, Value); 42] = [
+    let all = [
         ("Object", json!({ "type": "object" })),
         ("Events", json!({ "type": "string" })),
         ("Error", object(&["error: string"])),
@@ -211,6 +211,25 @@ fn schemas() -> Value {
                 "load: number",
                 "wifi_dbm: integer",
                 "uptime_s: integer",
+                "encodings: Encoding[]",
+            ]),
+        ),
+        (
+            "Encoding",
+            object(&[
+                "stream: string",
+                "encoder: string",
+                "tried: TriedEncoder[]",
+                "camera_away: boolean",
+            ]),
+        ),
+        (
+            "TriedEncoder",
+            object(&[
+                "encoder: string",
+                "of: string",
+                "works: boolean",
+                "outcome: string",
             ]),
         ),
         ("Peers", object(&["peers: Present[]"])),
@@ -344,7 +363,64 @@ fn schemas() -> Value {
         ),
         (
             "Invitation",
-            object(&["link: string", "invitation: string", "not_after_s: integer"]),
+            object(&[
+                "id: string",
+                "link: string",
+                "invitation: string",
+                "not_after_s: integer",
+            ]),
+        ),
+        ("History", object(&["moments: Moment[]"])),
+        (
+            "Moment",
+            object(&[
+                "at_us: integer",
+                "viewers: integer",
+                "p50_ms: integer?",
+                "p99_ms: integer?",
+                "stalls: integer",
+                "disconnections: integer",
+                "takeovers: integer",
+                "broadcaster_kbps: integer",
+                "relays_kbps: integer",
+                "viewers_kbps: integer",
+            ]),
+        ),
+        ("Blocks", schema("BlockRow[]")),
+        (
+            "BlockRow",
+            object(&[
+                "fingerprint: string",
+                "component: Component",
+                "name: string?",
+                "software: string",
+                "since_s: integer",
+            ]),
+        ),
+        (
+            "Lifted",
+            object(&[
+                "fingerprint: string",
+                "component: Component",
+                "name: string?",
+            ]),
+        ),
+        ("Invitations", schema("InvitationRow[]")),
+        (
+            "InvitationRow",
+            object(&[
+                "id: string",
+                "stream: string",
+                "name: string",
+                "made_s: integer",
+                "not_after_s: integer",
+                "revoked_s: integer?",
+                "watching: integer?",
+            ]),
+        ),
+        (
+            "InvitationRevoked",
+            object(&["id: string", "name: string", "watching: integer?"]),
         ),
     ];
     let named = all

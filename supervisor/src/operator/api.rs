@@ -1,9 +1,10 @@
 //! What operators and supervisor say to each other, in JSON. Times are seconds since 1970.
 
-use protocol::id::{KeyFingerprint, TokenDigest};
+use protocol::id::{InvitationId, KeyFingerprint, StreamId, TokenDigest};
+use protocol::signal::Component;
 use serde::{Deserialize, Serialize};
 
-use crate::store::{Enrolled, JoinToken, Role};
+use crate::store::{Blocked, Enrolled, Invited, JoinToken, Role};
 
 /// Below this, over TCP and over the control socket.
 pub(crate) const ROOT: &str = "/api/operator";
@@ -79,6 +80,37 @@ pub(crate) struct Revoked {
     pub(crate) connected: Option<usize>,
 }
 
+/// One of `GET blocks`
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct BlockRow {
+    pub(crate) fingerprint: KeyFingerprint,
+    pub(crate) component: Component,
+    pub(crate) name: Option<String>,
+    /// Program and version: the browser, of a viewer.
+    pub(crate) software: String,
+    pub(crate) since_s: u64,
+}
+
+impl From<(KeyFingerprint, Blocked)> for BlockRow {
+    fn from((fingerprint, blocked): (KeyFingerprint, Blocked)) -> Self {
+        Self {
+            fingerprint,
+            component: blocked.component,
+            name: blocked.name,
+            software: blocked.software,
+            since_s: blocked.since_s,
+        }
+    }
+}
+
+/// Answer to `POST blocks/{beginning of a fingerprint}/lift`
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Lifted {
+    pub(crate) fingerprint: KeyFingerprint,
+    pub(crate) component: Component,
+    pub(crate) name: Option<String>,
+}
+
 /// `POST invitations`
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -90,9 +122,47 @@ pub(crate) struct InvitationRequest {
 /// Its answer.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Invitation {
+    pub(crate) id: InvitationId,
     pub(crate) link: String,
     pub(crate) invitation: String,
     pub(crate) not_after_s: u64,
+}
+
+/// One of `GET invitations`. Its text was seen once, and is not kept.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct InvitationRow {
+    pub(crate) id: InvitationId,
+    pub(crate) stream: StreamId,
+    /// What the stream was called when it was made.
+    pub(crate) name: String,
+    pub(crate) made_s: u64,
+    pub(crate) not_after_s: u64,
+    pub(crate) revoked_s: Option<u64>,
+    /// How many watch by it now; none when nobody could be asked.
+    pub(crate) watching: Option<usize>,
+}
+
+impl From<(InvitationId, Invited)> for InvitationRow {
+    fn from((id, invited): (InvitationId, Invited)) -> Self {
+        Self {
+            id,
+            stream: invited.stream,
+            name: invited.name,
+            made_s: invited.made_s,
+            not_after_s: invited.not_after_s,
+            revoked_s: invited.revoked_s,
+            watching: None,
+        }
+    }
+}
+
+/// Answer to `POST invitations/{beginning of an id}/revoke`
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct InvitationRevoked {
+    pub(crate) id: InvitationId,
+    pub(crate) name: String,
+    /// How many watched by it, and are put out; none when nobody could be asked.
+    pub(crate) watching: Option<usize>,
 }
 
 /// Answer to `POST operator-token`, over the control socket alone.

@@ -38,7 +38,10 @@ fn common(office: Office) -> Router {
         .route(&at("tokens"), get(tokens).post(create_token))
         .route(&at("peers"), get(peers))
         .route(&at("peers/{fingerprint}/revoke"), post(revoke))
-        .route(&at("invitations"), post(invite))
+        .route(&at("blocks"), get(blocks))
+        .route(&at("blocks/{fingerprint}/lift"), post(lift))
+        .route(&at("invitations"), get(invitations).post(invite))
+        .route(&at("invitations/{id}/revoke"), post(revoke_invitation))
         .route(&at("{*nothing}"), axum::routing::any(nothing))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(office)
@@ -69,11 +72,27 @@ async fn revoke(State(office): State<Office>, Path(prefix): Path<String>) -> Res
     answer(office.revoke(&prefix).await)
 }
 
+async fn blocks(State(office): State<Office>) -> Response {
+    answer(office.blocks().await)
+}
+
+async fn lift(State(office): State<Office>, Path(prefix): Path<String>) -> Response {
+    answer(office.lift(&prefix).await)
+}
+
 async fn invite(State(office): State<Office>, asked: Asked<InvitationRequest>) -> Response {
     match asked {
         Ok(Json(wish)) => answer(office.invite(wish).await),
         Err(wrong) => complaint(wrong.status(), wrong.body_text()),
     }
+}
+
+async fn invitations(State(office): State<Office>) -> Response {
+    answer(office.invitations().await)
+}
+
+async fn revoke_invitation(State(office): State<Office>, Path(prefix): Path<String>) -> Response {
+    answer(office.revoke_invitation(&prefix).await)
 }
 
 async fn operator_password(

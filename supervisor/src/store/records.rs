@@ -6,7 +6,7 @@ use redb::{ReadTransaction, ReadableTable as _, TableDefinition, WriteTransactio
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{StoreError, enrolled, secrets, streams, tokens};
+use super::{StoreError, blocked, enrolled, invitations, secrets, streams, tokens};
 
 /// A table from keys of `N` bytes to records.
 pub(super) struct Records<const N: usize, V> {
@@ -50,6 +50,19 @@ impl<const N: usize, V: Serialize + DeserializeOwned> Records<N, V> {
             .insert(key, bytes.as_slice())
             .map_err(StoreError::failed)?;
         Ok(())
+    }
+
+    /// Removes the record under that key, and gives it.
+    pub(super) fn take(
+        &self,
+        transaction: &WriteTransaction,
+        key: &[u8; N],
+    ) -> Result<Option<V>, StoreError> {
+        let mut table = transaction
+            .open_table(self.table)
+            .map_err(StoreError::failed)?;
+        let found = table.remove(key).map_err(StoreError::failed)?;
+        found.map(|bytes| decode(bytes.value())).transpose()
     }
 
     /// Removes those for which that holds.
@@ -113,6 +126,8 @@ pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), StoreE
     secrets::create(transaction)?;
     tokens::TOKENS.create(transaction)?;
     enrolled::ENROLLED.create(transaction)?;
+    blocked::BLOCKED.create(transaction)?;
+    invitations::INVITATIONS.create(transaction)?;
     streams::STREAMS.create(transaction)?;
     streams::KEYS.create(transaction)
 }

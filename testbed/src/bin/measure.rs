@@ -12,6 +12,7 @@ use testbed::liar::Trick;
 use testbed::measure::churn::{Held, churn};
 use testbed::measure::engine::{depth, engine as measure_engine};
 use testbed::measure::lies::lie;
+use testbed::measure::monitor::{Cost as MonitorCost, monitor};
 use testbed::measure::picture;
 use testbed::measure::relay_cost::{Cost, Plan, compare};
 use testbed::measure::security::{Line, authentication, key_pairs, operations, share_of_a_relay};
@@ -86,6 +87,15 @@ enum What {
         #[arg(long, default_value_t = 50)]
         viewers: u32,
     },
+    /// What the monitor costs the supervisor while nobody watches, and while somebody does.
+    Monitor {
+        /// Viewers.
+        #[arg(long, default_value_t = 80)]
+        viewers: u32,
+        /// Seconds of each of the three looks.
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+    },
     /// What the topology engine takes for a large stream, and how deep its trees are.
     Engine {
         /// Viewers.
@@ -142,6 +152,10 @@ fn main() -> ExitCode {
             anyhow::ensure!(seen.after.stalls == seen.before.stalls, "viewers suffered");
             Ok(())
         }),
+        What::Monitor { viewers, seconds } => {
+            let length = Duration::from_secs(seconds.max(1));
+            monitor(viewers, length).map(|cost| tell_monitor(viewers, cost))
+        }
         What::Engine { viewers, seed } => engine(viewers, seed),
         What::Setup { links } => setup(links),
     };
@@ -152,6 +166,18 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn tell_monitor(viewers: u32, cost: MonitorCost) {
+    let percent = |share: f64| share * 100.0;
+    println!(
+        "{viewers} peers: supervisor {:.2} % of a core with nobody watching, {:.2} % with one page open \
+         (the monitor {:.2} %; wanted: 1); {} events told",
+        percent(cost.alone),
+        percent(cost.watched),
+        percent(cost.watched - cost.alone),
+        cost.events
+    );
 }
 
 fn engine(viewers: u32, seed: u64) -> anyhow::Result<()> {

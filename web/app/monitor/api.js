@@ -1,7 +1,8 @@
 // The supervisor's API, as the page uses it. /api/openapi.json describes all of it.
 
 /** @typedef {{ depth: number, children: number, latency_ms?: number, hold_ms?: number, stalls: number, stalled_ms: number, down_kbps: number, up_kbps: number }} Report */
-/** @typedef {{ board?: string, temperature_c?: number, throttled?: boolean, under_voltage?: boolean, under_voltage_once?: boolean, memory_free?: number, memory_total?: number, disk_free?: number, disk_total?: number, load?: number, wifi_dbm?: number, uptime_s?: number }} Health */
+/** @typedef {{ board?: string, temperature_c?: number, throttled?: boolean, under_voltage?: boolean, under_voltage_once?: boolean, memory_free?: number, memory_total?: number, disk_free?: number, disk_total?: number, load?: number, wifi_dbm?: number, uptime_s?: number, encodings?: Encoding[] }} Health */
+/** @typedef {{ stream: string, encoder?: string, tried?: { encoder: string, of: string, works: boolean, outcome: string }[], camera_away?: boolean }} Encoding */
 /** @typedef {"broadcaster" | "relay" | "receiver"} Component */
 /** @typedef {"well" | "waiting" | "silent" | "away"} State */
 /** @typedef {{ peer: string, component: Component, name: string | null, software: string, parent: string | null, backup: string | null, state: State, since_us: number, report: Report | null, health: Health | null }} Member */
@@ -12,6 +13,7 @@
 /** @typedef {{ stream: Stream, members: Member[] }} Tree */
 /** @typedef {{ stream: Stream, changed: Member[], gone: string[] }} Change */
 /** @typedef {{ at_s: number, event: string, peer: string | null, stream: string | null, from?: string, to?: string, parent?: string, times?: number, how?: string }} Happening */
+/** @typedef {{ at_us: number, viewers: number, p50_ms: number | null, p99_ms: number | null, stalls: number, disconnections: number, takeovers: number, broadcaster_kbps: number, relays_kbps: number, viewers_kbps: number }} Moment */
 /** @typedef {{ at_ms: number, viewers: number, failures: number, stalls: number, stalled_ms: number }} Sample */
 /** @typedef {{ peer: string, failed: boolean, stalls: number, stalled_ms: number }} Life */
 /** @typedef {{ plan: { name: string, distribution: Record<string, any>, rate: number, seconds: number, how: string }, seed: number, began_s: number, phase: "running" | "settling" | "done" | "stopped" | "interrupted", failures: number, stalls: number, stalled_ms: number, average_ms: number | null, samples: Sample[], lives: Life[] }} Trial */

@@ -1,6 +1,7 @@
 // Charts over time, on uPlot: their colours are the page's own, in light and in dark.
 
 import uPlot from "../../vendor/uplot.esm.js";
+import { clock } from "./words.js";
 
 const HEIGHT = 140;
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -35,6 +36,11 @@ export class Chart {
   panel = document.createElement("section");
   /** @type {(number | null)[][]} */
   #data;
+  /** Whether it can be seen, and whether what is drawn is of before. */
+  #isSeen = false;
+  /** When it was drawn last. */
+  drawnAt = 0;
+  #isStale = false;
 
   /** @param {About} about @param {HTMLElement} into @param {string} [className] */
   constructor(about, into, className = "panel card") {
@@ -54,26 +60,53 @@ export class Chart {
     title.append(keys);
     this.#place.className = "plot";
     this.#place.setAttribute("role", "img");
+    this.#place.setAttribute("aria-label", about.title);
     this.panel.append(title, this.#place);
     into.append(this.panel);
     this.#draw();
     new ResizeObserver(() => this.#fit()).observe(this.#place);
+    new IntersectionObserver((entries) => this.#look(entries.some(({ isIntersecting }) => isIntersecting))).observe(this.#place);
     dark.addEventListener("change", () => this.#draw());
   }
 
   /** @param {(number | null)[][]} data the abscissa in seconds, then a list for each series */
   show(data) {
+    this.take(data);
+    if (this.isBehind) this.draw();
+  }
+
+  /** The same, to be drawn later. @param {(number | null)[][]} data */
+  take(data) {
     this.#data = data;
-    this.#plot.setData(data);
+    this.#isStale = true;
+  }
+
+  /** Whether it can be seen, and shows what was. */
+  get isBehind() {
+    return this.#isSeen && this.#isStale;
+  }
+
+  draw() {
+    this.#isStale = false;
+    this.drawnAt = performance.now();
+    this.#plot.setData(this.#data);
     const latest = this.#about.series.map(({ label }, i) => {
-      const value = data[i + 1].at(-1);
+      const value = this.#data[i + 1].at(-1);
       return `${label} ${value === null || value === undefined ? "unknown" : this.#about.format(value)}`;
     });
-    this.#place.setAttribute("aria-label", `${this.#about.title}: ${latest.join(", ")}`);
+    const said = `${this.#about.title}: ${latest.join(", ")}`;
+    if (this.#place.getAttribute("aria-label") !== said) this.#place.setAttribute("aria-label", said);
+  }
+
+  /** What is out of sight is not drawn. @param {boolean} isSeen */
+  #look(isSeen) {
+    this.#isSeen = isSeen;
+    if (this.isBehind) this.draw();
   }
 
   /** What it looks like now, for a file. */
   get canvas() {
+    if (this.#isStale) this.draw();
     return /** @type {HTMLCanvasElement} */ (this.#plot.ctx.canvas);
   }
 
@@ -96,7 +129,7 @@ export class Chart {
         cursor: { drag: { x: false, y: false }, points: { size: 6 } },
         scales: { x: { time: !elapsed }, y: { range: (/** @type {any} */ _, /** @type {number} */ __, /** @type {number} */ most) => [0, nice(most)] } },
         axes: [
-          { ...axis, size: 28, space: 64, values: elapsed ? (/** @type {any} */ _, /** @type {number[]} */ all) => all.map((s) => `${s} s`) : clock },
+          { ...axis, size: 28, space: 64, values: elapsed ? (/** @type {any} */ _, /** @type {number[]} */ all) => all.map((s) => `${s} s`) : times },
           { ...axis, size: 70, space: 32, values: (/** @type {any} */ _, /** @type {number[]} */ all) => all.map(format) },
         ],
         series: [
@@ -117,8 +150,8 @@ export class Chart {
   }
 }
 
-function clock(/** @type {any} */ _, /** @type {number[]} */ all) {
-  return all.map((s) => new Date(s * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false }));
+function times(/** @type {any} */ _, /** @type {number[]} */ all) {
+  return all.map((at) => (all.every((one) => one % 60 === 0) ? clock(at).slice(0, 5) : clock(at)));
 }
 
 /** The axis ends a little above the most there is. @param {number} most */

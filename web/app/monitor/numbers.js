@@ -1,4 +1,4 @@
-// What is counted of a stream as it is watched: figures of the moment, and their course since the page was opened.
+// What is counted of a stream as it is watched: figures of the moment, and their course.
 // Knows no document.
 
 /** @typedef {import("./api.js").Member} Member */
@@ -40,34 +40,74 @@ export function moment(all) {
   };
 }
 
+/** @typedef {"viewers" | "p50" | "p99" | "byBroadcaster" | "byRelays" | "byViewers"} Figure how much there is at a time */
+/** @typedef {"stalls" | "disconnections" | "takeovers"} Count how often something was, in `BIN` seconds */
+/** @type {Figure[]} */
+const FIGURES = ["viewers", "p50", "p99", "byBroadcaster", "byRelays", "byViewers"];
+/** @type {Count[]} */
+const COUNTS = ["stalls", "disconnections", "takeovers"];
+/** Seconds that are counted together: what the supervisor remembers is no finer. */
+const BIN = 5;
+
 /** The course of one stream. */
 export class Course {
   /** @type {number[]} */
   at = [];
-  /** @type {Record<"viewers" | "p50" | "p99" | "stalls" | "disconnections" | "takeovers" | "byBroadcaster" | "byRelays" | "byViewers", (number | null)[]>} */
-  of = { viewers: [], p50: [], p99: [], stalls: [], disconnections: [], takeovers: [], byBroadcaster: [], byRelays: [], byViewers: [] };
+  /** @type {Record<Figure, (number | null)[]>} */
+  of = { viewers: [], p50: [], p99: [], byBroadcaster: [], byRelays: [], byViewers: [] };
+  /** When the seconds began that are counted together. @type {number[]} */
+  since = [];
+  /** @type {Record<Count, number[]>} */
+  counts = { stalls: [], disconnections: [], takeovers: [] };
   /** @type {Stream["totals"] | null} */
   #before = null;
+
+  /** What was before this page; those moments that it saw itself are left. @param {import("./api.js").Moment[]} moments */
+  begin(moments) {
+    const earlier = moments.filter(({ at_us }) => !this.at.length || at_us / 1e6 < this.at[0]);
+    if (!earlier.length) return;
+    this.at.unshift(...earlier.map(({ at_us }) => at_us / 1e6));
+    this.of.viewers.unshift(...earlier.map(({ viewers }) => viewers));
+    this.of.p50.unshift(...earlier.map(({ p50_ms }) => p50_ms));
+    this.of.p99.unshift(...earlier.map(({ p99_ms }) => p99_ms));
+    this.of.byBroadcaster.unshift(...earlier.map(({ broadcaster_kbps }) => broadcaster_kbps));
+    this.of.byRelays.unshift(...earlier.map(({ relays_kbps }) => relays_kbps));
+    this.of.byViewers.unshift(...earlier.map(({ viewers_kbps }) => viewers_kbps));
+    const [since, counts] = [this.since, this.counts];
+    this.since = [];
+    this.counts = { stalls: [], disconnections: [], takeovers: [] };
+    for (const moment of earlier) this.#count(moment.at_us / 1e6 - 1, moment);
+    since.forEach((at, i) => this.#count(at, { stalls: counts.stalls[i], disconnections: counts.disconnections[i], takeovers: counts.takeovers[i] }));
+  }
 
   /** @param {number} at_s @param {Stream} stream @param {Iterable<Member>} members */
   take(at_s, stream, members) {
     const now = moment(members);
     const before = this.#before ?? stream.totals;
     this.#before = stream.totals;
-    // Twice in one look: the later one stands, with what both counted.
-    const again = this.at.at(-1) === at_s;
-    if (!again) this.at.push(at_s);
-    const put = (/** @type {keyof Course["of"]} */ name, /** @type {number | null} */ value) => {
-      if (again) this.of[name][this.of[name].length - 1] = value;
-      else this.of[name].push(value);
-    };
-    for (const name of /** @type {const} */ (["viewers", "p50", "p99", "byBroadcaster", "byRelays", "byViewers"])) put(name, now[name]);
-    for (const name of /** @type {const} */ (["stalls", "disconnections", "takeovers"])) {
-      const grown = Math.max(0, stream.totals[name] - before[name]);
-      put(name, grown + (again ? (this.of[name].at(-1) ?? 0) : 0));
-    }
-    for (const list of [this.at, ...Object.values(this.of)]) if (list.length > KEPT) list.splice(0, list.length - KEPT);
+    // Twice in one look: the later one stands.
+    if (this.at.at(-1) === at_s) for (const list of this.#figures()) list.pop();
+    this.at.push(at_s);
+    for (const name of FIGURES) this.of[name].push(now[name]);
+    const grown = (/** @type {Count} */ name) => Math.max(0, stream.totals[name] - before[name]);
+    this.#count(at_s, { stalls: grown("stalls"), disconnections: grown("disconnections"), takeovers: grown("takeovers") });
+    for (const list of this.#figures()) if (list.length > KEPT) list.shift();
+    for (const list of [this.since, ...Object.values(this.counts)]) if (list.length > KEPT / BIN) list.shift();
     return now;
+  }
+
+  #figures() {
+    return [this.at, ...Object.values(this.of)];
+  }
+
+  /** @param {number} at_s @param {Record<Count, number>} more */
+  #count(at_s, more) {
+    const bin = Math.floor(at_s / BIN) * BIN;
+    if (this.since.at(-1) !== bin) {
+      this.since.push(bin);
+      for (const name of COUNTS) this.counts[name].push(0);
+    }
+    for (const name of COUNTS) this.counts[name][this.since.length - 1] += more[name];
   }
 }
 

@@ -50,7 +50,8 @@ export function fill(list, facts, grouped = false) {
   }
   list.querySelectorAll("dd").forEach((place, i) => {
     setText(place, facts[i][1]);
-    place.dataset.mood = facts[i][2] ?? "";
+    const mood = facts[i][2] ?? "";
+    if (place.dataset.mood !== mood) place.dataset.mood = mood;
   });
 }
 

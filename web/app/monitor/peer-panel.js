@@ -133,7 +133,7 @@ export class PeerPanel {
     const { peer } = this;
     askFirst({
       title: `Block ${this.#name(peer)}?`,
-      words: "Whoever has its key is put out of everything, now: a viewer until the supervisor starts again, a relay for good.",
+      words: "Whoever has its key is put out of everything, now, and stays out until you lift the block under Access.",
       button: "Block",
       act: () => call("POST", `peers/${peer}/block`),
     });

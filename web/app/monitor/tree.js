@@ -15,6 +15,10 @@ const FADE = 600;
 const FRESH = 2_500;
 /** How small it may be drawn: words of 12 px are 8 px then. */
 const SMALLEST = 0.68;
+/** Wider by so much at a time: at another scale all words are set anew. */
+const STEP = 184;
+/** A latency that differs by less, in ms, is no news: figures that flicker are not read. The peer's panel has it exactly. */
+const NEWS = 20;
 /** With more moves than this at once nobody follows them all, and they are not animated. */
 const MOST_ANIMATED = 400;
 
@@ -24,7 +28,8 @@ const MOST_ANIMATED = 400;
  * @property {SVGPathElement | null} edge
  * @property {Spot} spot
  * @property {{ x: number, y: number }} at where it is drawn now
- * @property {string} look what its mark and words say
+ * @property {string} look what its mark and its name say
+ * @property {{ sub: Text, latency: number | null, stalls: number }} parts the words that change all the time, and what they say
  * @property {{ place: string, way: string }} written what the document has of it
  */
 
@@ -55,6 +60,8 @@ export class TreePicture {
   /** @type {string | null} */
   #focus = null;
   #frame = 0;
+  /** Width of the place it is drawn in; 0 until somebody asks. */
+  #wide = 0;
   #choose;
   #isStalled;
 
@@ -67,11 +74,12 @@ export class TreePicture {
     this.#svg = svg;
     this.#choose = choose;
     this.#isStalled = isStalled;
+    new ResizeObserver(() => (this.#wide = 0)).observe(/** @type {HTMLElement} */ (svg.parentElement));
     svg.append(this.#edges, this.#backups, this.#nodes);
     svg.addEventListener("click", (event) => this.#clicked(event));
     svg.addEventListener("dblclick", (event) => this.#toggle(peerOf(event.target)));
     svg.addEventListener("keydown", (event) => this.#key(event));
-    svg.addEventListener("focusin", (event) => (this.#focus = peerOf(event.target)));
+    svg.addEventListener("focusin", (event) => this.#focused(peerOf(event.target)));
   }
 
   /** @param {Map<string, Member>} members */
@@ -144,10 +152,17 @@ export class TreePicture {
    */
   #fit(width, height, top) {
     const place = /** @type {HTMLElement} */ (this.#svg.parentElement);
-    const scale = Math.max(SMALLEST, Math.min(1, (place.clientWidth - 2) / (width || 1)));
-    const size = { width: width * scale, height: height * scale, viewBox: `0 0 ${width} ${height}` };
-    for (const [name, value] of Object.entries(size)) this.#svg.setAttribute(name, String(value));
-    if (top) place.scrollLeft = top.x * scale - place.clientWidth / 2;
+    // Asking for it in the midst of an update would have everything laid out once more.
+    const seen = this.#wide || (this.#wide = place.clientWidth);
+    if (width > seen) width = Math.ceil(width / STEP) * STEP;
+    const scale = Math.max(SMALLEST, Math.min(1, (seen - 2) / (width || 1)));
+    // Never narrower than its place: a picture that is put into the middle jumps whenever somebody comes.
+    const wide = Math.max(width, (seen - 2) / scale);
+    const size = { width: wide * scale, height: height * scale, viewBox: `${(width - wide) / 2} 0 ${wide} ${height}` };
+    for (const [name, value] of Object.entries(size)) {
+      if (this.#svg.getAttribute(name) !== String(value)) this.#svg.setAttribute(name, String(value));
+    }
+    if (top) place.scrollLeft = top.x * scale - seen / 2;
   }
 
   /** @param {Spot} spot @param {boolean} first */
@@ -174,7 +189,7 @@ export class TreePicture {
     const edge = spot.parent ? /** @type {SVGPathElement} */ (make("path", { class: "edge" })) : null;
     if (edge) this.#edges.append(edge);
     this.#nodes.append(group);
-    const drawn = { group, edge, spot, at, look: "", written: { place: "", way: "" } };
+    const drawn = { group, edge, spot, at, look: "", parts: { sub: new Text(), latency: null, stalls: 0 }, written: { place: "", way: "" } };
     this.#drawn.set(spot.id, drawn);
     return drawn;
   }
@@ -192,29 +207,42 @@ export class TreePicture {
   /** Writes what has changed of a mark. @param {Drawn} drawn @param {Member | undefined} member */
   #refresh(drawn, member) {
     if (!member) return;
-    const { spot, group } = drawn;
+    const { spot, group, parts } = drawn;
     const state = this.#isStalled(member.peer) ? "stalled" : member.state === "well" ? "" : "silent";
-    const latency = member.report?.latency_ms;
-    const sub = latency === undefined || latency === null ? "" : milliseconds(latency);
-    const look = [state, sub, spot.hidden, spot.small, callOf(member), member.report?.stalls ?? 0].join("|");
-    if (look === drawn.look) return;
-    drawn.look = look;
+    const look = [state, spot.hidden, spot.small, spot.foldable, spot.depth, callOf(member)].join("|");
+    if (look !== drawn.look) {
+      drawn.look = look;
+      this.#outline(drawn, member, state);
+    }
+    // A dot has no words, and is described in full when somebody comes to it: hundreds of them change all the time.
+    if (spot.small) return;
+    const latency = member.report?.latency_ms ?? null;
+    const stalls = member.report?.stalls ?? 0;
+    const isNews = latency === null || parts.latency === null ? latency !== parts.latency : Math.abs(latency - parts.latency) >= NEWS;
+    if (!isNews && stalls === parts.stalls) return;
+    Object.assign(parts, { latency, stalls });
+    parts.sub.data = latency === null ? "" : milliseconds(latency);
+    group.setAttribute("aria-label", describe(member));
+  }
+
+  /** Draws a mark anew. @param {Drawn} drawn @param {Member} member @param {string} state */
+  #outline({ spot, group, parts }, member, state) {
     group.setAttribute("aria-label", describe(member));
     group.setAttribute("aria-level", String(spot.depth + 1));
     if (spot.foldable) group.setAttribute("aria-expanded", String(spot.hidden === 0));
     else group.removeAttribute("aria-expanded");
     const mark = make("path", { class: `mark ${member.component} ${state}`, d: outline(member, spot.small) });
     const ring = make("circle", { class: "ring", r: spot.small ? 8 : 15 });
-    group.replaceChildren(ring, mark, ...this.#words(spot, member, sub));
+    group.replaceChildren(ring, mark, ...this.#words(spot, member, parts.sub));
   }
 
-  /** @param {Spot} spot @param {Member} member @param {string} sub */
+  /** @param {Spot} spot @param {Member} member @param {Text} sub */
   #words(spot, member, sub) {
     if (spot.small) return [];
     const name = make("text", { y: 29 });
     name.textContent = shortened(callOf(member));
     const below = make("text", { y: 43, class: "sub" });
-    below.textContent = sub;
+    below.append(sub);
     if (!spot.hidden) return [name, below];
     const text = `+${spot.hidden}`;
     const wide = 12 + text.length * 7;
@@ -230,23 +258,32 @@ export class TreePicture {
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches || moving.length > MOST_ANIMATED;
     const from = moving.map(({ at }) => ({ ...at }));
     const began = performance.now();
-    const step = (/** @type {number} */ now) => {
-      const t = still ? 1 : Math.min(1, Math.max(0, (now - began) / MOVE));
+    const move = (/** @type {number} */ t) => {
       const eased = 1 - (1 - t) ** 3;
       moving.forEach((drawn, i) => {
         drawn.at.x = t === 1 ? drawn.spot.x : from[i].x + (drawn.spot.x - from[i].x) * eased;
         drawn.at.y = t === 1 ? drawn.spot.y : from[i].y + (drawn.spot.y - from[i].y) * eased;
       });
-      this.#write();
-      if (t < 1 && moving.length) this.#frame = requestAnimationFrame(step);
+    };
+    // An edge moves with either end.
+    const movers = new Set(moving.map(({ spot }) => spot.id));
+    const touched = moving.length ? [...this.#drawn.values()].filter(({ spot }) => movers.has(spot.id) || movers.has(spot.parent ?? "")) : [];
+    const step = (/** @type {number} */ now) => {
+      const t = Math.min(1, Math.max(0, (now - began) / MOVE));
+      move(t);
+      this.#write(touched);
+      if (t < 1) this.#frame = requestAnimationFrame(step);
       else this.#drawBackups();
     };
-    step(began);
+    move(still ? 1 : 0);
+    this.#write(this.#drawn.values());
+    if (!still && moving.length) this.#frame = requestAnimationFrame(step);
+    else this.#drawBackups();
   }
 
-  /** Only what differs is written: most marks stand still. */
-  #write() {
-    for (const drawn of this.#drawn.values()) {
+  /** Only what differs is written: most marks stand still. @param {Iterable<Drawn>} those */
+  #write(those) {
+    for (const drawn of those) {
       const { group, edge, spot, at, written } = drawn;
       const place = `translate(${at.x.toFixed(1)} ${at.y.toFixed(1)})`;
       if (written.place !== place) group.setAttribute("transform", (written.place = place));
@@ -258,12 +295,20 @@ export class TreePicture {
   }
 
   #drawBackups() {
+    if (!this.#showsBackups && !this.#backups.firstChild) return;
     const edges = [];
     for (const [id, { at }] of this.#showsBackups ? this.#drawn : []) {
       const backup = this.#drawn.get(this.#members.get(id)?.backup ?? "");
       if (backup) edges.push(make("path", { class: "edge backup", d: `M${backup.at.x} ${backup.at.y}L${at.x} ${at.y}` }));
     }
     this.#backups.replaceChildren(...edges);
+  }
+
+  /** @param {string | null} peer */
+  #focused(peer) {
+    this.#focus = peer;
+    const member = this.#members.get(peer ?? "");
+    if (member) this.#drawn.get(member.peer)?.group.setAttribute("aria-label", describe(member));
   }
 
   /** @param {Event} event */

@@ -4,7 +4,14 @@
 /** @typedef {import("./api.js").Health} Health */
 /** @typedef {import("./api.js").Happening} Happening */
 
-const KINDS = { broadcaster: "broadcaster", relay: "relay", receiver: "viewer" };
+export const KINDS = { broadcaster: "broadcaster", relay: "relay", receiver: "viewer" };
+
+const CLOCK = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+
+/** The time of day. @param {number} at_s seconds since 1970 */
+export function clock(at_s) {
+  return CLOCK.format(at_s * 1000);
+}
 
 /** @param {number} ms */
 export function milliseconds(ms) {
@@ -24,14 +31,14 @@ export function bytes(bytes) {
   return `${bytes.toFixed(at && bytes < 100 ? 1 : 0)} ${units[at]}`;
 }
 
-/** @param {number} seconds */
-export function span(seconds) {
+/** @param {number} seconds @param {number} [units] in so many of them at most */
+export function span(seconds, units = 2) {
   const parts = /** @type {[number, string][]} */ ([[86_400, "d"], [3600, "h"], [60, "min"], [1, "s"]]);
   const first = parts.findIndex(([size]) => seconds >= size);
   if (first < 0) return "0 s";
   const words = [];
   let rest = seconds;
-  for (const [size, unit] of parts.slice(first, first + 2)) {
+  for (const [size, unit] of parts.slice(first, first + units)) {
     const count = Math.floor(rest / size);
     rest -= count * size;
     if (count) words.push(`${count} ${unit}`);
@@ -44,7 +51,7 @@ export function callOf({ peer, name }) {
   return name || peer.slice(0, 6);
 }
 
-/** What it runs on: the browser, or the service. @param {Member} member */
+/** What it runs on: the browser, or the service. @param {Pick<Member, "software" | "component">} member */
 export function madeOf({ software, component }) {
   const browser = software.replace(/^receiver page, /, "").replace("/", " ");
   return component === "receiver" ? browser : software;
@@ -109,6 +116,21 @@ function plainFacts(health) {
 }
 
 /**
+ * How a stream is encoded: what is wrong first.
+ * @param {import("./api.js").Encoding} encoding
+ * @returns {{ mood: "bad" | "warn" | "", words: string }[]}
+ */
+export function encodingWords({ stream, encoder, tried = [], camera_away: away }) {
+  /** @type {{ mood: "bad" | "warn" | "", words: string }[]} */
+  const said = [];
+  if (away) said.push({ mood: "warn", words: `${stream}: the camera shows nothing; viewers see why.` });
+  const at = tried.find((one) => one.works && one.encoder === encoder);
+  if (at) said.push({ mood: "", words: `${stream}: encoded by ${at.of.startsWith("software") ? "software" : at.of} (${at.encoder}), ${at.outcome}.` });
+  else if (tried.length) said.push({ mood: "bad", words: `${stream}: no encoder works.` });
+  return said;
+}
+
+/**
  * One line of what happened.
  * @param {Happening} happening
  * @param {(peer: string) => string} name
@@ -133,6 +155,7 @@ export function happened(happening, name) {
     ended: ["", "The stream has ended"],
     accused: ["bad", `${who} was sent something forged by ${other}`],
     uninvited: ["warn", `${who} was refused: not invited`],
+    "invitation-revoked": ["", `${who} was put out: its invitation was taken back`],
     "link-refused": ["warn", `${who} will not be linked to ${other}`],
     evicted: ["", `${who} was put out`],
     rearranged: ["", "The peers are arranged anew"],

@@ -159,5 +159,6 @@ impl Pictures {
             _ => {}
         }
         self.away = away;
+        self.encoder.tally().camera(away.is_some());
     }
 }
