@@ -11,9 +11,9 @@ use gstreamer as gst;
 use protocol::media::Track;
 use protocol::time::Time;
 
-use super::pace::Pace;
+use super::pace::{Pace, Step};
 use super::probe::{self, Proof};
-use super::rungs::Rung;
+use super::rungs::{Coding, Rung};
 use super::video::VideoEncoder;
 use crate::capture::{VideoFormat, VideoFrame};
 use crate::config::VideoConfig;
@@ -75,19 +75,19 @@ impl Ladder {
         let rung = first(&mut left, format, config)?;
         let track = feed.track(Track::Video);
         Ok(Self {
-            encoder: VideoEncoder::start(rung, format, config, origin, track)?,
+            encoder: VideoEncoder::start(rung, format, format, config, origin, track)?,
             format: *format,
             config: config.clone(),
             origin,
             feed: feed.clone(),
             left,
-            pace: Pace::new(format.fps),
+            pace: Pace::new(format),
         })
     }
 
     /// Encodes a picture, or loses it if the encoder is behind. The error is that of the last encoder.
     pub(crate) fn push(&mut self, capture: Time, picture: gst::Buffer) -> anyhow::Result<()> {
-        if self.encoder.rung().on_processor && !self.paced(capture) {
+        if self.encoder.rung().on_processor && !self.paced(capture)? {
             return Ok(());
         }
         match self.encoder.push(capture, picture) {
@@ -102,19 +102,54 @@ impl Ladder {
         self.push(frame.capture, buffer)
     }
 
-    /// Whether the board has time for the picture seen at `now`.
-    fn paced(&mut self, now: Time) -> bool {
-        let took = self.encoder.took();
-        if let Some(one_in) = took.and_then(|took| self.pace.encoded(now, took)) {
+    /// Whether the board has time for the picture seen at `now`. The error is that of the last encoder.
+    fn paced(&mut self, now: Time) -> anyhow::Result<bool> {
+        let (before, took) = (self.pace.step(), self.encoder.took());
+        if let Some(step) = took.and_then(|took| self.pace.encoded(now, took)) {
+            let Step {
+                width,
+                height,
+                one_in,
+            } = step;
             let fps = self.format.fps / one_in;
-            match one_in {
-                1 => log::info!("the board has time for all pictures again"),
-                _ => log::warn!(
-                    "the board is too slow for this stream: {fps} frames/s are sent for now"
+            match self.pace.is_all() {
+                true => log::info!(
+                    "the board has time for all again: {width}x{height} at {fps} frames/s"
+                ),
+                false => log::warn!(
+                    "the board has no time for all of this stream: {width}x{height} at {fps} frames/s for now"
                 ),
             }
+            if (width, height) != (before.width, before.height) {
+                self.resize(step)?;
+            }
         }
-        self.pace.picture()
+        Ok(self.pace.picture())
+    }
+
+    /// Goes on with pictures of another size, by the same encoder.
+    fn resize(&mut self, step: Step) -> anyhow::Result<()> {
+        let rung = self.encoder.rung();
+        let format = VideoFormat {
+            width: step.width,
+            height: step.height,
+            ..self.format
+        };
+        let track = match rung.coding {
+            // A key frame of VP8 says its size, and all players follow; the size in the container is the largest.
+            Coding::Vp8 => self.feed.track_on(Track::Video),
+            // H.264 has it in the parameter sets, which players were given with the epoch.
+            Coding::H264 => {
+                log::info!("another size of H.264 is a new epoch: its parameter sets say the size");
+                self.feed.track_anew(Track::Video)
+            }
+        };
+        let (config, origin) = (&self.config, self.origin);
+        match VideoEncoder::start(rung, &self.format, &format, config, origin, track) {
+            Ok(encoder) => self.encoder = encoder,
+            Err(error) => self.replace(&error)?,
+        }
+        Ok(())
     }
 
     /// Goes on with the next encoder that works.
@@ -125,8 +160,9 @@ impl Ladder {
         let rung = first(&mut self.left, &self.format, &self.config)
             .with_context(|| format!("the encoder {failed} failed, and was the last: {error:#}"))?;
         let track = self.feed.track_anew(Track::Video);
-        self.encoder = VideoEncoder::start(rung, &self.format, &self.config, self.origin, track)?;
-        self.pace = Pace::new(self.format.fps);
+        let (format, config) = (&self.format, &self.config);
+        self.encoder = VideoEncoder::start(rung, format, format, config, self.origin, track)?;
+        self.pace = Pace::new(&self.format);
         let ms = began.elapsed().as_millis();
         log::warn!("{} goes on in its place, after {ms} ms", rung.element);
         Ok(())
