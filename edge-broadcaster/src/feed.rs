@@ -3,6 +3,7 @@
 //! Capture never waits for it. When it is full, a packet of sound is lost, or video up to the next key
 //! frame: what follows a lost frame cannot be decoded anyway.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
@@ -28,6 +29,24 @@ pub(crate) struct Feed {
     formats: mpsc::Sender<anyhow::Result<TrackFormat>>,
     /// A place kept for the last event, so that the end is told even when the queue is full.
     last_word: Arc<Mutex<Option<mpsc::OwnedPermit<SourceEvent>>>>,
+    wish: Wish,
+}
+
+/// The bitrate that whoever sends the stream on wishes of its encoder: goes the other way.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wish(Arc<AtomicU32>);
+
+impl Wish {
+    /// Wishes so many kbit/s, at least 1.
+    pub(crate) fn set(&self, kbps: u32) {
+        self.0.store(kbps, Ordering::Relaxed);
+    }
+
+    /// What is wished, if something is.
+    pub(crate) fn kbps(&self) -> Option<u32> {
+        let kbps = self.0.load(Ordering::Relaxed);
+        (kbps > 0).then_some(kbps)
+    }
 }
 
 /// The other side of the queue.
@@ -49,12 +68,18 @@ impl Feed {
             events,
             formats,
             last_word: Arc::new(Mutex::new(Some(permit))),
+            wish: Wish::default(),
         };
         let fed = Fed {
             events: fed_events,
             formats: fed_formats,
         };
         Ok((feed, fed))
+    }
+
+    /// What is wished of the encoder.
+    pub(crate) const fn wish(&self) -> &Wish {
+        &self.wish
     }
 
     /// Says what a track is, once, before its first frame.

@@ -15,7 +15,7 @@ use protocol::signal::Topology;
 use crate::live::{self, Fault, Record, System};
 use crate::victims::Distribution;
 
-pub use world::run;
+pub use world::{run, run_watched};
 
 /// What to simulate.
 #[derive(Debug, Clone)]
@@ -113,6 +113,17 @@ pub struct Outcome {
     pub chunks: u64,
     /// A hash over every delivery: who, what, when.
     pub trace: u64,
+}
+
+/// How a world stands at some moment of a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    /// Since the beginning.
+    pub at: Duration,
+    /// From capture to picture, the mean over viewers; none if nobody plays.
+    pub latency: Option<Duration>,
+    /// Media that all peers keep, bytes.
+    pub kept: usize,
 }
 
 /// The latencies of a LAN, one way, milliseconds: less than one, and with a busy switch a few.

@@ -59,6 +59,8 @@ pub(crate) struct Ladder {
     /// Those that were not tried yet.
     left: Vec<&'static Rung>,
     encoder: VideoEncoder,
+    /// The rate it is set to.
+    kbps: u32,
     pace: Pace,
 }
 
@@ -79,6 +81,7 @@ impl Ladder {
             format: *format,
             config: config.clone(),
             origin,
+            kbps: config.bitrate_kbps,
             feed: feed.clone(),
             left,
             pace: Pace::new(format),
@@ -90,6 +93,7 @@ impl Ladder {
         if self.encoder.rung().on_processor && !self.paced(capture)? {
             return Ok(());
         }
+        self.follow();
         match self.encoder.push(capture, picture) {
             Ok(()) => Ok(()),
             Err(error) => self.replace(&error),
@@ -100,6 +104,23 @@ impl Ladder {
     pub(crate) fn push_painted(&mut self, frame: VideoFrame) -> anyhow::Result<()> {
         let buffer = super::convert::described(&self.format, frame.data)?;
         self.push(frame.capture, buffer)
+    }
+
+    /// Sets the rate that is wished.
+    fn follow(&mut self) {
+        let wished = self.feed.wish().kbps().unwrap_or(self.config.bitrate_kbps);
+        if wished != self.kbps {
+            if !self.encoder.set_rate(wished) {
+                let element = self.encoder.rung().element;
+                log::warn!("{element} cannot change its rate while it works, and keeps it");
+            }
+            self.kbps = wished;
+        }
+    }
+
+    /// Puts another encoder in place of the one before, which ends with what it had not finished.
+    fn put(&mut self, encoder: VideoEncoder) {
+        (self.encoder, self.kbps) = (encoder, self.config.bitrate_kbps);
     }
 
     /// Whether the board has time for the picture seen at `now`. The error is that of the last encoder.
@@ -146,7 +167,7 @@ impl Ladder {
         };
         let (config, origin) = (&self.config, self.origin);
         match VideoEncoder::start(rung, &self.format, &format, config, origin, track) {
-            Ok(encoder) => self.encoder = encoder,
+            Ok(encoder) => self.put(encoder),
             Err(error) => self.replace(&error)?,
         }
         Ok(())
@@ -161,7 +182,8 @@ impl Ladder {
             .with_context(|| format!("the encoder {failed} failed, and was the last: {error:#}"))?;
         let track = self.feed.track_anew(Track::Video);
         let (format, config) = (&self.format, &self.config);
-        self.encoder = VideoEncoder::start(rung, format, format, config, self.origin, track)?;
+        let encoder = VideoEncoder::start(rung, format, format, config, self.origin, track)?;
+        self.put(encoder);
         self.pace = Pace::new(&self.format);
         let ms = began.elapsed().as_millis();
         log::warn!("{} goes on in its place, after {ms} ms", rung.element);

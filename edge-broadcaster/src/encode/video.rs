@@ -32,6 +32,7 @@ const MOST_WAITING: u64 = 2;
 #[derive(Debug)]
 pub(crate) struct VideoEncoder {
     rung: &'static Rung,
+    encoder: gst::Element,
     pipeline: Pipeline,
     key_frame_interval: Duration,
     next_key_frame: Time,
@@ -60,7 +61,9 @@ impl VideoEncoder {
         if (given.width, given.height) != (format.width, format.height) {
             chain.extend(scaling(format)?);
         }
-        chain.extend(rung.make(format, config)?);
+        let made = rung.make(format, config)?;
+        let encoder = made[0].clone();
+        chain.extend(made);
         let (began, took) = (Arc::new(Mutex::new(None)), Arc::new(AtomicU64::new(0)));
         note_beginnings(&chain[0], &began);
         let fault = Arc::new(Mutex::new(None));
@@ -93,6 +96,7 @@ impl VideoEncoder {
         let longest_step = Duration::from_millis(mp4::longest_step_ms(frame_ns));
         Ok(Self {
             rung,
+            encoder,
             pipeline: Pipeline::start(&caps(given), &chain, origin, take)?,
             key_frame_interval: Duration::from_millis(config.key_frame_interval_ms.into()),
             next_key_frame: Time::ZERO,
@@ -108,6 +112,18 @@ impl VideoEncoder {
     pub(super) fn took(&self) -> Option<Duration> {
         let us = self.took.swap(0, Ordering::Relaxed);
         (us > 0).then(|| Duration::from_micros(us))
+    }
+
+    /// Sets the mean rate from here on, kbit/s. False if it cannot change it.
+    pub(super) fn set_rate(&self, kbps: u32) -> bool {
+        let set = self.rung.set_rate;
+        set.inspect(|set| set(&self.encoder, kbps)).is_some()
+    }
+
+    /// Pictures that have not been taken up yet.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> u64 {
+        self.pipeline.waiting()
     }
 
     /// Which it is.

@@ -20,7 +20,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use super::uplink::Uplink;
-use super::{Failure, JOINING, Outcome, Plan};
+use super::{Failure, JOINING, Look, Outcome, Plan};
 use crate::live;
 
 const STREAM: StreamId = StreamId::from_bytes([0x51; 16]);
@@ -76,12 +76,22 @@ struct World {
 
 /// Runs a plan to its end.
 pub fn run(plan: &Plan) -> Outcome {
+    run_watched(plan, plan.length * 2, |_| {})
+}
+
+/// Runs a plan to its end, and tells every so often how the world stands.
+pub fn run_watched(plan: &Plan, every: Duration, mut tell: impl FnMut(Look)) -> Outcome {
     let mut world = World::new(plan.clone());
     world.open();
-    let end = world.now + plan.length;
+    let (begin, end) = (world.now, world.now + plan.length);
+    let mut next = begin + every;
     while let Some(((at, _), happening)) = world.queue.pop_first() {
         if at > end {
             break;
+        }
+        if at >= next {
+            tell(world.seen(next.since(begin)));
+            next = next + every;
         }
         world.now = at;
         world.happen(happening);
@@ -518,6 +528,20 @@ impl World {
         let mut order: Vec<(u16, Name)> = self.actors.iter().filter_map(place).collect();
         order.sort_unstable();
         order.into_iter().map(|(_, name)| name).collect()
+    }
+
+    fn seen(&self, at: Duration) -> Look {
+        let viewers = self.actors.values().filter_map(|a| a.viewer.as_ref());
+        let latencies: Vec<Duration> = viewers
+            .filter_map(|(viewer, _)| viewer.stats(self.now).latency)
+            .collect();
+        let count = u32::try_from(latencies.len()).unwrap_or(u32::MAX);
+        let stats = self.actors.values().filter_map(|a| a.node.stats(&STREAM));
+        Look {
+            at,
+            latency: (count > 0).then(|| latencies.iter().sum::<Duration>() / count.max(1)),
+            kept: stats.map(|stats| stats.window_bytes).sum(),
+        }
     }
 
     /// Counts what a viewer's life came to.
