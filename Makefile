@@ -79,11 +79,12 @@ web: ## the browser's half of the protocol, into web/pkg
 deps: ## install the Debian packages that are missing
 	@tools/deps.sh build rust wasm run node test
 
-bench: ## what it costs, how well it plays, what attackers achieve (quiet machine; 25 minutes)
+bench: ## what it costs, how well it plays, what attackers achieve (quiet machine; 40 minutes)
 	@tools/deps.sh build rust wasm run node test bench
 	@$(MAKE) build web/node_modules
 	$(CARGO) build --release --package testbed
 	$(CARGO) build --release --package peer --example fanout
+	$(CARGO) build --release --package edge-broadcaster --example encoding
 	target/release/measure relay-cost
 	target/release/measure engine
 	target/release/measure setup
@@ -91,6 +92,8 @@ bench: ## what it costs, how well it plays, what attackers achieve (quiet machin
 	target/release/measure monitor
 	target/release/measure security --picture docs/security-cost.svg
 	target/release/measure timing
+	target/release/measure encoder
+	target/release/measure day
 	target/release/measure attacks
 	target/release/measure siege
 	tools/web.sh --example check_cost

@@ -105,6 +105,21 @@ impl Sheet {
         family.get_or_create(&owned(labels)).inc_by(value);
     }
 
+    /// How much there is of something now, or was in all up to now if it `counts`.
+    pub fn figure(
+        &mut self,
+        counts: bool,
+        name: &'static str,
+        help: &str,
+        labels: &[(&'static str, &str)],
+        value: f64,
+    ) {
+        match counts {
+            true => self.counter(name, help, labels, value),
+            false => self.gauge(name, help, labels, value),
+        }
+    }
+
     /// How often a value was within which bounds.
     pub fn histogram(
         &mut self,

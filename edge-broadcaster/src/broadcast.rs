@@ -11,7 +11,7 @@ use daemon::{Shutdown, Watchdog};
 use log::{info, warn};
 use peer::Handle;
 use protocol::chunk::{Header, Position};
-use protocol::container::Writer;
+use protocol::container::{TrackFormat, Writer};
 use protocol::id::StreamId;
 use protocol::media::{Descriptor, EncodedFrame, Track, TrackInfo};
 use protocol::node::Input;
@@ -21,9 +21,11 @@ use protocol::security::secret::{Seed, StreamKey};
 use protocol::signal::{Registration, StreamTrack};
 use protocol::time::Time;
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 
 use crate::clock::Clock;
 use crate::config::StreamConfig;
+use crate::rate;
 use crate::source::{self, Running, SourceEvent};
 use crate::tally::Tally;
 
@@ -158,6 +160,8 @@ impl Broadcast {
         };
         let mut run = self.begin(epoch, began, source)?;
         let mut next_key = None;
+        let mut look = tokio::time::interval(rate::LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         info!(stream:% = self.stream, epoch; "sending {:?}: {}", self.config.name, run.describe());
         self.node
             .put(Input::StartEpoch(self.signed(&run, grant)))
@@ -190,6 +194,7 @@ impl Broadcast {
                     Some(Verdict::Ended) => return Ok(End::OffAir(self.ended())),
                     None => anyhow::bail!("the peer's task has ended"),
                 },
+                _ = look.tick() => self.heed_children(source).await,
                 () = sleep_until(next_key) => {
                     next_key = None;
                     if let Some((id, key)) = self.key.clone() {
@@ -200,6 +205,14 @@ impl Broadcast {
         }
     }
 
+    /// Has the encoder follow what the children can take.
+    async fn heed_children(&self, source: &mut Running) {
+        let snapshot = self.node.snapshot().await.unwrap_or_default();
+        let stats = snapshot.streams.get(&self.stream).copied();
+        let stats = stats.unwrap_or_default();
+        source.heed(self.clock.now(), stats.children, stats.behind);
+    }
+
     fn begin(&self, epoch: u32, began: Time, source: &Running) -> anyhow::Result<Run> {
         let (key_id, key) = self
             .key
@@ -207,7 +220,8 @@ impl Broadcast {
             .context("the supervisor gave no stream key")?;
         let sealer = Sealer::new(&self.signing, key_id, key);
         self.tally.begins(epoch);
-        Ok(Run::new(self.stream, epoch, key_id, sealer, began, source))
+        let tracks = &source.tracks;
+        Ok(Run::new(self.stream, epoch, key_id, sealer, began, tracks))
     }
 
     fn signed(&self, run: &Run, grant: Bytes) -> SignedDescriptor {
@@ -316,7 +330,7 @@ async fn sleep_until(at: Option<tokio::time::Instant>) {
 }
 
 /// One epoch's writers and counters.
-struct Run {
+pub(crate) struct Run {
     descriptor: Descriptor,
     sealer: Sealer,
     writers: Vec<(Track, Writer, u64)>,
@@ -327,20 +341,20 @@ struct Run {
 }
 
 impl Run {
-    fn new(
+    /// Begins an epoch of these tracks, whose source began at that time.
+    pub(crate) fn new(
         stream: StreamId,
         epoch: u32,
         key_id: u8,
         sealer: Sealer,
         began: Time,
-        source: &Running,
+        formats: &[TrackFormat],
     ) -> Self {
-        let writers: Vec<_> = source
-            .tracks
+        let writers: Vec<_> = formats
             .iter()
             .map(|format| (format.track(), Writer::new(format.clone()), 0))
             .collect();
-        let tracks = source.tracks.iter().zip(&writers);
+        let tracks = formats.iter().zip(&writers);
         let tracks = tracks.map(|(format, (track, writer, _))| TrackInfo {
             track: *track,
             rendition: 0,
@@ -381,7 +395,12 @@ impl Run {
             .any(|(track, ..)| *track == Track::Video)
     }
 
-    fn chunks(&mut self, track: Track, frame: EncodedFrame) -> Vec<protocol::chunk::Chunk> {
+    /// What is sent of a frame; nothing before decoding can start.
+    pub(crate) fn chunks(
+        &mut self,
+        track: Track,
+        frame: EncodedFrame,
+    ) -> Vec<protocol::chunk::Chunk> {
         self.started |= frame.key && (track == Track::Video || !self.has_video());
         let Some((_, writer, sequence)) = self.writers.iter_mut().find(|(t, ..)| *t == track)
         else {

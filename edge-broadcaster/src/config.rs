@@ -12,6 +12,7 @@ use protocol::security::token::JoinToken;
 use serde::Deserialize;
 
 use crate::encode::rungs::{Coding, Rung};
+use crate::rate::Rate;
 
 mod encoders;
 mod limits;
@@ -106,6 +107,9 @@ pub struct VideoConfig {
     /// Mean rate, kbit/s.
     #[serde(deserialize_with = "limits::video_kbps")]
     pub bitrate_kbps: u32,
+    /// Where the uplink carries less, no less than this, kbit/s; as much as `bitrate_kbps` or more: it never changes.
+    #[serde(deserialize_with = "limits::video_kbps")]
+    pub min_bitrate_kbps: u32,
     /// Time from key frame to key frame, milliseconds: bounds the cost of joining and of repair.
     #[serde(deserialize_with = "limits::key_frame_interval_ms")]
     pub key_frame_interval_ms: u32,
@@ -113,6 +117,14 @@ pub struct VideoConfig {
     pub encoders: Encoders,
     /// "vp8" or "h264": encoders of it are tried before all others. Without it, as `encoders` says.
     pub prefer: Option<Coding>,
+}
+
+impl StreamConfig {
+    /// The bitrate of its video, which follows what the children can take; none for what is sent as it is.
+    pub(crate) fn rate(&self) -> Option<Rate> {
+        let is_encoded = !matches!(self.source, SourceConfig::File { .. });
+        is_encoded.then(|| Rate::new(self.video.min_bitrate_kbps, self.video.bitrate_kbps))
+    }
 }
 
 impl VideoConfig {
@@ -123,13 +135,15 @@ impl VideoConfig {
 }
 
 impl Default for VideoConfig {
-    /// 720p30 at the rate that played in all browsers tried (findings); a key frame each second.
+    /// 720p30 at the rate that played in all browsers tried (findings), and down to a fourth of it (guess: below it is
+    /// no picture of that size); a key frame each second.
     fn default() -> Self {
         Self {
             width: 1280,
             height: 720,
             fps: 30,
             bitrate_kbps: 1000,
+            min_bitrate_kbps: 250,
             key_frame_interval_ms: 1000,
             encoders: Encoders::default(),
             prefer: None,

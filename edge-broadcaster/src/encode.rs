@@ -24,9 +24,10 @@ pub mod rungs;
 mod video;
 
 pub(crate) use audio::{AudioEncoder, stream_headers};
-pub(crate) use convert::Converter;
+pub(crate) use convert::{Converter, described};
 pub(crate) use ladder::Ladder;
 pub use probe::Proof;
+pub(crate) use video::VideoEncoder;
 
 /// The elements that encoding needs.
 pub const ELEMENTS: [&str; 12] = [

@@ -3,6 +3,7 @@
 //! Capture never waits for it. When it is full, a packet of sound is lost, or video up to the next key
 //! frame: what follows a lost frame cannot be decoded anyway.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
@@ -30,6 +31,24 @@ pub(crate) struct Feed {
     /// A place kept for the last event, so that the end is told even when the queue is full.
     last_word: Arc<Mutex<Option<mpsc::OwnedPermit<SourceEvent>>>>,
     tally: Tally,
+    wish: Wish,
+}
+
+/// The bitrate that whoever sends the stream on wishes of its encoder: goes the other way.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wish(Arc<AtomicU32>);
+
+impl Wish {
+    /// Wishes so many kbit/s, at least 1.
+    pub(crate) fn set(&self, kbps: u32) {
+        self.0.store(kbps, Ordering::Relaxed);
+    }
+
+    /// What is wished, if something is.
+    pub(crate) fn kbps(&self) -> Option<u32> {
+        let kbps = self.0.load(Ordering::Relaxed);
+        (kbps > 0).then_some(kbps)
+    }
 }
 
 /// The other side of the queue.
@@ -52,6 +71,7 @@ impl Feed {
             formats,
             last_word: Arc::new(Mutex::new(Some(permit))),
             tally: Tally::default(),
+            wish: Wish::default(),
         };
         let fed = Fed {
             events: fed_events,
@@ -68,6 +88,11 @@ impl Feed {
     /// Where it is counted.
     pub(crate) const fn tally(&self) -> &Tally {
         &self.tally
+    }
+
+    /// What is wished of the encoder.
+    pub(crate) const fn wish(&self) -> &Wish {
+        &self.wish
     }
 
     /// Says what a track is, once, before its first frame.
@@ -98,7 +123,7 @@ impl Feed {
             feed: self.clone(),
             track,
             skipping: false,
-            anew: None,
+            format: Format::First,
             lost: Repeats::default(),
         }
     }
@@ -107,7 +132,16 @@ impl Feed {
     pub(crate) fn track_anew(&self, track: Track) -> TrackFeed {
         TrackFeed {
             skipping: true,
-            anew: Some(None),
+            format: Format::Anew(None),
+            ..self.track(track)
+        }
+    }
+
+    /// The queue for a track whose encoder began again, with what players are told already: it goes on with a key frame.
+    pub(crate) fn track_on(&self, track: Track) -> TrackFeed {
+        TrackFeed {
+            skipping: true,
+            format: Format::Said,
             ..self.track(track)
         }
     }
@@ -133,9 +167,19 @@ pub(crate) struct TrackFeed {
     track: Track,
     /// Video was lost, and no key frame has come since.
     skipping: bool,
-    /// The encoder is a new one, and this its format, once it is known.
-    anew: Option<Option<TrackFormat>>,
+    format: Format,
     lost: Repeats,
+}
+
+/// What is still to be said of a track's format.
+#[derive(Debug)]
+enum Format {
+    /// It is the first one.
+    First,
+    /// The encoder is a new one, and this its format, once it is known.
+    Anew(Option<TrackFormat>),
+    /// Nothing.
+    Said,
 }
 
 impl TrackFeed {
@@ -146,20 +190,21 @@ impl TrackFeed {
 
     /// Says what the track is.
     pub(crate) fn announce(&mut self, format: TrackFormat) {
-        match &mut self.anew {
-            None => self.feed.announce(format),
-            Some(anew) => *anew = Some(format),
+        match &mut self.format {
+            Format::First => self.feed.announce(format),
+            Format::Anew(anew) => *anew = Some(format),
+            Format::Said => {}
         }
     }
 
     /// Says that the encoder is a new one, if it is and that was not said. False if there is no room to say it.
     fn say_anew(&mut self) -> bool {
-        let Some(Some(format)) = &self.anew else {
+        let Format::Anew(Some(format)) = &self.format else {
             return true;
         };
         let said = self.feed.events.try_send(SourceEvent::Anew(format.clone()));
         if said.is_ok() {
-            self.anew = None;
+            self.format = Format::Said;
         }
         said.is_ok()
     }
@@ -248,6 +293,24 @@ mod tests {
         let first = fed.events.try_recv().expect("something");
         assert!(matches!(first, SourceEvent::Anew(_)), "{first:?}");
         assert_eq!(drain(&mut fed), [3, 4]);
+    }
+
+    #[tokio::test]
+    async fn an_encoder_that_begins_again_goes_on_with_a_key_frame_and_announces_nothing() {
+        let (feed, mut fed) = Feed::new(Clock::start()).expect("a feed");
+        feed.track(Track::Video).announce(format());
+        let mut video = feed.track_on(Track::Video);
+        video.announce(format());
+        for (key, at) in [(false, 1), (true, 2), (false, 3)] {
+            video.send(frame(key, at));
+        }
+        assert_eq!(drain(&mut fed), [2, 3]);
+        feed.track(Track::Audio).announce(TrackFormat {
+            codec: protocol::media::Codec::Opus,
+            ..format()
+        });
+        let tracks = fed.formats(2).await.expect("two tracks");
+        assert_eq!(tracks[1].track(), Track::Audio);
     }
 
     #[test]

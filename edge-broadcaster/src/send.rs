@@ -115,19 +115,10 @@ struct Encoded {
 
 /// What `/metrics` shows.
 async fn figures(node: peer::Handle, board: Board, encoded: Arc<[Encoded]>) -> Sheet {
-    let snapshot = node.snapshot().await.unwrap_or_default();
-    let health = tokio::task::spawn_blocking(move || board.health()).await;
     let mut sheet = Sheet::default();
-    for figure in peer::figures::figures(&snapshot, &health.unwrap_or_default()) {
-        let stream = figure.stream.as_deref();
-        let labels: Vec<_> = stream
-            .map(|stream| ("stream", stream))
-            .into_iter()
-            .collect();
-        match figure.counts {
-            true => sheet.counter(figure.name, figure.help, &labels, figure.value),
-            false => sheet.gauge(figure.name, figure.help, &labels, figure.value),
-        }
+    for figure in peer::figures::gather(&node, board).await {
+        let (counts, value) = (figure.counts, figure.value);
+        sheet.figure(counts, figure.name, figure.help, &figure.labels(), value);
     }
     for of in &*encoded {
         of.add_to(&mut sheet);

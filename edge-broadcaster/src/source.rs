@@ -5,12 +5,14 @@ use std::time::Duration;
 use anyhow::Context;
 use protocol::container::TrackFormat;
 use protocol::media::{EncodedFrame, Track};
+use protocol::time::Time;
 use tokio::sync::mpsc;
 
 use crate::capture::v4l2;
 use crate::clock::Clock;
 use crate::config::{CameraConfig, SourceConfig, StreamConfig};
-use crate::feed::{Fed, Feed};
+use crate::feed::{Fed, Feed, Wish};
+use crate::rate::Rate;
 use crate::stop::Stop;
 use crate::tally::Tally;
 
@@ -48,6 +50,9 @@ pub struct Running {
     /// Frames, and at last the reason why no more come. Never fills memory: see `feed`.
     pub frames: mpsc::Receiver<SourceEvent>,
     threads: Threads,
+    /// The bitrate that its encoder is to have; none for what is sent as it is.
+    rate: Option<Rate>,
+    wish: Wish,
 }
 
 impl Running {
@@ -57,6 +62,21 @@ impl Running {
             if track.track() == format.track() {
                 *track = format.clone();
             }
+        }
+    }
+
+    /// Has the encoder follow what the stream's children can take: media waits for so many of them, more than a burst.
+    pub(crate) fn heed(&mut self, now: Time, children: u16, behind: u16) {
+        let rate = self.rate.as_mut();
+        let Some(kbps) = rate.and_then(|rate| rate.look(now, children, behind)) else {
+            return;
+        };
+        self.wish.set(kbps);
+        match behind {
+            0 => log::info!("nothing waits for any child: video is to have {kbps} kbit/s"),
+            _ => log::warn!(
+                "media waits for {behind} of {children} children, the uplink is too slow: video is to have {kbps} kbit/s"
+            ),
         }
     }
 
@@ -85,6 +105,7 @@ pub async fn start_counted(
     let (feed, mut fed) = Feed::new(clock)?;
     let feed = feed.counted(tally.clone());
     tally.no_camera(); // until one says so
+    let wish = feed.wish().clone();
     let launched = {
         let config = config.clone();
         tokio::task::spawn_blocking(move || launch(&config, clock, &feed))
@@ -100,6 +121,8 @@ pub async fn start_counted(
         tracks,
         frames: fed.events,
         threads,
+        rate: config.rate(),
+        wish,
     })
 }
 

@@ -1,10 +1,7 @@
-//! The ladder of encoders, with simulated ones: elements that this test registers under the names of hardware that is
-//! not here. Inside is libvpx, and around it what hardware does when it is broken.
+//! The ladder of encoders, with simulated ones.
 
+mod simulated;
 mod support;
-
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use edge_broadcaster::capture::picture::read_clock_ms;
 use edge_broadcaster::capture::{Pixels, VideoFormat};
@@ -12,115 +9,15 @@ use edge_broadcaster::config::VideoConfig;
 use edge_broadcaster::encode::ladder::try_one;
 use edge_broadcaster::encode::rungs::Rung;
 use edge_broadcaster::source::SourceEvent;
-use gst::glib;
-use gst::prelude::*;
-use gst::subclass::prelude::*;
-use gstreamer as gst;
 use protocol::container::Writer;
 use protocol::media::{Codec, EncodedFrame, Track};
+use simulated::Failing;
 
 /// Pictures after which the third of the simulated encoders fails: after its probe, and some of the stream.
 const FAILS_AFTER: u64 = 25;
 
-/// A simulated encoder: a bin with libvpx in it.
-macro_rules! simulated {
-    ($module:ident, $name:literal, $before:literal, $fails:expr, $starts:expr) => {
-        mod $module {
-            use super::*;
-
-            #[derive(Default)]
-            pub(super) struct Imp {
-                seen: AtomicU64,
-            }
-
-            #[glib::object_subclass]
-            impl ObjectSubclass for Imp {
-                const NAME: &'static str = $name;
-                type Type = Simulated;
-                type ParentType = gst::Bin;
-            }
-
-            glib::wrapper! {
-                pub(super) struct Simulated(ObjectSubclass<Imp>) @extends gst::Bin, gst::Element, gst::Object;
-            }
-
-            impl ObjectImpl for Imp {
-                fn constructed(&self) {
-                    self.parent_constructed();
-                    let inside = concat!($before, " ! vp8enc deadline=1 cpu-used=8 keyframe-max-dist=10");
-                    let inside = gst::parse::bin_from_description(inside, true).expect("libvpx");
-                    let bin = self.obj();
-                    bin.add(&inside).expect("a child");
-                    for name in ["sink", "src"] {
-                        let target = inside.static_pad(name).expect("a pad");
-                        let pad = gst::GhostPad::with_target(&target).expect("a pad");
-                        bin.add_pad(&pad).expect("a pad");
-                    }
-                    let sink = bin.static_pad("sink").expect("a pad");
-                    let weak = bin.downgrade();
-                    sink.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
-                        let Some(bin) = weak.upgrade() else {
-                            return gst::PadProbeReturn::Ok;
-                        };
-                        let seen = bin.imp().seen.fetch_add(1, Ordering::Relaxed);
-                        if seen >= $fails {
-                            gst::element_error!(bin, gst::ResourceError::Failed, ["it was said to fail now"]);
-                        }
-                        gst::PadProbeReturn::Ok
-                    });
-                }
-            }
-
-            impl GstObjectImpl for Imp {}
-
-            impl ElementImpl for Imp {
-                fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
-                    static ABOUT: OnceLock<gst::subclass::ElementMetadata> = OnceLock::new();
-                    Some(ABOUT.get_or_init(|| {
-                        gst::subclass::ElementMetadata::new($name, "Codec/Encoder/Video", "simulated", "a test")
-                    }))
-                }
-
-                fn change_state(
-                    &self,
-                    change: gst::StateChange,
-                ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
-                    if change == gst::StateChange::ReadyToPaused && !$starts {
-                        return Err(gst::StateChangeError);
-                    }
-                    self.parent_change_state(change)
-                }
-            }
-
-            impl BinImpl for Imp {}
-        }
-    };
-}
-
-simulated!(dead, "SimulatedDead", "identity", u64::MAX, false);
-simulated!(
-    wrong,
-    "SimulatedWrong",
-    "videoflip video-direction=180",
-    u64::MAX,
-    true
-);
-simulated!(frail, "SimulatedFrail", "identity", FAILS_AFTER, true);
-
 fn register() {
-    static ONCE: OnceLock<()> = OnceLock::new();
-    ONCE.get_or_init(|| {
-        gst::init().expect("GStreamer");
-        let rank = gst::Rank::NONE;
-        let all = [
-            ("v4l2vp8enc", dead::Simulated::static_type()),
-            ("mppvp8enc", wrong::Simulated::static_type()),
-            ("vavp8enc", frail::Simulated::static_type()),
-        ];
-        for (name, class) in all {
-            gst::Element::register(None, name, rank, class).expect("registered");
-        }
-    });
+    simulated::register(Failing::After(FAILS_AFTER));
 }
 
 fn tried(element: &str) -> String {

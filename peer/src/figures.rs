@@ -2,7 +2,8 @@
 
 use protocol::signal::BoxHealth;
 
-use crate::Snapshot;
+use crate::board::Board;
+use crate::{Handle, Snapshot};
 
 /// One figure.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +18,17 @@ pub struct Figure {
     pub value: f64,
     /// Whether it counts up for ever.
     pub counts: bool,
+}
+
+impl Figure {
+    /// What it is of, by name and value.
+    pub fn labels(&self) -> Vec<(&'static str, &str)> {
+        let stream = self.stream.as_deref();
+        stream
+            .map(|stream| ("stream", stream))
+            .into_iter()
+            .collect()
+    }
 }
 
 const fn gauge(name: &'static str, help: &'static str, value: f64) -> Figure {
@@ -40,6 +52,14 @@ pub const NAMES_OF_A_BOARD: [&str; 8] = [
     "ownstream_board_wifi_signal_dbm",
     "ownstream_board_uptime_seconds",
 ];
+
+/// All of a peer's and its board's, as they are now.
+pub async fn gather(node: &Handle, board: Board) -> Vec<Figure> {
+    let snapshot = node.snapshot().await.unwrap_or_default();
+    // It reads files that may be slow.
+    let health = tokio::task::spawn_blocking(move || board.health()).await;
+    figures(&snapshot, &health.unwrap_or_default())
+}
 
 /// All of them; of a board only what it tells.
 pub fn figures(snapshot: &Snapshot, health: &BoxHealth) -> Vec<Figure> {

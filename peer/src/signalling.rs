@@ -10,6 +10,7 @@ use protocol::signal::MAX_TEXT;
 use rand::RngExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{
@@ -22,6 +23,9 @@ use crate::tls;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// Longest pause. Guess: a viewer waits no longer than this for a supervisor that is back.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Only a conversation that goes on for so long after the supervisor took us in makes the next pause a short one again:
+/// one that cannot read what we say next, being older than we are, would be asked six times a second (measured). Guess.
+const HOLDS: Duration = Duration::from_secs(10);
 /// An attempt that takes longer is given up. Guess.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// How long a supervisor that we leave may take to say goodbye, too. Guess: two round trips over a bad mobile link.
@@ -45,7 +49,7 @@ pub enum FromSupervisor {
 pub enum ToSupervisor {
     /// Send a text.
     Text(String),
-    /// It took this peer in: the next pause is a short one again.
+    /// It took this peer in: if that lasts, the next pause is a short one again.
     Settled,
     /// Close the socket, and open it anew.
     HangUp,
@@ -100,6 +104,8 @@ pub fn connect(supervisor: Supervisor) -> Signalling {
             from_node,
             pause: FIRST_PAUSE,
             failures: 0,
+            short: 0,
+            settled: None,
         }
         .run(),
     );
@@ -114,6 +120,10 @@ struct Task {
     from_node: mpsc::Receiver<ToSupervisor>,
     pause: Duration,
     failures: u32,
+    /// Conversations in a row that ended soon after the supervisor had taken us in.
+    short: u32,
+    /// When it took us in, in this conversation.
+    settled: Option<Instant>,
 }
 
 /// Why a conversation ended.
@@ -132,12 +142,8 @@ impl Task {
                     if matches!(self.converse(socket).await, End::NodeGone) {
                         return;
                     }
-                    if self.failures == 0 {
-                        warn!(
-                            "the connection to the supervisor is lost; streams go on, connecting again"
-                        );
-                    }
-                    self.failures += 1;
+                    let settled = self.settled.take().map(|at| at.elapsed());
+                    self.closed(settled);
                 }
                 Err(error) => self.tell_failure(&error),
             }
@@ -193,6 +199,29 @@ impl Task {
         self.failures += 1;
     }
 
+    /// The socket was closed, so long after the supervisor had taken us in if it had.
+    fn closed(&mut self, settled: Option<Duration>) {
+        let short = settled.filter(|&settled| settled < HOLDS);
+        match short {
+            Some(after) if self.short.is_multiple_of(10) => warn!(
+                "the supervisor took this peer in and closed the connection {} ms later; trying again, less and \
+                 less often. One that is older than this program may not know what it was told",
+                after.as_millis()
+            ),
+            None if self.failures == 0 => {
+                warn!("the connection to the supervisor is lost; streams go on, connecting again");
+            }
+            _ => {}
+        }
+        if settled.is_some() {
+            match short {
+                Some(_) => self.short += 1,
+                None => (self.pause, self.short) = (FIRST_PAUSE, 0),
+            }
+        }
+        self.failures += 1;
+    }
+
     fn next_pause(&mut self) -> Duration {
         let pause = self.pause.mul_f64(rand::rng().random_range(0.5..1.0));
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
@@ -240,7 +269,7 @@ impl Task {
                             return End::Closed;
                         }
                     }
-                    Some(ToSupervisor::Settled) => (self.pause, self.failures) = (FIRST_PAUSE, 0),
+                    Some(ToSupervisor::Settled) => (self.settled, self.failures) = (Some(Instant::now()), 0),
                     Some(ToSupervisor::HangUp) => return End::Closed,
                     None => return End::NodeGone,
                 },
@@ -253,17 +282,33 @@ impl Task {
 mod tests {
     use super::*;
 
-    #[test]
-    fn pauses_grow_to_their_bound_and_no_two_peers_wait_equally_long() {
-        let (to_node, _incoming) = mpsc::channel(1);
-        let (_outgoing, from_node) = mpsc::channel(1);
-        let mut task = Task {
+    fn task() -> Task {
+        Task {
             supervisor: Supervisor::at(""),
-            to_node,
-            from_node,
+            to_node: mpsc::channel(1).0,
+            from_node: mpsc::channel(1).1,
             pause: FIRST_PAUSE,
             failures: 0,
-        };
+            short: 0,
+            settled: None,
+        }
+    }
+
+    #[test]
+    fn a_supervisor_that_hangs_up_on_whom_it_took_in_is_asked_less_and_less_often() {
+        let mut task = task();
+        for _ in 0..10 {
+            task.closed(Some(Duration::from_millis(3)));
+            task.next_pause();
+        }
+        assert_eq!(task.pause, LONGEST_PAUSE);
+        task.closed(Some(HOLDS));
+        assert!(task.next_pause() < FIRST_PAUSE);
+    }
+
+    #[test]
+    fn pauses_grow_to_their_bound_and_no_two_peers_wait_equally_long() {
+        let mut task = task();
         let pauses: Vec<Duration> = (0..40).map(|_| task.next_pause()).collect();
         assert!(pauses[0] < FIRST_PAUSE);
         assert!(pauses.iter().all(|&pause| pause < LONGEST_PAUSE));

@@ -200,6 +200,8 @@ pub struct StreamStats {
     pub depth: u16,
     /// How many we feed.
     pub children: u16,
+    /// For how many of them media waits, more than a burst.
+    pub behind: u16,
     /// Media bytes received so far.
     pub bytes_down: u64,
     /// Media bytes sent so far.

@@ -3,6 +3,8 @@
 
 pub mod camera;
 pub mod churn;
+pub mod day;
+pub mod encoder;
 pub mod engine;
 pub mod lies;
 pub mod monitor;

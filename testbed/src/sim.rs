@@ -18,7 +18,7 @@ use protocol::signal::Topology;
 use crate::live::{self, Fault, Record, System};
 use crate::victims::Distribution;
 
-pub use world::{run, write_down};
+pub use world::{run, run_watched, write_down};
 
 /// What to simulate.
 #[derive(Debug, Clone)]
@@ -186,6 +186,17 @@ pub struct Sample {
     pub deepest: u16,
     /// And all on average.
     pub mean_depth: f64,
+}
+
+/// How a world stands at some moment of a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    /// Since the beginning.
+    pub at: Duration,
+    /// From capture to picture, the mean over viewers; none if nobody plays.
+    pub latency: Option<Duration>,
+    /// Media that all peers keep, bytes.
+    pub kept: usize,
 }
 
 /// The latencies of a LAN, one way, milliseconds: less than one, and with a busy switch a few.

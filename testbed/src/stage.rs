@@ -567,6 +567,15 @@ impl Stage {
         environment: &[(&str, String)],
         streams: &str,
     ) -> anyhow::Result<Process> {
+        self.any_broadcaster(environment, "edge-broadcaster", streams)
+    }
+
+    fn any_broadcaster(
+        &self,
+        environment: &[(&str, String)],
+        program: &str,
+        streams: &str,
+    ) -> anyhow::Result<Process> {
         let state = self.folder.join("broadcaster");
         let approach = self.approach("broadcaster")?;
         let uplink = if streams.contains("uplink_kbps") {
@@ -576,7 +585,17 @@ impl Stage {
         };
         let config =
             format!("{approach}state_dir = {state:?}\nloopback = true\n{uplink}{streams}\n");
-        self.start_in(environment, "edge-broadcaster", "broadcaster", &config)
+        self.start_in(environment, program, "broadcaster", &config)
+    }
+
+    /// Starts a broadcaster whose first encoder, `vavp8enc`, fails once there is a file of this name; `streams` as for
+    /// [`Self::broadcaster`].
+    pub fn frail_broadcaster(&self, told: &Path, streams: &str) -> anyhow::Result<Process> {
+        let told = [("FAILS_WHEN", told.to_string_lossy().into_owned())];
+        let program = "examples/frail";
+        let process = self.any_broadcaster(&told, program, streams)?;
+        process.wait_for_log("sending \"")?;
+        Ok(process)
     }
 
     /// Starts a source of frames that mean nothing, at this rate.

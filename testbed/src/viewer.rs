@@ -159,6 +159,10 @@ impl Receiver {
         let ms = self.clock.now().as_micros() / 1000;
         match event {
             Event::Parent(_, parent) => eprintln!("{ms} ms: fed by {parent:?}"),
+            Event::Epoch(d) => {
+                let codecs: Vec<_> = d.tracks.iter().map(|track| track.codec.name()).collect();
+                eprintln!("{ms} ms: epoch {}: {}", d.epoch, codecs.join(", "));
+            }
             Event::LinkLost(peer, why) => eprintln!("{ms} ms: lost {peer}: {why}"),
             Event::RoundTrip(_, time) => eprintln!("{ms} ms: there and back in {time:?}"),
             Event::Refused(_, words) | Event::StreamRefused(_, _, words) => {

@@ -334,6 +334,11 @@ ${more}
     clearTimeout(timer);
   }
 
+  /** Waits until one of the programs has said this. @param {string} words */
+  async said(words) {
+    await until(`somebody says ${words}`, () => this.#log.some((line) => line.includes(words)));
+  }
+
   /** Says this to one program, without waiting. @param {string} name @param {NodeJS.Signals} signal */
   signal(name, signal) {
     this.#programs.get(name)?.kill(signal);
@@ -422,15 +427,15 @@ export async function plays(page) {
 /**
  * What a viewer sees of the test picture's clock (edge-broadcaster/src/capture/picture.rs has its geometry):
  * milliseconds of the broadcaster's clock. Runs in the page.
+ * @param {[number, number] | undefined} [size] of the picture that was drawn, if it was made smaller since
  */
-export function readClock() {
+export function readClock(size) {
   const video = /** @type {HTMLVideoElement} */ (document.querySelector("video"));
   const canvas = document.createElement("canvas");
-  canvas.width = video.videoWidth;
-  canvas.height = video.videoHeight;
+  [canvas.width, canvas.height] = size ?? [video.videoWidth, video.videoHeight];
   const context = canvas.getContext("2d", { willReadFrequently: true });
   if (!context || !canvas.width) return 0;
-  context.drawImage(video, 0, 0);
+  context.drawImage(video, 0, 0, canvas.width, canvas.height);
   let time = 0;
   for (let i = 0; i < 32; i += 1) {
     const [x, y] = [32 + 16 * (i % 16) + 8, 32 + 16 * Math.floor(i / 16) + 8];
@@ -442,17 +447,19 @@ export function readClock() {
 
 /**
  * @param {Page} page
+ * @param {[number, number]} [size]
  * @returns {Promise<number>}
  */
-export function clockInPicture(page) {
-  return page.evaluate(readClock);
+export function clockInPicture(page, size) {
+  return page.evaluate(readClock, size);
 }
 
 /**
  * Waits until the clock in a page's picture is `further` on, in milliseconds.
  * @param {Page} page
+ * @param {[number, number]} [size] as for readClock
  */
-export async function clockAdvances(page, further = 500) {
-  const before = await clockInPicture(page);
-  await until("the clock in the picture advances", async () => (await clockInPicture(page)) > before + further);
+export async function clockAdvances(page, further = 500, size = undefined) {
+  const before = await clockInPicture(page, size);
+  await until("the clock in the picture advances", async () => (await clockInPicture(page, size)) > before + further);
 }

@@ -100,7 +100,7 @@ fn jpegdec() -> anyhow::Result<gst::Element> {
 }
 
 /// A buffer that says where its rows and planes are; JPEG has none.
-pub(super) fn described(format: &VideoFormat, data: Vec<u8>) -> anyhow::Result<gst::Buffer> {
+pub(crate) fn described(format: &VideoFormat, data: Vec<u8>) -> anyhow::Result<gst::Buffer> {
     let mut buffer = gst::Buffer::from_mut_slice(data);
     let Some(layout) = gst_format(format.pixels) else {
         return Ok(buffer);

@@ -11,9 +11,9 @@ use gstreamer as gst;
 use protocol::media::Track;
 use protocol::time::Time;
 
-use super::pace::Pace;
+use super::pace::{Pace, Step};
 use super::probe::{self, Proof};
-use super::rungs::Rung;
+use super::rungs::{Coding, Rung};
 use super::video::VideoEncoder;
 use crate::capture::{VideoFormat, VideoFrame};
 use crate::config::VideoConfig;
@@ -60,6 +60,8 @@ pub(crate) struct Ladder {
     /// Those that were not tried yet.
     left: Vec<&'static Rung>,
     encoder: VideoEncoder,
+    /// The rate it is set to.
+    kbps: u32,
     pace: Pace,
 }
 
@@ -77,13 +79,14 @@ impl Ladder {
         let rung = first(&mut left, format, config, feed.tally())?;
         let track = feed.track(Track::Video);
         Ok(Self {
-            encoder: VideoEncoder::start(rung, format, config, origin, track)?,
+            encoder: VideoEncoder::start(rung, format, format, config, origin, track)?,
             format: *format,
             config: config.clone(),
             origin,
+            kbps: config.bitrate_kbps,
             feed: feed.clone(),
             left,
-            pace: Pace::new(format.fps),
+            pace: Pace::new(format),
         })
     }
 
@@ -94,10 +97,11 @@ impl Ladder {
 
     /// Encodes a picture, or loses it if the encoder is behind. The error is that of the last encoder.
     pub(crate) fn push(&mut self, capture: Time, picture: gst::Buffer) -> anyhow::Result<()> {
-        if self.encoder.rung().on_processor && !self.paced(capture) {
+        if self.encoder.rung().on_processor && !self.paced(capture)? {
             self.feed.tally().lost(Lost::Paced);
             return Ok(());
         }
+        self.follow();
         match self.encoder.push(capture, picture) {
             Ok(()) => Ok(()),
             Err(error) => self.replace(&error),
@@ -110,19 +114,71 @@ impl Ladder {
         self.push(frame.capture, buffer)
     }
 
-    /// Whether the board has time for the picture seen at `now`.
-    fn paced(&mut self, now: Time) -> bool {
-        let took = self.encoder.took();
-        if let Some(one_in) = took.and_then(|took| self.pace.encoded(now, took)) {
+    /// Sets the rate that is wished.
+    fn follow(&mut self) {
+        let wished = self.feed.wish().kbps().unwrap_or(self.config.bitrate_kbps);
+        if wished != self.kbps {
+            if !self.encoder.set_rate(wished) {
+                let element = self.encoder.rung().element;
+                log::warn!("{element} cannot change its rate while it works, and keeps it");
+            }
+            self.kbps = wished;
+        }
+    }
+
+    /// Puts another encoder in place of the one before, which ends with what it had not finished.
+    fn put(&mut self, encoder: VideoEncoder) {
+        (self.encoder, self.kbps) = (encoder, self.config.bitrate_kbps);
+    }
+
+    /// Whether the board has time for the picture seen at `now`. The error is that of the last encoder.
+    fn paced(&mut self, now: Time) -> anyhow::Result<bool> {
+        let (before, took) = (self.pace.step(), self.encoder.took());
+        if let Some(step) = took.and_then(|took| self.pace.encoded(now, took)) {
+            let Step {
+                width,
+                height,
+                one_in,
+            } = step;
             let fps = self.format.fps / one_in;
-            match one_in {
-                1 => log::info!("the board has time for all pictures again"),
-                _ => log::warn!(
-                    "the board is too slow for this stream: {fps} frames/s are sent for now"
+            match self.pace.is_all() {
+                true => log::info!(
+                    "the board has time for all again: {width}x{height} at {fps} frames/s"
+                ),
+                false => log::warn!(
+                    "the board has no time for all of this stream: {width}x{height} at {fps} frames/s for now"
                 ),
             }
+            if (width, height) != (before.width, before.height) {
+                self.resize(step)?;
+            }
         }
-        self.pace.picture()
+        Ok(self.pace.picture())
+    }
+
+    /// Goes on with pictures of another size, by the same encoder.
+    fn resize(&mut self, step: Step) -> anyhow::Result<()> {
+        let rung = self.encoder.rung();
+        let format = VideoFormat {
+            width: step.width,
+            height: step.height,
+            ..self.format
+        };
+        let track = match rung.coding {
+            // A key frame of VP8 says its size, and all players follow; the size in the container is the largest.
+            Coding::Vp8 => self.feed.track_on(Track::Video),
+            // H.264 has it in the parameter sets, which players were given with the epoch.
+            Coding::H264 => {
+                log::info!("another size of H.264 is a new epoch: its parameter sets say the size");
+                self.feed.track_anew(Track::Video)
+            }
+        };
+        let (config, origin) = (&self.config, self.origin);
+        match VideoEncoder::start(rung, &self.format, &format, config, origin, track) {
+            Ok(encoder) => self.put(encoder),
+            Err(error) => self.replace(&error)?,
+        }
+        Ok(())
     }
 
     /// Goes on with the next encoder that works.
@@ -135,8 +191,10 @@ impl Ladder {
         let rung = first(&mut self.left, &self.format, &self.config, tally)
             .with_context(|| format!("the encoder {failed} failed, and was the last: {error:#}"))?;
         let track = self.feed.track_anew(Track::Video);
-        self.encoder = VideoEncoder::start(rung, &self.format, &self.config, self.origin, track)?;
-        self.pace = Pace::new(self.format.fps);
+        let (format, config) = (&self.format, &self.config);
+        let encoder = VideoEncoder::start(rung, format, format, config, self.origin, track)?;
+        self.put(encoder);
+        self.pace = Pace::new(&self.format);
         let ms = began.elapsed().as_millis();
         log::warn!("{} goes on in its place, after {ms} ms", rung.element);
         Ok(())

@@ -43,6 +43,9 @@ pub struct Rung {
     pub(super) on_processor: bool,
     /// Sets it for live video.
     set: fn(&gst::Element, &VideoFormat, &VideoConfig),
+    /// Sets its mean rate while it works, kbit/s. None for those that change their parameter sets with it, which players
+    /// were given with the epoch (openh264enc does: measured), or may: others of H.264.
+    pub(super) set_rate: Option<fn(&gst::Element, u32)>,
     /// The profile that is asked of it, if it takes such a wish.
     profile: Option<&'static str>,
 }
@@ -56,10 +59,29 @@ pub const RUNGS: [Rung; 11] = [
         "hardware, by its V4L2 driver",
         Coding::Vp8,
         v4l2,
+        Some(v4l2_rate),
     ),
-    hardware("mppvp8enc", "Rockchip's hardware", Coding::Vp8, mpp),
-    hardware("vpuenc_vp8", "NXP's hardware", Coding::Vp8, vpu),
-    hardware("vavp8enc", "hardware, by VA-API", Coding::Vp8, va),
+    hardware(
+        "mppvp8enc",
+        "Rockchip's hardware",
+        Coding::Vp8,
+        mpp,
+        Some(mpp_rate),
+    ),
+    hardware(
+        "vpuenc_vp8",
+        "NXP's hardware",
+        Coding::Vp8,
+        vpu,
+        Some(in_kbps),
+    ),
+    hardware(
+        "vavp8enc",
+        "hardware, by VA-API",
+        Coding::Vp8,
+        va,
+        Some(in_kbps),
+    ),
     Rung {
         profile: Some("main"),
         ..hardware(
@@ -67,13 +89,14 @@ pub const RUNGS: [Rung; 11] = [
             "hardware, by its V4L2 driver",
             Coding::H264,
             v4l2_h264,
+            None,
         )
     },
-    hardware("mpph264enc", "Rockchip's hardware", Coding::H264, mpp),
-    hardware("vpuenc_h264", "NXP's hardware", Coding::H264, vpu),
+    hardware("mpph264enc", "Rockchip's hardware", Coding::H264, mpp, None),
+    hardware("vpuenc_h264", "NXP's hardware", Coding::H264, vpu, None),
     Rung {
         profile: Some("main"),
-        ..hardware("vah264enc", "hardware, by VA-API", Coding::H264, va)
+        ..hardware("vah264enc", "hardware, by VA-API", Coding::H264, va, None)
     },
     Rung {
         element: "vp8enc",
@@ -81,6 +104,7 @@ pub const RUNGS: [Rung; 11] = [
         coding: Coding::Vp8,
         on_processor: true,
         set: libvpx,
+        set_rate: Some(libvpx_rate),
         profile: None,
     },
     Rung {
@@ -89,6 +113,7 @@ pub const RUNGS: [Rung; 11] = [
         coding: Coding::H264,
         on_processor: true,
         set: openh264,
+        set_rate: None,
         profile: Some("constrained-baseline"),
     },
     Rung {
@@ -97,6 +122,7 @@ pub const RUNGS: [Rung; 11] = [
         coding: Coding::H264,
         on_processor: true,
         set: x264,
+        set_rate: None,
         profile: Some("main"),
     },
 ];
@@ -106,6 +132,7 @@ const fn hardware(
     of: &'static str,
     coding: Coding,
     set: fn(&gst::Element, &VideoFormat, &VideoConfig),
+    set_rate: Option<fn(&gst::Element, u32)>,
 ) -> Rung {
     Rung {
         element,
@@ -113,6 +140,7 @@ const fn hardware(
         coding,
         on_processor: false,
         set,
+        set_rate,
         profile: None,
     }
 }
@@ -186,10 +214,14 @@ fn libvpx(encoder: &gst::Element, format: &VideoFormat, config: &VideoConfig) {
     encoder.set_property("cpu-used", 8_i32);
     encoder.set_property("lag-in-frames", 0_i32);
     encoder.set_property_from_str("end-usage", "cbr");
-    encoder.set_property("target-bitrate", config.bitrate_kbps as i32 * 1000);
+    libvpx_rate(encoder, config.bitrate_kbps);
     encoder.set_property("threads", threads());
     // Only if the event that asks for a key frame were lost.
     encoder.set_property("keyframe-max-dist", key_frame_distance(format, config));
+}
+
+fn libvpx_rate(encoder: &gst::Element, kbps: u32) {
+    encoder.set_property("target-bitrate", kbps as i32 * 1000);
 }
 
 fn openh264(encoder: &gst::Element, format: &VideoFormat, config: &VideoConfig) {
@@ -205,11 +237,16 @@ fn openh264(encoder: &gst::Element, format: &VideoFormat, config: &VideoConfig) 
     set_where_it_is(encoder, "gop-size", &distance.to_string());
 }
 
+/// Encoders that count as we do.
+fn in_kbps(encoder: &gst::Element, kbps: u32) {
+    set_where_it_is(encoder, "bitrate", &kbps.to_string());
+}
+
 fn x264(encoder: &gst::Element, format: &VideoFormat, config: &VideoConfig) {
     // No B-frames, no look-ahead, threads by slices: nothing is held back.
     set_where_it_is(encoder, "tune", "zerolatency");
     set_where_it_is(encoder, "speed-preset", "superfast");
-    set_where_it_is(encoder, "bitrate", &config.bitrate_kbps.to_string());
+    in_kbps(encoder, config.bitrate_kbps);
     set_where_it_is(encoder, "threads", &threads().to_string());
     let distance = key_frame_distance(format, config);
     set_where_it_is(encoder, "key-int-max", &distance.to_string());
@@ -235,6 +272,11 @@ fn v4l2_controls(format: &VideoFormat, config: &VideoConfig) -> gst::Structure {
         .build()
 }
 
+fn v4l2_rate(encoder: &gst::Element, kbps: u32) {
+    let controls = gst::Structure::builder("controls").field("video_bitrate", kbps as i32 * 1000);
+    set_controls(encoder, controls.build());
+}
+
 /// A driver passes over the controls it does not know.
 fn set_controls(encoder: &gst::Element, controls: gst::Structure) {
     if encoder.has_property("extra-controls") {
@@ -244,20 +286,24 @@ fn set_controls(encoder: &gst::Element, controls: gst::Structure) {
 
 fn mpp(encoder: &gst::Element, format: &VideoFormat, config: &VideoConfig) {
     let distance = key_frame_distance(format, config);
-    set_where_it_is(encoder, "bps", &(config.bitrate_kbps * 1000).to_string());
+    mpp_rate(encoder, config.bitrate_kbps);
     set_where_it_is(encoder, "rc-mode", "cbr");
     set_where_it_is(encoder, "gop", &distance.to_string());
 }
 
+fn mpp_rate(encoder: &gst::Element, kbps: u32) {
+    set_where_it_is(encoder, "bps", &(kbps * 1000).to_string());
+}
+
 fn vpu(encoder: &gst::Element, format: &VideoFormat, config: &VideoConfig) {
     let distance = key_frame_distance(format, config);
-    set_where_it_is(encoder, "bitrate", &config.bitrate_kbps.to_string());
+    in_kbps(encoder, config.bitrate_kbps);
     set_where_it_is(encoder, "gop-size", &distance.to_string());
 }
 
 fn va(encoder: &gst::Element, format: &VideoFormat, config: &VideoConfig) {
     let distance = key_frame_distance(format, config);
-    set_where_it_is(encoder, "bitrate", &config.bitrate_kbps.to_string());
+    in_kbps(encoder, config.bitrate_kbps);
     set_where_it_is(encoder, "rate-control", "cbr");
     set_where_it_is(encoder, "b-frames", "0");
     // VP8's name for it, and H.264's.

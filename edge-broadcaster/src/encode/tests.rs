@@ -90,6 +90,52 @@ async fn every_layout_a_camera_gives_is_encoded_with_its_capture_time() {
     }
 }
 
+/// Bytes that two seconds of a restless picture come to, as this encoder is set.
+async fn bytes_of_two_seconds(encoder: &mut VideoEncoder, fed: &mut Fed, from: u64) -> usize {
+    let to = format(Pixels::I420, WIDTH);
+    let (mut chance, mut bytes) = (1_u32, 0);
+    for n in from..from + 60 {
+        let mut noise = || {
+            chance = chance.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (chance >> 24) as u8 / 4
+        };
+        let data = (0..to.size().expect("a size")).map(|_| noise()).collect();
+        let picture = described(&to, data).expect("a picture");
+        let capture = Time::from_micros(5_000_000 + n * 33_333);
+        while encoder.waiting() > 0 {
+            tokio::task::yield_now().await;
+        }
+        encoder.push(capture, picture).expect("taken");
+        while let Ok(event) = fed.events.try_recv() {
+            let SourceEvent::Frame(_, frame) = event else {
+                panic!("{event:?}")
+            };
+            bytes += frame.data.len();
+        }
+    }
+    bytes
+}
+
+#[tokio::test]
+async fn vp8_in_software_follows_the_rate_while_it_works() {
+    crate::elements::init().expect("GStreamer");
+    let config = VideoConfig {
+        bitrate_kbps: 4_000,
+        ..VideoConfig::default()
+    };
+    let (feed, mut fed) = Feed::new(Clock::start()).expect("a feed");
+    let (rung, to) = (rungs::Rung::named("vp8enc"), format(Pixels::I420, WIDTH));
+    let (rung, track) = (rung.expect("known"), feed.track(Track::Video));
+    let origin = Time::from_millis(5_000);
+    let encoder = VideoEncoder::start(rung, &to, &to, &config, origin, track);
+    let mut encoder = encoder.expect("it starts");
+    let much = bytes_of_two_seconds(&mut encoder, &mut fed, 0).await;
+    assert!(encoder.set_rate(500));
+    bytes_of_two_seconds(&mut encoder, &mut fed, 60).await; // it changes in its own time
+    let little = bytes_of_two_seconds(&mut encoder, &mut fed, 120).await;
+    assert!(2 * little < much, "{much} bytes, then {little}");
+}
+
 #[tokio::test]
 async fn a_damaged_jpeg_costs_its_picture_and_not_the_stream() {
     let (converter, mut fed) = started(&format(Pixels::Mjpeg, 0));

@@ -33,6 +33,7 @@ const MOST_WAITING: u64 = 2;
 #[derive(Debug)]
 pub(crate) struct VideoEncoder {
     rung: &'static Rung,
+    encoder: gst::Element,
     pipeline: Pipeline,
     key_frame_interval: Duration,
     next_key_frame: Time,
@@ -48,17 +49,25 @@ pub(crate) struct VideoEncoder {
 }
 
 impl VideoEncoder {
-    /// Starts the encoder for pictures of `format`, which is I420; frames go to `feed`, timed from `origin`.
+    /// Starts the encoder for pictures of `given`, which is I420, brought to the size of `format`; frames go to `feed`,
+    /// timed from `origin`.
     pub(crate) fn start(
         rung: &'static Rung,
+        given: &VideoFormat,
         format: &VideoFormat,
         config: &VideoConfig,
         origin: Time,
         feed: TrackFeed,
     ) -> anyhow::Result<Self> {
+        let mut chain = vec![elements::make("videoconvert")?];
+        if (given.width, given.height) != (format.width, format.height) {
+            chain.extend(scaling(format)?);
+        }
         let made = rung.make(format, config)?;
+        let encoder = made[0].clone();
+        chain.extend(made);
         let (began, took) = (Arc::new(Mutex::new(None)), Arc::new(AtomicU64::new(0)));
-        note_beginnings(&made[0], &began);
+        note_beginnings(&chain[0], &began);
         let (tally, counts) = (feed.tally().clone(), feed.tally().clone());
         let fault = Arc::new(Mutex::new(None));
         let (coding, plain) = (rung.coding, track_format(format, config));
@@ -88,13 +97,12 @@ impl VideoEncoder {
             counts.encoded(bytes, Duration::from_micros(us));
             announce(sample);
         };
-        let mut chain = vec![elements::make("videoconvert")?];
-        chain.extend(made);
         let frame_ns = 1_000_000_000 / u64::from(format.fps.max(1));
         let longest_step = Duration::from_millis(mp4::longest_step_ms(frame_ns));
         Ok(Self {
             rung,
-            pipeline: Pipeline::start(&caps(format), &chain, origin, take)?,
+            encoder,
+            pipeline: Pipeline::start(&caps(given), &chain, origin, take)?,
             key_frame_interval: Duration::from_millis(config.key_frame_interval_ms.into()),
             next_key_frame: Time::ZERO,
             lost: Repeats::default(),
@@ -110,6 +118,18 @@ impl VideoEncoder {
     pub(super) fn took(&self) -> Option<Duration> {
         let us = self.took.swap(0, Ordering::Relaxed);
         (us > 0).then(|| Duration::from_micros(us))
+    }
+
+    /// Sets the mean rate from here on, kbit/s. False if it cannot change it.
+    pub(super) fn set_rate(&self, kbps: u32) -> bool {
+        let set = self.rung.set_rate;
+        set.inspect(|set| set(&self.encoder, kbps)).is_some()
+    }
+
+    /// Pictures that have not been taken up yet.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> u64 {
+        self.pipeline.waiting()
     }
 
     /// Which it is.
@@ -153,11 +173,24 @@ impl VideoEncoder {
     }
 }
 
-/// Notes when each picture enters an encoder. Those in hardware take several at a time; what is noted then is the
-/// newest, and nobody asks.
-fn note_beginnings(encoder: &gst::Element, began: &Arc<Mutex<Option<Instant>>>) {
+/// Brings pictures to a size of the same proportions, but for what rounding leaves.
+fn scaling(to: &VideoFormat) -> anyhow::Result<[gst::Element; 2]> {
+    let scale = elements::make("videoscale")?;
+    scale.set_property("add-borders", false);
+    let filter = elements::make("capsfilter")?;
+    let caps = gst::Caps::builder("video/x-raw")
+        .field("width", to.width as i32)
+        .field("height", to.height as i32)
+        .field("pixel-aspect-ratio", gst::Fraction::new(1, 1));
+    filter.set_property("caps", caps.build());
+    Ok([scale, filter])
+}
+
+/// Notes when each picture comes to the first element of those that scale and encode it. Encoders in hardware take several
+/// at a time; what is noted then is the newest, and nobody asks.
+fn note_beginnings(first: &gst::Element, began: &Arc<Mutex<Option<Instant>>>) {
     let began = Arc::clone(began);
-    if let Some(pad) = encoder.static_pad("sink") {
+    if let Some(pad) = first.static_pad("sink") {
         pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
             *began.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
             gst::PadProbeReturn::Ok

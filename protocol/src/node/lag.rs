@@ -87,6 +87,13 @@ impl Lag {
     }
 }
 
+impl Child {
+    /// Whether media waits for it, more than a burst, after it once had all there was.
+    pub(super) fn is_behind(&self) -> bool {
+        self.has_caught_up && self.mailbox.lag() >= BEHIND
+    }
+}
+
 impl Node {
     /// Tells a child how much waits for it, when that is much, and it has once had all there was, and most others wait as
     /// well.
@@ -100,11 +107,10 @@ impl Node {
         let Some(stream) = self.streams.values_mut().find(|s| s.handle() == handle) else {
             return;
         };
-        let is_behind = |c: &Child| c.has_caught_up && c.mailbox.lag() >= BEHIND;
         let Some(child) = stream.children.get(&link) else {
             return;
         };
-        if !is_behind(child) || now.since(child.told_behind) < TELL_AGAIN {
+        if !child.is_behind() || now.since(child.told_behind) < TELL_AGAIN {
             return;
         }
         let lag = child.mailbox.lag();
@@ -113,8 +119,7 @@ impl Node {
             child.told_behind = now;
         }
         // Where the others get everything in time, it is this child that is slow: no other parent would help it.
-        let behind = stream.children.values().filter(|c| is_behind(c)).count();
-        if behind * 2 <= stream.children.len() {
+        if stream.behind() * 2 <= stream.children.len() {
             return;
         }
         let millis = u32::try_from(lag.as_millis()).unwrap_or(u32::MAX);

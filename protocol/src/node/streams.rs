@@ -212,11 +212,17 @@ impl Stream {
         self.children.contains_key(&link)
     }
 
+    /// For how many children media waits.
+    pub(super) fn behind(&self) -> usize {
+        self.children.values().filter(|c| c.is_behind()).count()
+    }
+
     pub(super) fn stats(&self) -> StreamStats {
         StreamStats {
             parent: self.parent.map(|p| p.peer),
             depth: u16::try_from(self.path.len().saturating_sub(1)).unwrap_or(u16::MAX),
             children: u16::try_from(self.children.len()).unwrap_or(u16::MAX),
+            behind: u16::try_from(self.behind()).unwrap_or(u16::MAX),
             bytes_down: self.bytes_down,
             bytes_up: self.bytes_up,
             window_bytes: self.window.bytes(),

@@ -66,6 +66,8 @@ struct Desk {
     frozen: BTreeSet<u8>,
     /// Links that bring no media.
     dead: BTreeSet<LinkId>,
+    /// Links whose transport has much left to send, whenever it is asked.
+    full: BTreeSet<LinkId>,
     order: u64,
     queue: VecDeque<(u8, Input)>,
     busy: bool,
@@ -182,7 +184,14 @@ impl Desk {
             Output::Media(link, bytes) => {
                 self.put(self.other_end(n, link), Input::Media(link, bytes))
             }
-            Output::AskBacklog(link, _) => self.put(n, Input::Backlog(link, 0)),
+            Output::AskBacklog(link, _) => {
+                let left = if self.full.contains(&link) {
+                    usize::MAX
+                } else {
+                    0
+                };
+                self.put(n, Input::Backlog(link, left));
+            }
             Output::Close(link) => {
                 self.closed.push((n, link));
                 self.put(
@@ -765,6 +774,26 @@ fn a_parent_that_only_pauses_is_kept() {
     desk.send_frame(0);
     desk.wait(Duration::from_secs(5));
     assert_eq!(desk.parent_of(3), Some(id(1)));
+}
+
+#[test]
+fn a_child_for_which_media_waits_is_counted_until_it_has_that() {
+    let mut desk = Desk::with_peers(4);
+    desk.watch_below(3, 1);
+    desk.watch_below(4, 1);
+    desk.send_frame(0);
+    let behind = |desk: &Desk| desk.nodes[&1].stats(&STREAM).map(|s| s.behind);
+    let (&link, _) = desk.links.first_key_value().expect("a link");
+    desk.full.insert(link);
+    let mut sequence = 0..;
+    sequence.by_ref().skip(1).take(100).find(|&n| {
+        desk.send_frame(n);
+        behind(&desk) == Some(1)
+    });
+    assert_eq!(behind(&desk), Some(1));
+    desk.full.clear();
+    desk.put(1, Input::Backlog(link, 0));
+    assert_eq!(behind(&desk), Some(0));
 }
 
 #[test]

@@ -10,6 +10,8 @@ use testbed::attacks::{ATTACKS, Scene};
 use testbed::audience::Mood;
 use testbed::liar::Trick;
 use testbed::measure::churn::{Held, churn};
+use testbed::measure::day::day;
+use testbed::measure::encoder;
 use testbed::measure::engine::{depth, engine as measure_engine};
 use testbed::measure::lies::lie;
 use testbed::measure::monitor::{Cost as MonitorCost, monitor};
@@ -105,6 +107,24 @@ enum What {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// What encoding costs beside GStreamer alone, and what stays in memory.
+    Encoder {
+        /// Seconds of video of each size.
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+        /// Small pictures that are encoded to see whether memory grows.
+        #[arg(long, default_value_t = 1_000_000)]
+        frames: u64,
+    },
+    /// A long run in virtual time: whether latency or memory grows.
+    Day {
+        /// Hours of virtual time.
+        #[arg(long, default_value_t = 24.0)]
+        hours: f64,
+        /// Viewers.
+        #[arg(long, default_value_t = 3)]
+        viewers: u32,
+    },
     /// How long two native peers take to set up a link.
     Setup {
         /// Links, one after another.
@@ -157,6 +177,8 @@ fn main() -> ExitCode {
             monitor(viewers, length).map(|cost| tell_monitor(viewers, cost))
         }
         What::Engine { viewers, seed } => engine(viewers, seed),
+        What::Encoder { seconds, frames } => encoder(seconds, frames),
+        What::Day { hours, viewers } => long(hours, viewers),
         What::Setup { links } => setup(links),
     };
     match result {
@@ -204,6 +226,41 @@ fn engine(viewers: u32, seed: u64) -> anyhow::Result<()> {
     let (mean, least) = depth(1_000)?;
     println!(
         "1000 viewers below three relays: mean depth {mean:.2}, the least there can be {least:.2}"
+    );
+    Ok(())
+}
+
+fn encoder(seconds: u64, frames: u64) -> anyhow::Result<()> {
+    anyhow::ensure!(seconds > 0 && frames > 0, "at least a second and a frame");
+    for (width, height) in [(1280, 720), (1920, 1080)] {
+        let seen = encoder::compare(width, height, seconds)?;
+        println!(
+            "{height}p30 VP8: {:.3} CPU s a second, GStreamer alone {:.3}: {:.2} of it (wanted: 1.1); painting {:.3}",
+            seen.ours,
+            seen.plain,
+            seen.ours / seen.plain,
+            seen.painting
+        );
+        println!(
+            "{height}p30, capture to sealed chunk: p50 {:.1} ms, p99 {:.1} ms (wanted: 50)",
+            seen.p50_ms, seen.p99_ms
+        );
+    }
+    let (warm, end) = encoder::memory(frames)?;
+    println!("memory after 10000 pictures {warm} KiB, after {frames} {end} KiB");
+    Ok(())
+}
+
+fn long(hours: f64, viewers: u32) -> anyhow::Result<()> {
+    anyhow::ensure!(hours > 0.0 && viewers > 0, "some time and a viewer");
+    let seen = day(hours, viewers);
+    println!(
+        "{hours} hours of virtual time, {viewers} viewers, {} stalls: latency {:.0} ms, growing {:.3} ms/h (wanted: below 1)",
+        seen.stalls, seen.latency_ms, seen.slope_ms_per_h
+    );
+    println!(
+        "media kept {} bytes, at the end {}; memory {} KiB, at the end {}",
+        seen.kept.0, seen.kept.1, seen.resident_kib.0, seen.resident_kib.1
     );
     Ok(())
 }

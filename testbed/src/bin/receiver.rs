@@ -186,6 +186,7 @@ fn print(number: u32, peer: PeerId, joined_ms: Option<u64>, figures: &Figures) {
         "latency_ms": player.latency.map(|l| l.as_millis() as u64),
         "hold_ms": player.hold.as_millis() as u64,
         "ahead_ms": player.ahead.as_millis() as u64,
+        "position_ms": player.position_us / 1000,
         "jumps": player.jumps,
         "parent": node.parent.map(|p| p.to_string()),
         "depth": node.depth,

@@ -46,6 +46,7 @@ pub fn scenario(seed: u64) -> Plan {
         encoder_restarts: (one_of(6) == 0).then(|| millis(1_500 + one_of(1_500))),
         victims: [Distribution::Uniform, Distribution::Beta][one_of(2) as usize],
         sealed: seed.is_multiple_of(SEALED_EVERY),
+        real_uplinks: false,
         hold: (one_of(8) == 0).then(|| millis(200 + one_of(800))),
         latency_ms: [(0, 4), (5, 40), (30, 120)][one_of(3) as usize],
         seed,

@@ -1,7 +1,7 @@
 //! The security of a simulated run that has it: everybody's keys and secrets, all out of the run's seed, and what the broadcaster
 //! seals with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,6 +97,8 @@ impl Sealed {
             certificate_lifetime: CERTIFICATE_LIFETIME,
             owners: self.owners.clone(),
             keys: self.keys.clone(),
+            revoked_invitations: BTreeSet::new(),
+            blocked: BTreeSet::new(),
             random: Box::new(move |bytes| random.fill(bytes)),
         }
     }

@@ -21,7 +21,7 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use super::sealed::Sealed;
 use super::uplink::Uplink;
-use super::{Failure, Outcome, Plan, Sample};
+use super::{Failure, Look, Outcome, Plan, Sample};
 use crate::script::{Cue, Part, Scribe, Script};
 
 const STREAM: StreamId = StreamId::from_bytes([0x51; 16]);
@@ -116,7 +116,12 @@ struct World {
 
 /// Runs a plan to its end.
 pub fn run(plan: &Plan) -> Outcome {
-    perform(World::new(plan.clone())).outcome
+    run_watched(plan, plan.length * 2, |_| {})
+}
+
+/// Runs a plan to its end, and tells every so often how the world stands.
+pub fn run_watched(plan: &Plan, every: Duration, tell: impl FnMut(Look)) -> Outcome {
+    perform(World::new(plan.clone()), every, tell).outcome
 }
 
 /// Runs a plan to its end, and writes down what each peer was told and did.
@@ -125,16 +130,22 @@ pub fn write_down(plan: &Plan) -> Vec<Script> {
         scripts: Some(Vec::new()),
         ..World::new(plan.clone())
     };
-    perform(world).scripts.unwrap_or_default()
+    let done = perform(world, plan.length * 2, |_| {});
+    done.scripts.unwrap_or_default()
 }
 
-fn perform(mut world: World) -> World {
+fn perform(mut world: World, every: Duration, mut tell: impl FnMut(Look)) -> World {
     let plan = world.plan.clone();
     world.open();
-    let end = world.now + plan.length;
+    let (begin, end) = (world.now, world.now + plan.length);
+    let mut next = begin + every;
     while let Some(((at, _), happening)) = world.queue.pop_first() {
         if at > end {
             break;
+        }
+        if at >= next {
+            tell(world.seen(next.since(begin)));
+            next += every;
         }
         world.now = at;
         world.happen(happening);
@@ -760,6 +771,20 @@ impl World {
         let mut order: Vec<(u16, Name)> = self.actors.iter().filter_map(place).collect();
         order.sort_unstable();
         order.into_iter().map(|(_, name)| name).collect()
+    }
+
+    fn seen(&self, at: Duration) -> Look {
+        let viewers = self.actors.values().filter_map(|a| a.viewer.as_ref());
+        let latencies: Vec<Duration> = viewers
+            .filter_map(|(viewer, _)| viewer.stats(self.now).latency)
+            .collect();
+        let count = u32::try_from(latencies.len()).unwrap_or(u32::MAX);
+        let stats = self.actors.values().filter_map(|a| a.node.stats(&STREAM));
+        Look {
+            at,
+            latency: (count > 0).then(|| latencies.iter().sum::<Duration>() / count.max(1)),
+            kept: stats.map(|stats| stats.window_bytes).sum(),
+        }
     }
 
     /// Counts what a viewer's life came to.
