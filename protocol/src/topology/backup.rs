@@ -93,7 +93,7 @@ impl Forest {
     }
 
     /// `child` is fed by `parent`, its backup, since its parent was lost: whether that may stand. It may if it costs
-    /// no depth and `parent` has room.
+    /// no depth and `parent` has room, or if there is no other place.
     pub fn stand_in(&mut self, stream: StreamId, child: PeerId, parent: PeerId) -> bool {
         let Some(lost) = self.parent(stream, child) else {
             return false;
@@ -106,7 +106,9 @@ impl Forest {
         let as_good = self.trees.get(&stream).map(|tree| tree.kind) != Some(Topology::RelayFirst)
             || self.class(stream, parent) <= self.class(stream, lost);
         let room = self.can_take(stream, parent) || self.is_grandparent(stream, parent, child);
-        let stands = as_deep && as_good && room && self.adopt(stream, child, parent);
+        // Who is fed keeps that where the alternative is to wait: after deaths one above the other there may be no place.
+        let may = as_deep && as_good && room || !self.has_place_for(stream, child);
+        let stands = may && self.adopt(stream, child, parent);
         if stands {
             self.uncharge(stream, lost);
         }
@@ -132,6 +134,12 @@ impl Forest {
         };
         let feeds_anybody = tree.graph.get(at).is_some_and(|v| v.most_children() > 0);
         feeds_anybody && known.left_kbps() >= u64::from(tree.kbps)
+    }
+
+    /// Whether anybody has a place for `child` who does not stand below it.
+    fn has_place_for(&self, stream: StreamId, child: PeerId) -> bool {
+        let tree = self.trees.get(&stream);
+        tree.is_some_and(|tree| tree.has_slot_beside(child))
     }
 
     fn is_grandparent(&self, stream: StreamId, at: PeerId, peer: PeerId) -> bool {

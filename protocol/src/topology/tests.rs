@@ -479,3 +479,20 @@ fn where_more_children_are_than_may_be_none_of_them_makes_room() {
     town.viewer(6, 2);
     assert_eq!((town.parent(6), town.parent(4)), (Some(1), Some(6)));
 }
+
+#[test]
+fn a_takeover_stands_where_the_alternative_is_to_wait() {
+    let mut town = Town::new(BINARY, 1);
+    for (n, feeds) in [(1, 1), (2, 1), (3, 1)] {
+        town.viewer(n, feeds);
+    }
+    // The broadcaster has its one child already, and is not the parent's parent; but the only place left is below whoever asks.
+    assert_eq!(town.parent(3), Some(2));
+    assert!(town.forest.stand_in(stream(0), id(3), id(0)));
+    assert_eq!(town.parent(3), Some(0));
+
+    // One more, and there is a place.
+    town.viewer(4, 2);
+    town.viewer(5, 0);
+    assert!(!town.forest.stand_in(stream(0), id(5), id(0)));
+}

@@ -242,6 +242,12 @@ impl Tree {
         here.or(Some(best))
     }
 
+    /// Whether one of the best slots is at somebody who does not stand below `child`.
+    pub(super) fn has_slot_beside(&self, child: PeerId) -> bool {
+        let beside = |at| at != child && !self.graph.is_below(at, child);
+        self.open.iter().take(LOOK_AT).any(|(_, at)| beside(at))
+    }
+
     /// The best place for a relay: a slot at the broadcaster or at a relay, or, if it is `able` to hold that one
     /// as well, the place of a receiver there.
     pub(super) fn relay_spot(&self, able: bool, sound: impl Fn(PeerId) -> bool) -> Option<Spot> {
