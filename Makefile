@@ -35,7 +35,7 @@ test: ## all tests, those in real browsers included
 test-rust: web
 	$(CARGO) build --workspace # the end-to-end tests start these programs
 	$(CARGO) test --workspace
-	tools/fuzz.sh --seconds 5
+	tools/fuzz.sh --seconds 2
 
 test-web: web web/node_modules
 	node --test $$(find web/tests -name '*.test.js')

@@ -15,6 +15,7 @@ key=$({ printf '%s\n' "$suite" "$arch" "$variant" "$@" "$sources"; cat ${EARLY:+
 root=$cache/$name-$arch-$key
 [ ! -d "$root" ] || { echo "$root"; exit 0; }
 
+command -v arch-test >/dev/null || { echo "debian-root: there is no arch-test here: tools/deps.sh box" >&2; exit 1; }
 if ! arch-test "$arch" >/dev/null; then # where no systemd did it at the start
   mountpoint --quiet /proc/sys/fs/binfmt_misc || mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
   update-binfmts --enable >/dev/null 2>&1 || true

@@ -31,8 +31,8 @@ access = "invited"
 source = { kind = "test" }
 video = { width = 320, height = 180, fps = 10, bitrate_kbps = 100 }
 "#;
-/// Some five seconds of the stream: how long it is looked at after an attack.
-const WATCHED_AFTER: u64 = 250_000;
+/// Some three seconds of the stream: how long it is looked at after an attack.
+const WATCHED_AFTER: u64 = 150_000;
 
 /// One attacker.
 #[derive(Debug, Clone, Copy)]

@@ -8,8 +8,8 @@ use crate::audience::{Audience, Mood};
 use crate::stage::{Process, Signal, Stage, TEST_PICTURE};
 use crate::tap::{Tap, honest};
 
-/// Some ten seconds of the stream.
-const WATCHED_AFTER: u64 = 500_000;
+/// Some five seconds of the stream.
+const WATCHED_AFTER: u64 = 250_000;
 
 /// How it ended.
 #[derive(Debug)]
