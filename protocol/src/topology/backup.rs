@@ -16,8 +16,8 @@ const PROMISES_PER_SLOT: usize = 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Fitness {
     /// Ancestors that both have, the broadcaster aside: what dies above both helps neither (none where somebody above waits for
-    /// a place). And the levels by which whoever
-    /// takes over gets deeper, with all below it: near the root the grandparent is better than a leaf far away.
+    /// a place). And the levels by which whoever takes over gets deeper, with all below it: near the root the grandparent is
+    /// better than a leaf far away.
     cost: usize,
     /// The broadcaster has an encoder to feed as well; relays come first.
     class: u8,

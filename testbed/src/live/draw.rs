@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use plotters::coord::Shift;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::register_font;
 
@@ -281,6 +282,14 @@ fn bars<B: Canvas>(
         };
         chart.draw_series(known.iter().map(said))?;
     }
+    draw_key(&mut chart)
+}
+
+/// Both axes are numbers.
+type Chart<'a, B> = ChartContext<'a, B, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+/// Says which colour is what.
+pub(crate) fn draw_key<'a, B: Canvas + 'a>(chart: &mut Chart<'a, B>) -> Drawn {
     chart
         .configure_series_labels()
         .position(SeriesLabelPosition::UpperLeft)
@@ -375,12 +384,7 @@ fn panel<B: Canvas>(
             .legend(|(x, y)| Cross::new((x + 9, y), 5, PAPER.stroke_width(2)));
     }
     if with_legend {
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .background_style(WHITE.mix(0.8))
-            .label_font(("sans-serif", 12))
-            .draw()?;
+        draw_key(&mut chart)?;
     }
     Ok(())
 }

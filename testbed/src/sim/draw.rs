@@ -8,7 +8,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use super::{Outcome, Plan, Sample};
-use crate::live::draw::{Canvas, Drawn, find_font};
+use crate::live::draw::{Canvas, Drawn, draw_key, find_font};
 
 const SIZE: (u32, u32) = (1000, 420);
 
@@ -111,11 +111,5 @@ fn panel<B: Canvas>(
             .label(words)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .background_style(WHITE.mix(0.8))
-        .label_font(("sans-serif", 12))
-        .draw()?;
-    Ok(())
+    draw_key(&mut chart)
 }
