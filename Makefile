@@ -24,7 +24,8 @@ help: ## show this list
 
 demo: ## supervisor, relay and broadcaster in one terminal (SOURCE=film.webm PORT=8080)
 	@tools/deps.sh build rust wasm run
-	@$(MAKE) build
+	@$(MAKE) web
+	$(CARGO) build --profile demo --package supervisor --package edge-relay --package edge-broadcaster
 	@PORT=$(PORT) SOURCE="$(SOURCE)" tools/demo.sh
 
 test: ## all tests, those in real browsers included

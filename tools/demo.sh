@@ -1,14 +1,14 @@
 #!/bin/bash
 # Runs supervisor, relay and broadcaster in this terminal until Ctrl-C, and leaves nothing behind.
-# usage: PORT=8080 SOURCE=film.webm tools/demo.sh     (after `make build`)
+# usage: PORT=8080 SOURCE=film.webm tools/demo.sh     (make demo builds the programs)
 #        SOURCE is a WebM file, or "test" for the test picture; without it: a camera if there is one
-#        PROGRAMS=target/debug: those of another build
+#        PROGRAMS=target/release: those of another build
 set -euo pipefail
 source=${SOURCE:-auto}
 [ -f "$source" ] && source=$(realpath "$source")
 cd "$(dirname "$0")/.."
 port=${PORT:-8080}
-programs=${PROGRAMS:-target/release}
+programs=${PROGRAMS:-target/demo}
 
 fail() { # WORDS
   echo "demo: $1" >&2

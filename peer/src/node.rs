@@ -268,9 +268,7 @@ impl Driver {
             Happened::Event(TransportEvent::Message(Channel::Media, bytes)) => {
                 Input::Media(link, bytes)
             }
-            Happened::Event(TransportEvent::Drained) => {
-                Input::Backlog(link, self.backlog(link).await)
-            }
+            Happened::Event(TransportEvent::Drained) => self.drained(link).await,
             Happened::Event(TransportEvent::Closed(reason)) => {
                 self.close(link, Duration::ZERO);
                 Input::LinkClosed(link, reason)
@@ -376,9 +374,17 @@ impl Driver {
         let Some(Slot::Open(connection)) = self.links.get(&link).filter(|_| left > water) else {
             return Input::Backlog(link, left);
         };
-        connection.set_low_water(water / 2).await;
+        connection.set_low_water(Some(water / 2)).await;
         // Another thread may have sent it all since, before there was a level to tell of: nothing would come any more.
         Input::Backlog(link, self.backlog(link).await)
+    }
+
+    /// What was waited for has come, and is told once. Frames that wait for nobody may have filled it up again since.
+    async fn drained(&self, link: LinkId) -> Input {
+        if let Some(Slot::Open(connection)) = self.links.get(&link) {
+            connection.set_low_water(None).await;
+        }
+        self.look(link, self.node.water(link)).await
     }
 
     fn tell(&mut self, event: Event) {

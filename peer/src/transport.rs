@@ -82,7 +82,7 @@ pub enum TransportEvent {
     Open,
     /// A message of the other side, at most [`MAX_MESSAGE`] bytes.
     Message(Channel, Bytes),
-    /// The media buffer fell to [`Connection::set_low_water`] or below after having been above.
+    /// The media buffer fell to the level of [`Connection::set_low_water`] or below after having been above.
     Drained,
     /// The connection ended, for the reason given in words; the last event. Not sent after the
     /// owner's own [`Connection::close`], which says as much when it returns.
@@ -183,8 +183,10 @@ pub trait Connection: Send + Sync {
     /// Media bytes handed over that the other side has not acknowledged.
     async fn media_buffered(&self) -> usize;
 
-    /// Sets the level, in bytes, whose undercutting is told by [`TransportEvent::Drained`].
-    async fn set_low_water(&self, bytes: usize);
+    /// Sets the level, in bytes, whose undercutting is told by [`TransportEvent::Drained`], each time. None is told of
+    /// without one, which is how a connection begins: with 64 children, 30 pictures a second and nobody who waits for it, to
+    /// be told was a fifth of all that a relay did (measured).
+    async fn set_low_water(&self, bytes: Option<usize>);
 
     /// Ends the connection: tells the other side, and returns when nothing of it is left here.
     async fn close(self: Box<Self>);

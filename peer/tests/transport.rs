@@ -137,7 +137,7 @@ async fn the_sender_waits_for_an_owner_that_does_not_read() {
 async fn a_sender_hears_when_its_buffer_has_drained() {
     for (a, b) in pairs() {
         let (mut offerer, mut answerer) = connect(&*a, &*b, 1).await;
-        offerer.connection.set_low_water(100_000).await;
+        offerer.connection.set_low_water(Some(100_000)).await;
         offerer.fill(&Bytes::from(vec![1; MAX_MESSAGE])).await;
         tokio::spawn(async move { answerer.closed().await });
         assert_eq!(offerer.next().await, TransportEvent::Drained);
@@ -145,6 +145,21 @@ async fn a_sender_hears_when_its_buffer_has_drained() {
         while offerer.connection.media_buffered().await > 100_000 {
             assert_eq!(offerer.next().await, TransportEvent::Drained);
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_that_does_not_wait_for_its_buffer_hears_nothing_of_it() {
+    for (a, b) in pairs() {
+        let (mut offerer, mut answerer) = connect(&*a, &*b, 1).await;
+        offerer.connection.set_low_water(Some(100_000)).await;
+        offerer.connection.set_low_water(None).await;
+        offerer.fill(&Bytes::from(vec![1; MAX_MESSAGE])).await;
+        while offerer.connection.media_buffered().await > 0 {
+            let _ = tokio::time::timeout(Duration::from_millis(20), answerer.next()).await;
+        }
+        answerer.connection.close().await;
+        assert!(matches!(offerer.next().await, TransportEvent::Closed(_)));
     }
 }
 

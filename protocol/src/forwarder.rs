@@ -110,6 +110,11 @@ impl Flow {
         AfterSend::Look(self.water)
     }
 
+    /// Bytes that the transport may have left and be given more.
+    pub const fn water(&self) -> usize {
+        self.water
+    }
+
     /// The transport's answer: it has this many bytes left.
     pub const fn left(&mut self, bytes: usize) {
         self.looking = false;

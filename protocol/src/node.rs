@@ -343,6 +343,11 @@ impl Node {
         self.streams.keys().copied()
     }
 
+    /// Bytes that the transport of `link` may have left, and be given more all the same; none if there is no such link.
+    pub fn water(&self, link: LinkId) -> usize {
+        self.links.get(&link).map_or(0, |link| link.flow.water())
+    }
+
     /// Links there are, whatever their phase.
     pub fn link_count(&self) -> usize {
         self.links.len()

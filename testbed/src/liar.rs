@@ -275,7 +275,7 @@ impl Connection for LyingConnection {
         self.inner.media_buffered().await
     }
 
-    async fn set_low_water(&self, bytes: usize) {
+    async fn set_low_water(&self, bytes: Option<usize>) {
         self.inner.set_low_water(bytes).await;
     }
 

@@ -139,7 +139,7 @@ struct State {
     inbox: VecDeque<(Channel, Bytes)>,
     /// Bytes that the other end has not taken yet, by channel: control, media.
     outstanding: [usize; 2],
-    low_water: usize,
+    low_water: Option<usize>,
     drained: bool,
 }
 
@@ -217,8 +217,8 @@ impl Side {
         let mut state = self.state();
         let before = state.outstanding[index(channel)];
         state.outstanding[index(channel)] = before - bytes;
-        let low = state.low_water;
-        if channel == Channel::Media && before > low && before - bytes <= low {
+        let fell_to = |low| before > low && before - bytes <= low;
+        if channel == Channel::Media && state.low_water.is_some_and(fell_to) {
             state.drained = true;
             self.changed.notify_one();
         }
@@ -366,7 +366,7 @@ impl Connection for Handle {
         self.side.state().outstanding[index(Channel::Media)]
     }
 
-    async fn set_low_water(&self, bytes: usize) {
+    async fn set_low_water(&self, bytes: Option<usize>) {
         self.side.state().low_water = bytes;
     }
 

@@ -17,7 +17,7 @@ use testbed::measure::lies::lie;
 use testbed::measure::monitor::{Cost as MonitorCost, monitor};
 use testbed::measure::picture;
 use testbed::measure::relay_cost::{Cost, Plan, compare};
-use testbed::measure::security::{Line, authentication, key_pairs, operations, share_of_a_relay};
+use testbed::measure::security::{Line, authentication, key_pairs, operations, shares_of_a_relay};
 use testbed::measure::setup::set_up;
 use testbed::measure::siege::siege;
 use testbed::measure::timing::rsa_timing;
@@ -296,10 +296,13 @@ fn security(keys: usize, peers: u32, drawn: Option<&Path>) -> anyhow::Result<()>
         ];
         picture::draw(path, &panels)?;
     }
-    let (share, children) = share_of_a_relay()?;
+    let shares = shares_of_a_relay()?;
     println!(
-        "{:10.1} %   of what a relay's processor does for {children} children is the check of what it gets",
-        share * 100.0
+        "{:10.1} %   of what a relay's processor does for {} children is security: {:.1} % the check of what it gets, {:.1} % DTLS",
+        (shares.checking + shares.records) * 100.0,
+        shares.children,
+        shares.checking * 100.0,
+        shares.records * 100.0
     );
     let each = authentication(peers, false)?;
     println!(

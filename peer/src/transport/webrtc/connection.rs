@@ -85,7 +85,7 @@ pub(super) struct Channels {
     control: OnceLock<Arc<dyn DataChannel>>,
     media: OnceLock<Arc<dyn DataChannel>>,
     /// Level for [`TransportEvent::Drained`], should it be set before there is a channel.
-    low_water: Mutex<u32>,
+    low_water: Mutex<Option<u32>>,
     open: AtomicBool,
 }
 
@@ -102,11 +102,13 @@ impl Channels {
         self.slot(channel).set(channel_impl).is_ok()
     }
 
+    /// As the library has it: no buffer falls from above its highest level.
     fn low_water(&self) -> u32 {
-        *self
+        let level = *self
             .low_water
             .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+            .unwrap_or_else(PoisonError::into_inner);
+        level.unwrap_or(u32::MAX)
     }
 
     /// The next event of a channel; waits for ever while there is no such channel.
@@ -417,14 +419,15 @@ impl Connection for Handle {
         }
     }
 
-    async fn set_low_water(&self, bytes: usize) {
-        let level = u32::try_from(bytes).unwrap_or(u32::MAX);
+    async fn set_low_water(&self, bytes: Option<usize>) {
         *self
             .channels
             .low_water
             .lock()
-            .unwrap_or_else(PoisonError::into_inner) = level;
+            .unwrap_or_else(PoisonError::into_inner) =
+            bytes.map(|bytes| u32::try_from(bytes).unwrap_or(u32::MAX));
         if let Some(media) = self.open_channel(Channel::Media) {
+            let level = self.channels.low_water();
             let _ = media.set_buffered_amount_low_threshold(level).await;
         }
     }
