@@ -96,8 +96,10 @@ pub type IceServers = Box<dyn Fn(PeerId, i64) -> Vec<IceServer> + Send>;
 
 /// What the operator decides.
 pub struct Config {
-    /// Which run of the supervisor: its start, in seconds since 1970.
+    /// Which run of the supervisor, greater than those of all before: its start, in seconds since 1970, where no clock went back.
     pub term: u64,
+    /// The last epoch of each stream that was issued before this start.
+    pub epochs: BTreeMap<StreamId, u32>,
     /// Program and version, for people.
     pub software: String,
     /// From the machine's time to the time of day.
@@ -198,6 +200,8 @@ pub enum Output {
     Task(u64, KeyTask),
     /// Ask the store whether this peer may come in, and answer with [`Input::Admitted`].
     Admit(SocketId, Petition),
+    /// Remember that this epoch of the stream was issued; after [`Self::Own`].
+    KeepEpoch(StreamId, u32),
     /// Remember the stream's key, and its number.
     KeepKey(StreamId, u8, StreamKey),
     /// Remember that this key's peers were put out.

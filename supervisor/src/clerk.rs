@@ -166,6 +166,13 @@ impl Clerk {
     }
 
     /// Remembers the stream's key, so that it is the same one after a restart.
+    /// Remembers that no epoch up to this one is issued again.
+    pub(crate) fn keep_epoch(&self, id: StreamId, epoch: u32) {
+        if let Err(error) = self.store.save_epoch(id, epoch) {
+            error!(stream:% = id; "how far this stream's epochs have come cannot be kept: {error}");
+        }
+    }
+
     pub(crate) fn keep_key(&self, id: StreamId, key_id: u8, key: &StreamKey) {
         if let Err(error) = self.store.save_stream_key(id, key_id, key) {
             error!(stream:% = id; "the stream's key cannot be kept: {error}");

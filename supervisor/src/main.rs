@@ -24,6 +24,7 @@ mod session;
 mod store;
 mod tls;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -44,6 +45,7 @@ use news::News;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use operator::guard::Guard;
 use operator::{Office, Running};
+use protocol::id::StreamId;
 use protocol::stream_manager::{self, StreamManager};
 use server::Server;
 use store::Store;
@@ -72,8 +74,12 @@ async fn supervisor(mut service: daemon::Service, path: PathBuf) -> anyhow::Resu
     let control = control::listen(&config.state_dir)?;
 
     let clock = Clock::start();
-    let (clerk, security) = Clerk::new(store.clone(), &config.security, SOFTWARE, clock.term())?;
-    let machine_config = machine_config(&config, ice, clock, security);
+    let term = store.next_term(clock.began_s())?;
+    let (clerk, security) = Clerk::new(store.clone(), &config.security, SOFTWARE, term)?;
+    let streams = store.streams()?.into_iter();
+    let epochs = streams.map(|(id, stream)| (id, stream.last_epoch));
+    let issued = (term, epochs.collect());
+    let machine_config = machine_config(&config, ice, clock, security, issued);
     let machine = StreamManager::new(machine_config, clock.now());
     let news = News::new();
     let (manager, inbox) = Manager::new(machine, clock, clerk, news.clone());
@@ -175,9 +181,11 @@ fn machine_config(
     ice: IceServers,
     clock: Clock,
     security: stream_manager::Security,
+    (term, epochs): (u64, BTreeMap<StreamId, u32>),
 ) -> stream_manager::Config {
     stream_manager::Config {
-        term: clock.term(),
+        term,
+        epochs,
         software: SOFTWARE.into(),
         wall: clock.wall(),
         ice: Box::new(move |peer, now_us| ice.for_peer(peer, now_us)),

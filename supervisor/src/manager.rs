@@ -103,8 +103,8 @@ impl Clock {
         }
     }
 
-    /// Seconds since 1970 at the start: the term.
-    pub(crate) const fn term(self) -> u64 {
+    /// Seconds since 1970 at the start, as far as this machine knows.
+    pub(crate) const fn began_s(self) -> u64 {
         (self.began_us / 1_000_000) as u64
     }
 
@@ -311,6 +311,7 @@ impl Manager {
                 access,
             } => self.clerk.own(stream, key, name, access),
             Output::PutOut(key) => self.clerk.put_out(key),
+            Output::KeepEpoch(stream, epoch) => self.clerk.keep_epoch(stream, epoch),
             Output::KeepKey(stream, id, key) => self.clerk.keep_key(stream, id, &key),
             Output::Send(..) | Output::Text(..) | Output::Close(..) => {}
         }

@@ -114,6 +114,7 @@ impl Village {
         };
         let config = manager::Config {
             term: 1,
+            epochs: BTreeMap::new(),
             software: "test".into(),
             wall: ClockMap::default(),
             ice: Box::new(|_, _| Vec::new()),
@@ -239,7 +240,9 @@ impl Village {
                     self.put(n as u8, Input::SupervisorDown);
                 }
                 manager::Output::PutOut(key) => self.put_out.push(key),
-                manager::Output::Own { .. } | manager::Output::KeepKey(..) => {}
+                manager::Output::Own { .. }
+                | manager::Output::KeepEpoch(..)
+                | manager::Output::KeepKey(..) => {}
             }
         }
     }

@@ -10,7 +10,7 @@ use super::happenings::What;
 use super::history::History;
 use super::keys::NumberedKey;
 use super::totals::Totals;
-use super::{ANNOUNCE_PAUSE, BARRED, STREAM_GRACE, StreamManager};
+use super::{ANNOUNCE_PAUSE, BARRED, Output, STREAM_GRACE, StreamManager};
 
 /// Streams in one `STREAMS`: 40 KB, below the longest text.
 const LISTED_AT_ONCE: usize = 100;
@@ -71,6 +71,10 @@ impl StreamManager {
             && self.owner(stream).is_none()
         {
             self.own(stream, key, offer.name.trim(), offer.access);
+        }
+        if self.last_epoch(stream) < epoch {
+            self.config.epochs.insert(stream, epoch);
+            self.outbox.push(Output::KeepEpoch(stream, epoch));
         }
         if self.streams.contains_key(&stream) {
             self.resume(peer, offer, epoch);
@@ -167,7 +171,7 @@ impl StreamManager {
 
     /// The epoch that runs goes on, unless a later one was issued since.
     fn next_epoch(&self, stream: StreamId, running: Option<u32>) -> u32 {
-        let last = self.streams.get(&stream).map_or(0, |known| known.epoch);
+        let last = self.last_epoch(stream);
         let seconds = self.wall_us() / 1_000_000 - EPOCHS_BEGIN;
         let fresh = u32::try_from(seconds)
             .unwrap_or(0)
@@ -176,6 +180,11 @@ impl StreamManager {
         running
             .filter(|&running| running >= last && running <= fresh)
             .unwrap_or(fresh)
+    }
+
+    /// The last epoch that was issued; 0 is before all.
+    fn last_epoch(&self, stream: StreamId) -> u32 {
+        self.config.epochs.get(&stream).copied().unwrap_or(0)
     }
 
     fn open(&mut self, peer: PeerId, offer: Registration, epoch: u32) {

@@ -239,6 +239,7 @@ fn manager(term: u64, limits: Limits) -> StreamManager {
 fn config(term: u64, limits: Limits) -> Config {
     Config {
         term,
+        epochs: BTreeMap::new(),
         software: "test".into(),
         wall: ClockMap {
             offset_us: NEW_YEAR_US,
@@ -617,6 +618,29 @@ fn epochs_grow_and_a_running_one_goes_on() {
         epoch_of(Some(u32::MAX)),
         first + 3,
         "nobody issued that one"
+    );
+}
+
+#[test]
+fn a_supervisor_whose_clock_has_gone_back_issues_a_higher_epoch_all_the_same() {
+    let issued = 900_000_000;
+    let mut town = Town::new();
+    let epochs = BTreeMap::from([(SHOW, issued)]);
+    town.manager = StreamManager::new(
+        Config {
+            epochs,
+            ..config(2, Limits::default())
+        },
+        town.now,
+    );
+    town.enter(BROADCASTER);
+    town.says(BROADCASTER, register(SHOW, "show"));
+    let next = issued + 1;
+    assert!(town.said.contains(&Output::KeepEpoch(SHOW, next)));
+    let told = town.told(BROADCASTER);
+    assert!(
+        matches!(told.last(), Some(ToPeer::StreamRegistered { epoch, .. }) if *epoch == next),
+        "{told:?}"
     );
 }
 

@@ -14,6 +14,7 @@ const SEED: &str = "authority seed";
 const OPERATOR: &str = "operator token, SHA-256";
 const PASSWORD: &str = "operator password, Argon2";
 const FORMAT_KEY: &str = "format";
+const TERM_KEY: &str = "term";
 
 impl Store {
     /// The certification authority's seed. The first time it is `fresh`, from then on always the same.
@@ -33,6 +34,22 @@ impl Store {
                 .insert(SEED, fresh.as_bytes())
                 .map_err(StoreError::failed)?;
             Ok(fresh)
+        })
+    }
+
+    /// The term of a start at this time, seconds since 1970, and the last one kept: greater than all before, even on a board
+    /// whose clock has gone back because nothing keeps it while the power is off. 32 bits last until 2106.
+    pub(crate) fn next_term(&self, now_s: u64) -> Result<u64, StoreError> {
+        self.write(|transaction| {
+            let mut table = transaction.open_table(ABOUT).map_err(StoreError::failed)?;
+            let last = table
+                .get(TERM_KEY)
+                .map_err(StoreError::failed)?
+                .map_or(0, |last| last.value());
+            let now = u32::try_from(now_s).unwrap_or(u32::MAX);
+            let term = now.max(last.saturating_add(1));
+            table.insert(TERM_KEY, term).map_err(StoreError::failed)?;
+            Ok(term.into())
         })
     }
 

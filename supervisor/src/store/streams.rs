@@ -27,6 +27,7 @@ pub(crate) struct Stream {
     /// The key it is bound to.
     pub(crate) owner: KeyFingerprint,
     pub(crate) name: String,
+    /// The last that was issued; 0 is before all.
     pub(crate) last_epoch: u32,
     pub(crate) access: Access,
 }
@@ -62,6 +63,17 @@ impl Store {
             )
         };
         Ok(rows.into_iter().map(named).collect())
+    }
+
+    /// Keeps the last epoch of a stream that was issued, if the stream is kept. It never goes back.
+    pub(crate) fn save_epoch(&self, id: StreamId, epoch: u32) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            let Some(mut stream) = STREAMS.get(transaction, id.as_bytes())? else {
+                return Ok(());
+            };
+            stream.last_epoch = stream.last_epoch.max(epoch);
+            STREAMS.put(transaction, id.as_bytes(), &stream)
+        })
     }
 
     /// Keeps a stream as it is now. It never changes hands, and its epochs never go back.

@@ -157,7 +157,20 @@ fn a_stream_keeps_its_owner_and_its_epochs_never_go_back() {
     let foreign = store.save_stream(id, &stream(key(2), 9));
     assert!(matches!(foreign, Err(StreamError::OwnedByAnother)));
     assert_eq!(store.stream(id).expect("read"), Some(stream(key(1), 5)));
+    store.save_epoch(id, 8).expect("kept");
+    store.save_epoch(id, 7).expect("kept");
+    assert_eq!(store.stream(id).expect("read"), Some(stream(key(1), 8)));
     assert_eq!(store.streams().expect("read").len(), 1);
+}
+
+#[test]
+fn each_start_has_a_higher_term_even_where_the_clock_has_gone_back() {
+    let dir = dir();
+    let mut terms = Vec::new();
+    for now_s in [2_000, 3_000, 2_500, 0, 4_000] {
+        terms.push(open(&dir).next_term(now_s).expect("kept"));
+    }
+    assert_eq!(terms, [2_000, 3_000, 3_001, 3_002, 4_000]);
 }
 
 /// The seed that is kept when this one is offered.

@@ -421,7 +421,8 @@ impl World {
                         sealed.keep(&output);
                     }
                 }
-                stream_manager::Output::PutOut(_) => {} // nobody cheats
+                stream_manager::Output::KeepEpoch(..) => {} // no clock goes back
+                stream_manager::Output::PutOut(_) => {}     // nobody cheats
                 stream_manager::Output::Close(SocketId(name), ..) => {
                     self.later(
                         TO_SUPERVISOR,
@@ -859,6 +860,7 @@ impl Actor {
 fn supervisor(plan: &Plan, sealed: Option<&Sealed>, term: u64, now: Time) -> StreamManager {
     let config = stream_manager::Config {
         term,
+        epochs: BTreeMap::new(),
         software: "simulated".into(),
         wall: ClockMap::default(),
         ice: Box::new(|_, _| Vec::new()),
