@@ -262,6 +262,11 @@ impl Link {
         self.grace = now;
     }
 
+    /// The neighbour is to say more often from now on that it is there, which it did not have to before: it has time to.
+    pub fn counted_on(&mut self, now: Time) {
+        self.grace = self.grace.max(now);
+    }
+
     /// What is due at `now`.
     pub fn due(&mut self, now: Time, used: Use) -> Due {
         if used.is_any() {
@@ -447,6 +452,16 @@ mod tests {
             let shortest = if number < 9 { 40 } else { 100 };
             assert_eq!(link.round_trip(), Some(Duration::from_millis(shortest)));
         }
+    }
+
+    #[test]
+    fn a_neighbour_that_is_a_backup_from_now_on_has_time_to_beat_as_one() {
+        let mut link = ready();
+        let now = Time::from_millis(900); // it beats once a second until then
+        assert!(!link.is_well(now));
+        link.counted_on(now);
+        assert!(link.is_well(now + BEAT_STANDBY));
+        assert!(!link.is_well(now + WELL / 2));
     }
 
     #[test]

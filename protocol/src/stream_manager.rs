@@ -274,6 +274,10 @@ impl StreamManager {
         if let Some(lifetime) = config.ice_lifetime {
             deadlines.set(Deadline::IceServers, now + lifetime / 2);
         }
+        let forest = match config.backups {
+            true => Forest::default(),
+            false => Forest::strict(),
+        };
         Self {
             config,
             started: now,
@@ -286,7 +290,7 @@ impl StreamManager {
             streams: BTreeMap::new(),
             names: BTreeMap::new(),
             held: BTreeMap::new(),
-            forest: Forest::default(),
+            forest,
             aside: BTreeSet::new(),
             backups: Backups::default(),
             attempts: Attempts::default(),

@@ -20,6 +20,7 @@ mod peers;
 mod placement;
 #[cfg(test)]
 mod properties;
+mod refuge;
 mod reshaping;
 mod site;
 mod slots;
@@ -84,6 +85,8 @@ pub struct Forest {
     /// Streams in which somebody waits for a place.
     hungry: BTreeSet<StreamId>,
     arrivals: u64,
+    /// Nobody has more children than the topology gives it, whatever happens.
+    is_strict: bool,
 }
 
 /// What there is to ask.
@@ -151,6 +154,15 @@ impl Forest {
 
 /// Peers and streams come and go.
 impl Forest {
+    /// One in which the broadcaster takes no orphans beyond the children that the topology gives it: the paper's trees, to
+    /// compare with.
+    pub fn strict() -> Self {
+        Self {
+            is_strict: true,
+            ..Self::default()
+        }
+    }
+
     /// A peer is here, or what is known of it has changed.
     pub fn add_peer(&mut self, peer: PeerId, traits: Traits, out: &mut Vec<Change>) {
         self.with_peers(peer, |peers| peers.insert(peer, traits));

@@ -63,6 +63,13 @@ impl Node {
                 link: self.link_to(now, backup, out),
             })
             .collect();
+        for upstream in &upstreams {
+            let known = self.streams.get(&id);
+            let is_new = known.is_some_and(|known| !known.backups.contains(upstream));
+            if let Some(link) = self.links.get_mut(&upstream.link).filter(|_| is_new) {
+                link.counted_on(now);
+            }
+        }
         if let Some(stream) = self.streams.get_mut(&id) {
             stream.backups_order = order;
             let old = std::mem::replace(&mut stream.backups, upstreams);
@@ -154,11 +161,33 @@ impl Node {
             };
             if doubt.is_first {
                 stream.doubt = Some(now);
-            } else {
-                stream.tried = now;
-                self.take_over(now, doubt.stream, Some(doubt.parent), out);
+                continue;
+            }
+            stream.tried = now;
+            if !self.take_over(now, doubt.stream, Some(doubt.parent), out) {
+                self.complain_early(doubt.stream, doubt.parent, out);
             }
         }
+    }
+
+    /// The parent is silent and no backup is there: the supervisor is told now, not when the link is given up, for by then what
+    /// the viewer has ahead is used up. If the parent is heard again it feeds us until the next one does.
+    fn complain_early(&mut self, id: StreamId, parent: Upstream, out: &mut Vec<Output>) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        let complaint = Some((parent, stream.order));
+        if stream.next.is_some() || stream.complained == complaint {
+            return;
+        }
+        stream.complained = complaint;
+        let message = FromPeer::ParentLost {
+            stream: id,
+            parent: parent.peer,
+            order: stream.order,
+            reason: "it is silent, and no backup parent is there".into(),
+        };
+        self.tell(&message, out);
     }
 
     /// When there may be something to do here.
@@ -247,11 +276,12 @@ impl Node {
         })
     }
 
-    /// Which parents are doubtful, or will be, where there is somebody to take over at.
+    /// Which parents are doubtful, or will be, where there is somebody to take over at, or was to be.
     fn doubts(&self) -> impl Iterator<Item = Doubt> + '_ {
         self.streams.values().filter_map(|stream| {
             let parent = stream.parent?;
-            stream.stand_ins().next()?;
+            let counts_on_somebody = stream.backups_order > Order::default();
+            (counts_on_somebody || stream.stand_ins().next().is_some()).then_some(())?;
             let silent_at = self.links.get(&parent.link)?.doubtful_at() + self.own_delay() * 2;
             let confirmed = stream.doubt.filter(|since| *since >= silent_at);
             let at = confirmed.map_or(silent_at, |since| since + CONFIRMED_AFTER);

@@ -110,6 +110,8 @@ pub(super) struct Stream {
     pub(super) refusals: BTreeMap<LinkId, Time>,
     /// Since when the parent is silent, if that was found out.
     pub(super) doubt: Option<Time>,
+    /// The parent of which the supervisor was told that it is silent, and the order under which it was the parent.
+    pub(super) complained: Option<(Upstream, Order)>,
     /// When it was last tried in vain to take over.
     pub(super) tried: Time,
     pub(super) asked: Time,
@@ -159,6 +161,7 @@ impl Stream {
             relieved: Vec::new(),
             refusals: BTreeMap::new(),
             doubt: None,
+            complained: None,
             tried: Time::ZERO,
             asked: now,
             path: Vec::new(),

@@ -16,6 +16,9 @@ const NAMED_AFTER: Duration = Duration::from_millis(250);
 /// When nobody could back a peer up, somebody is looked for again after this. Guess.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
+/// The broadcaster backs up for so long whoever had nobody. Guess: two places, each of them given up after a second.
+const ORPHANED_FOR: Duration = Duration::from_secs(3);
+
 /// So far up it is looked for circles. In a list as long as that every backup is an ancestor, which makes none.
 const LOOK_UP: usize = 64;
 
@@ -153,7 +156,8 @@ impl StreamManager {
         let has_place =
             has_place && (!self.is_relay(peer) || self.forest.has_children(stream, peer));
         let old = self.backup(stream, peer);
-        let keeps = |old| has_place && self.forest.can_back_up(stream, peer, old);
+        let relieved = self.is_over_it(stream, peer);
+        let keeps = |old| has_place && !relieved && self.forest.can_back_up(stream, peer, old);
         if old.is_some_and(keeps) {
             return;
         }
@@ -170,6 +174,40 @@ impl StreamManager {
         if backup.is_some() || old.is_some() {
             self.tell_backup(stream, peer);
         }
+    }
+
+    /// A peer that had nobody to feed it has somebody by now: the broadcaster, which backed it up for that, is for others.
+    fn is_over_it(&mut self, stream: StreamId, peer: PeerId) -> bool {
+        let now = self.now;
+        let known = self.peers.get_mut(&peer);
+        let place = known.and_then(|known| known.places.get_mut(&stream));
+        let over = place.and_then(|place| {
+            let over = |since: &mut crate::time::Time| now >= *since + ORPHANED_FOR;
+            place.orphaned.take_if(over)
+        });
+        over.is_some()
+    }
+
+    /// A peer says that nobody feeds it, and it gets a place: that one may be dead as well, or below it. So the broadcaster
+    /// backs it up at the same time, of which both are certain; whoever of the two is there first feeds it.
+    pub(super) fn back_up_orphan(&mut self, stream: StreamId, peer: PeerId) {
+        let promised = |at| self.backups.promised(stream, at);
+        let root = self.forest.last_resort(stream, peer, promised);
+        let Some(root) = root.filter(|_| self.config.backups) else {
+            return;
+        };
+        let now = self.now;
+        let known = self.peers.get_mut(&peer);
+        if let Some(place) = known.and_then(|known| known.places.get_mut(&stream)) {
+            place.orphaned = Some(now);
+        }
+        if self.backup(stream, peer) != Some(root) {
+            self.let_go_of_backup(stream, peer);
+            self.backups.name(stream, peer, Some(root));
+        }
+        self.tell_backup(stream, peer);
+        let at = now + ORPHANED_FOR;
+        self.deadlines.set(Deadline::Backup(stream, peer), at);
     }
 
     fn choose_backup(&mut self, stream: StreamId, peer: PeerId) -> Option<PeerId> {
@@ -212,7 +250,11 @@ impl StreamManager {
         if self.backup(stream, peer) != Some(backup) {
             return;
         }
-        if self.is_connected(backup) {
+        let known = self.streams.get(&stream);
+        let broadcasts = known.is_some_and(|known| known.broadcaster == backup);
+        if broadcasts {
+            self.let_go_of_backup(stream, peer); // one that is suspect is let go of anyhow
+        } else if self.is_connected(backup) {
             self.suspect(backup);
         }
         self.deadlines.set(Deadline::Backup(stream, peer), self.now);
@@ -257,9 +299,11 @@ impl StreamManager {
             let child = peer;
             self.send(lost, ToPeer::DropChild { stream, child });
             self.suspect(lost);
-            self.change_forest(|forest, out| match stands {
-                true => forest.retire(stream, lost, out),
-                false => forest.complain(stream, peer, out),
+            let again = self.has_trouble_again(peer, stream);
+            self.change_forest(|forest, out| match (stands, again) {
+                (true, _) => forest.retire(stream, lost, out),
+                (_, true) => forest.rescue(stream, peer, out),
+                _ => forest.complain(stream, peer, out),
             });
         } else if !broadcasts {
             self.gone(lost);

@@ -15,6 +15,9 @@ use super::{CLAIM_GRACE, IDLE_GRACE, RELEARNING, SETTLING, StreamManager};
 /// its new parent by then, and one move in two seconds costs little: each means a new connection, and new backups.
 pub(super) const BALANCED_AFTER: Duration = Duration::from_secs(2);
 
+/// Whoever loses two parents within this is in more trouble than one death makes. Guess: a connection to the second took half of it.
+const TROUBLE: Duration = Duration::from_secs(1);
+
 impl StreamManager {
     pub(super) fn join(
         &mut self,
@@ -184,6 +187,10 @@ impl StreamManager {
         };
         let stale = place.order.is_some_and(|newest| order < newest);
         if stale || self.forest.parent(stream, peer) != Some(parent) {
+            // Its backup refused, while it was given another place already.
+            if self.backup(stream, peer) == Some(parent) {
+                self.back_up_orphan(stream, peer);
+            }
             return;
         }
         self.note(Some(peer), Some(stream), What::ParentLost { parent });
@@ -204,9 +211,23 @@ impl StreamManager {
                     },
                 );
                 self.suspect(parent);
-                self.change_forest(|forest, out| forest.complain(stream, peer, out));
+                let again = self.has_trouble_again(peer, stream);
+                self.change_forest(|forest, out| match again {
+                    true => forest.rescue(stream, peer, out),
+                    false => forest.complain(stream, peer, out),
+                });
             }
         }
+        self.back_up_orphan(stream, peer);
+    }
+
+    /// A member has trouble with its parent: whether it had some a moment ago.
+    pub(super) fn has_trouble_again(&mut self, peer: PeerId, stream: StreamId) -> bool {
+        let now = self.now;
+        let known = self.peers.get_mut(&peer);
+        let place = known.and_then(|known| known.places.get_mut(&stream));
+        let before = place.and_then(|place| place.trouble.replace(now));
+        before.is_some_and(|before| now.since(before) < TROUBLE)
     }
 
     pub(super) fn report(&mut self, peer: PeerId, stream: StreamId, report: Report) {
@@ -320,9 +341,10 @@ impl StreamManager {
         }
     }
 
-    /// A child has had time to settle at its new parent: the old one lets it go.
+    /// A child has had time to settle at its new parent: the old one lets it go, unless it stands by for it by now.
     pub(super) fn drop_moved(&mut self, stream: StreamId, old: PeerId, child: PeerId) {
-        if self.forest.parent(stream, child) != Some(old) {
+        let stands_by = self.backup(stream, child) == Some(old);
+        if self.forest.parent(stream, child) != Some(old) && !stands_by {
             self.send(old, ToPeer::DropChild { stream, child });
         }
     }

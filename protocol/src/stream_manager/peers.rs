@@ -62,6 +62,10 @@ pub(super) struct Place {
     pub(super) order: Option<Order>,
     /// The invitation it came by, where it took one.
     pub(super) invitation: Option<InvitationId>,
+    /// When it had trouble with a parent last.
+    pub(super) trouble: Option<Time>,
+    /// When it said that nobody feeds it, as long as the broadcaster backs it up for that.
+    pub(super) orphaned: Option<Time>,
     /// How it fared last.
     pub(super) report: Option<Report>,
 }
@@ -72,6 +76,8 @@ impl Place {
             since,
             order: None,
             invitation: None,
+            trouble: None,
+            orphaned: None,
             report: None,
         }
     }

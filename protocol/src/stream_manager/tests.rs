@@ -898,6 +898,7 @@ fn a_complaint_about_an_earlier_parent_is_stale() {
 #[test]
 fn a_child_that_was_moved_is_dropped_by_its_old_parent_only_after_a_while() {
     let mut town = Town::in_pairs();
+    town.manager.config.backups = false;
     (30..=33).for_each(|n| town.watch(n));
     town.said.clear();
     town.says(31, FromPeer::Leave { stream: SHOW });
@@ -913,6 +914,64 @@ fn a_child_that_was_moved_is_dropped_by_its_old_parent_only_after_a_while() {
     assert!(!town.told(30).contains(&&drop));
     town.sleep(SETTLING);
     assert!(town.told(30).contains(&&drop));
+}
+
+#[test]
+fn an_old_parent_that_stands_by_for_a_child_by_now_does_not_drop_it() {
+    let mut town = Town::in_pairs();
+    (30..=33).for_each(|n| town.watch(n));
+    town.says(31, FromPeer::Leave { stream: SHOW });
+    town.said.clear();
+    town.sleep(SETTLING * 2);
+    assert_eq!((town.parent(32), town.backup(32)), (Some(1), Some(30)));
+    let drop = ToPeer::DropChild {
+        stream: SHOW,
+        child: id(32),
+    };
+    assert!(!town.told(30).contains(&&drop));
+}
+
+#[test]
+fn whoever_loses_one_parent_after_the_other_is_fed_by_the_broadcaster_and_backed_up_by_it_before() {
+    let mut town = Town::in_pairs();
+    (30..=44).for_each(|n| town.watch(n));
+    town.sleep(SECOND);
+    let first = town.parent(44).expect("placed");
+    let order = town.order_of(44);
+    town.said.clear();
+    town.lost(44, first, order);
+    let second = town.parent(44).expect("there are places");
+    assert_ne!(second, BROADCASTER);
+    assert_eq!(town.backup(44), Some(BROADCASTER));
+    let told = town.told(44);
+    let mut named = told.iter().filter_map(|message| match message {
+        ToPeer::Backups { backups, .. } => Some(backups.iter().map(|at| at.peer).collect()),
+        _ => None,
+    });
+    assert_eq!(named.next_back(), Some(vec![id(BROADCASTER)]));
+
+    let order = town.order_of(44);
+    town.lost(44, second, order);
+    assert_eq!(town.parent(44), Some(BROADCASTER), "its third child");
+
+    // Somebody goes between when that is over.
+    town.sleep(SECOND * 10);
+    let graph = town.manager.forest().graph(SHOW).expect("on the air");
+    assert_eq!(graph.children(id(BROADCASTER)).count(), 2);
+}
+
+#[test]
+fn a_backup_that_refuses_is_one_no_more_though_its_peer_has_another_place_by_then() {
+    let mut town = Town::in_pairs();
+    (30..=44).for_each(|n| town.watch(n));
+    town.sleep(SECOND);
+    let (order, backup) = (town.order_of(44), town.backup(44).expect("named"));
+    assert_ne!(backup, BROADCASTER);
+    town.lost(44, backup, order);
+    assert_eq!(town.backup(44), Some(BROADCASTER));
+    town.sleep(SECOND * 10);
+    assert_ne!(town.backup(44), Some(BROADCASTER), "it is for others");
+    assert!(town.backup(44).is_some());
 }
 
 #[test]

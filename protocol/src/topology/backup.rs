@@ -10,11 +10,17 @@ use super::{Change, Forest, Op};
 /// How many open slots are looked at. Guess: the best few are as good as the best.
 const LOOK_AT: usize = 24;
 /// So many peers may count on one free slot: they do not all lose their parents in the same moment (design §5).
-const PROMISES_PER_SLOT: usize = 4;
+pub(super) const PROMISES_PER_SLOT: usize = 4;
+
+/// Whose parent is this near to the broadcaster, the broadcaster counted, is backed up by it as far as its uplink goes, not only as
+/// the topology does: of it alone it is certain that it stands below none of them. In a binary tree these are twelve.
+const NEAR_ROOT: usize = 3;
 
 /// How good a backup parent is; the least is the best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Fitness {
+    /// Somebody on its way to the broadcaster may be dead.
+    doubtful: bool,
     /// Ancestors that both have, the broadcaster aside: what dies above both helps neither (none where somebody above waits for
     /// a place). And the levels by which whoever takes over gets deeper, with all below it: near the root the grandparent is
     /// better than a leaf far away.
@@ -40,10 +46,16 @@ impl Forest {
         let parent = tree.graph.parent(peer)?;
         let way: BTreeSet<PeerId> = tree.graph.path(parent).collect();
         let grandparent = tree.graph.parent(parent);
+        let is_tree = matches!(tree.kind, Topology::Tree { .. });
         let near = tree.open_slots().take(LOOK_AT).map(|(_, at)| at);
         let fitness = |at: PeerId| {
             // Where the parent's own parent stands by, the parent's slot is free when it is needed.
             let slots = self.free_slots(stream, at) + usize::from(Some(at) == grandparent);
+            let near = is_tree && way.len() <= NEAR_ROOT && at == tree.graph.root();
+            let slots = match near {
+                true => slots.max(self.spare(stream, at)),
+                false => slots,
+            };
             let promises = promised(at);
             let fits = at != peer
                 && at != parent
@@ -57,6 +69,7 @@ impl Forest {
             let above: Vec<PeerId> = tree.graph.path(at).collect();
             let shared = above.iter().filter(|&&on| way.contains(&on)).count();
             Some(Fitness {
+                doubtful: !tree.is_sound_way(at, |on| self.sound(on)),
                 cost: shared.saturating_sub(1) + above.len().saturating_sub(way.len()),
                 class: self.class(stream, at)?,
                 load: promises / slots,
@@ -105,7 +118,10 @@ impl Forest {
         };
         let as_good = self.trees.get(&stream).map(|tree| tree.kind) != Some(Topology::RelayFirst)
             || self.class(stream, parent) <= self.class(stream, lost);
-        let room = self.can_take(stream, parent) || self.is_grandparent(stream, parent, child);
+        let root = self.trees.get(&stream).map(|tree| tree.graph.root());
+        let room = self.can_take(stream, parent)
+            || self.is_grandparent(stream, parent, child)
+            || (root == Some(parent) && self.can_help_out(stream, parent));
         // Who is fed keeps that where the alternative is to wait: after deaths one above the other there may be no place.
         let may = as_deep && as_good && room || !self.has_place_for(stream, child);
         let stands = may && self.adopt(stream, child, parent);
@@ -128,12 +144,20 @@ impl Forest {
 
     /// Whether a peer has uplink for one child more, be it one more than the topology gives it: it is for a moment, and to name
     /// another backup costs a connection.
-    fn can_help_out(&self, stream: StreamId, at: PeerId) -> bool {
+    pub(super) fn can_help_out(&self, stream: StreamId, at: PeerId) -> bool {
         let (Some(tree), Some(known)) = (self.trees.get(&stream), self.peers.get(at)) else {
             return false;
         };
         let feeds_anybody = tree.graph.get(at).is_some_and(|v| v.most_children() > 0);
         feeds_anybody && known.left_kbps() >= u64::from(tree.kbps)
+    }
+
+    /// Children that the broadcaster could feed beyond those that it feeds, by its uplink.
+    pub(super) fn spare(&self, stream: StreamId, root: PeerId) -> usize {
+        let (Some(tree), Some(known)) = (self.trees.get(&stream), self.peers.get(root)) else {
+            return 0;
+        };
+        usize::try_from(known.left_kbps() / u64::from(tree.kbps)).unwrap_or(usize::MAX)
     }
 
     /// Whether anybody has a place for `child` who does not stand below it.

@@ -73,7 +73,7 @@ impl Forest {
             return None;
         }
         let (depth, deepest) = tree.deepest()?;
-        let (rank, slot) = tree.slot(None, |at| self.is_suspect(at))?;
+        let (rank, slot) = tree.slot(None, |at| self.sound(at))?;
         let level = rank.level + 1;
         if depth < level + WORTH || !self.sound(slot) {
             return None;

@@ -28,7 +28,7 @@ impl Forest {
             return sound.or_else(|| tree.relay_spot(able, |at| self.is_here(at)));
         }
         let site = self.peers.get(peer).and_then(|known| known.traits.site);
-        let slot = tree.slot(site, |at| self.is_suspect(at));
+        let slot = tree.slot(site, |at| self.sound(at));
         match slot {
             Some((rank, parent)) if rank.class == placement::BEST && !self.is_suspect(parent) => {
                 Some(Spot::Under(parent))
@@ -79,7 +79,7 @@ impl Forest {
         let tree = &self.trees[&stream];
         let mut relays = tree.kind == Topology::RelayFirst;
         relays &= self.component(child) != Some(Component::Relay);
-        tree.slot(None, |at| self.is_suspect(at))
+        tree.slot(None, |at| self.sound(at))
             .is_some_and(|(_, at)| self.sound(at))
             || (relays
                 && self
@@ -133,7 +133,7 @@ impl Forest {
     }
 
     /// What follows from a new link; if there is none after all, the peer waits.
-    fn linked(
+    pub(super) fn linked(
         &mut self,
         stream: StreamId,
         peer: PeerId,

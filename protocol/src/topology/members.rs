@@ -80,7 +80,7 @@ impl Forest {
         if needed && self.can_be_demoted(stream, parent) {
             self.demote(stream, parent, child, &mut op);
         } else {
-            self.place(stream, child, &mut op);
+            self.place_orphan(stream, child, &mut op);
         }
         self.report_idle(stream, parent, &mut op);
         self.feed_the_waiting(&mut op);
@@ -239,7 +239,7 @@ impl Forest {
             self.settle(stream, orphan);
         }
         for orphan in orphans {
-            self.place(stream, orphan, op);
+            self.place_orphan(stream, orphan, op);
         }
     }
 

@@ -481,6 +481,48 @@ fn where_more_children_are_than_may_be_none_of_them_makes_room() {
 }
 
 #[test]
+fn an_orphan_goes_to_the_broadcaster_where_every_other_place_is_below_somebody_doubtful() {
+    let mut town = Town::new(BINARY, 4);
+    (1..=6).for_each(|n| town.viewer(n, 2));
+    let parents = |town: &Town| [3, 4, 5, 6].map(|n| town.parent(n));
+    assert_eq!(parents(&town), [Some(1), Some(1), Some(2), Some(2)]);
+    for doubtful in [1, 2] {
+        let mut out = Vec::new();
+        let standing = Standing::Away;
+        town.forest.set_standing(id(doubtful), standing, &mut out);
+    }
+    town.complains(3);
+    assert_eq!(town.parent(3), Some(0), "its third child");
+    // Now there are places below that one, and nobody needs more of the broadcaster.
+    town.complains(4);
+    town.complains(5);
+    let graph = town.forest.graph(stream(0)).expect("it was added");
+    assert!([4, 5].into_iter().all(|n| graph.is_below(id(n), id(3))));
+}
+
+#[test]
+fn a_strict_tree_gives_no_orphan_more_than_its_topology_does() {
+    let mut town = Town::new(BINARY, 4);
+    town.forest.is_strict = true;
+    (1..=6).for_each(|n| town.viewer(n, 2));
+    let mut out = Vec::new();
+    town.forest.rescue(stream(0), id(3), &mut out);
+    assert_ne!(town.parent(3), Some(0));
+}
+
+#[test]
+fn the_broadcaster_backs_up_those_who_are_near_as_far_as_its_uplink_goes() {
+    let backups = |feeds| {
+        let mut town = Town::new(BINARY, feeds);
+        (1..=14).for_each(|n| town.viewer(n, 2));
+        let at = (1..=14).map(|n| town.forest.backup_for(stream(0), id(n), |_| 0));
+        at.filter(|&at| at == Some(id(0))).count()
+    };
+    // Two of them are its own children; and those at the third level have nearer ones.
+    assert!(backups(3) > backups(2), "{} {}", backups(3), backups(2));
+}
+
+#[test]
 fn a_takeover_stands_where_the_alternative_is_to_wait() {
     let mut town = Town::new(BINARY, 1);
     for (n, feeds) in [(1, 1), (2, 1), (3, 1)] {

@@ -221,15 +221,16 @@ impl Tree {
         far.find(|&(_, at)| fits(at)).map(|(_, at)| at)
     }
 
-    /// The best open slot, and its rank; one that is not below a suspect if there is one near, and of those that are as
-    /// near to the broadcaster one at this site.
+    /// The best open slot, and its rank; one whose whole way to the broadcaster is sound if there is one near (who stands
+    /// below somebody dead may be fed by another, below the very peer that looks), and of those that are as near to the
+    /// broadcaster one at this site.
     pub(super) fn slot(
         &self,
         site: Option<Site>,
-        suspect: impl Fn(PeerId) -> bool,
+        sound: impl Fn(PeerId) -> bool,
     ) -> Option<(Rank, PeerId)> {
         let sound = |&(_, at): &(Rank, PeerId)| {
-            self.kind == Topology::LinkedList || !self.graph.path(at).any(&suspect)
+            self.kind == Topology::LinkedList || self.is_sound_way(at, &sound)
         };
         let Some(best) = self.open.iter().take(LOOK_AT).find(sound) else {
             return self.open.iter().next();
@@ -240,6 +241,18 @@ impl Tree {
             as_near.find(sound)
         });
         here.or(Some(best))
+    }
+
+    /// Whether one of the best slots has a way to the broadcaster that is sound.
+    pub(super) fn has_sound_slot(&self, sound: impl Fn(PeerId) -> bool) -> bool {
+        let mut near = self.open.iter().take(LOOK_AT);
+        near.any(|(_, at)| self.is_sound_way(at, &sound))
+    }
+
+    /// Whether all are sound from `at` up to the broadcaster, who is not asked: whatever it is, all depend on it.
+    pub(super) fn is_sound_way(&self, at: PeerId, sound: impl Fn(PeerId) -> bool) -> bool {
+        let root = self.graph.root();
+        self.graph.path(at).all(|on| on == root || sound(on))
     }
 
     /// Whether one of the best slots is at somebody who does not stand below `child`.

@@ -31,9 +31,11 @@ pub(super) enum Step {
     Vanish {
         peer: Index,
     },
+    /// A peer has lost its parent; whether it had lost another a moment ago.
     Complain {
         stream: Index,
         child: Index,
+        again: bool,
     },
     Retire {
         stream: Index,
@@ -100,7 +102,8 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         10 => (any_index(), any_index()).prop_map(|(stream, peer)| Step::Join { stream, peer }),
         4 => (any_index(), any_index()).prop_map(|(stream, peer)| Step::Leave { stream, peer }),
         2 => any_index().prop_map(|peer| Step::Vanish { peer }),
-        2 => (any_index(), any_index()).prop_map(|(stream, child)| Step::Complain { stream, child }),
+        2 => (any_index(), any_index(), any::<bool>())
+            .prop_map(|(stream, child, again)| Step::Complain { stream, child, again }),
         2 => (any_index(), any_index()).prop_map(|(stream, peer)| Step::Retire { stream, peer }),
         2 => (any_index(), standing).prop_map(|(peer, standing)| Step::Stand { peer, standing }),
         1 => any_index().prop_map(|stream| Step::Restart { stream }),
@@ -150,7 +153,8 @@ pub(super) struct World {
     /// What everybody had been told before the last step, of those who were told something in it.
     before: BTreeMap<(StreamId, PeerId), Option<PeerId>>,
     /// Who has more to send than it may, and how much more: only what was there before the supervisor, a peer that took
-    /// over, and an uplink or a stream that changed can be the reason. It never becomes more by itself.
+    /// over, an orphan that goes to the broadcaster, and an uplink or a stream that changed can be the reason. It never becomes
+    /// more by itself.
     excess: BTreeMap<Over, u64>,
 }
 
@@ -307,14 +311,19 @@ impl World {
                     self.forest.remove_peer(peer, &mut out);
                 }
             }
-            Step::Complain { stream, child } => {
+            Step::Complain {
+                stream,
+                child,
+                again,
+            } => {
                 let (stream, child) = (any_stream(stream), any_peer(child));
                 if let Some(parent) = child.and_then(|child| self.forest.parent(stream, child)) {
                     self.forest
                         .set_standing(parent, Standing::Suspect, &mut out);
-                    child
-                        .into_iter()
-                        .for_each(|child| self.forest.complain(stream, child, &mut out));
+                    child.into_iter().for_each(|child| match again {
+                        true => self.forest.rescue(stream, child, &mut out),
+                        false => self.forest.complain(stream, child, &mut out),
+                    });
                 }
             }
             Step::Retire { stream, peer } => {
@@ -362,8 +371,31 @@ impl World {
                 assert_eq!(self.forest.kind(stream), Some(*kind));
             }
         }
+        if matches!(
+            step,
+            Step::Complain { .. }
+                | Step::Leave { .. }
+                | Step::Vanish { .. }
+                | Step::TakeOver { .. }
+                | Step::Restart { .. }
+        ) {
+            self.permit_orphans_at_the_root();
+        }
         self.hear(&out);
         out
+    }
+
+    /// Orphans may go to the broadcaster though it has all the children that the topology gives it; not beyond its uplink.
+    fn permit_orphans_at_the_root(&mut self) {
+        for n in 0..self.streams {
+            let stream = stream(n);
+            if self.forest.kind(stream) == Some(Topology::LinkedList) {
+                continue;
+            }
+            let root = self.forest.graph(stream).expect("streams stay").root();
+            let too_many = self.too_many(root, stream);
+            self.excess.insert(Over::Children(root, stream), too_many);
+        }
     }
 
     /// How many peers a step may give another parent: a join one, a leave the children of who leaves and one more.
