@@ -25,7 +25,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::clock::Clock;
 use crate::config::StreamConfig;
-use crate::rate;
+use crate::rate::{self, Seen};
 use crate::source::{self, Running, SourceEvent};
 use crate::tally::Tally;
 
@@ -210,7 +210,12 @@ impl Broadcast {
         let snapshot = self.node.snapshot().await.unwrap_or_default();
         let stats = snapshot.streams.get(&self.stream).copied();
         let stats = stats.unwrap_or_default();
-        source.heed(self.clock.now(), stats.children, stats.behind);
+        let seen = Seen {
+            children: stats.children,
+            behind: stats.behind,
+            sent: stats.bytes_up,
+        };
+        source.heed(self.clock.now(), seen);
     }
 
     fn begin(&self, epoch: u32, began: Time, source: &Running) -> anyhow::Result<Run> {

@@ -123,7 +123,13 @@ impl StreamConfig {
     /// The bitrate of its video, which follows what the children can take; none for what is sent as it is.
     pub(crate) fn rate(&self) -> Option<Rate> {
         let is_encoded = !matches!(self.source, SourceConfig::File { .. });
-        is_encoded.then(|| Rate::new(self.video.min_bitrate_kbps, self.video.bitrate_kbps))
+        let sound = self.audio.enabled.then_some(self.audio.bitrate_kbps);
+        let VideoConfig {
+            min_bitrate_kbps: least,
+            bitrate_kbps: most,
+            ..
+        } = self.video;
+        is_encoded.then(|| Rate::new(least, most, sound))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::capture::v4l2;
 use crate::clock::Clock;
 use crate::config::{CameraConfig, SourceConfig, StreamConfig};
 use crate::feed::{Fed, Feed, Wish};
-use crate::rate::Rate;
+use crate::rate::{Rate, Seen};
 use crate::stop::Stop;
 use crate::tally::Tally;
 
@@ -65,13 +65,16 @@ impl Running {
         }
     }
 
-    /// Has the encoder follow what the stream's children can take: media waits for so many of them, more than a burst.
-    pub(crate) fn heed(&mut self, now: Time, children: u16, behind: u16) {
+    /// Has the encoder follow what the stream's children can take.
+    pub(crate) fn heed(&mut self, now: Time, seen: Seen) {
         let rate = self.rate.as_mut();
-        let Some(kbps) = rate.and_then(|rate| rate.look(now, children, behind)) else {
+        let Some(kbps) = rate.and_then(|rate| rate.look(now, seen)) else {
             return;
         };
         self.wish.set(kbps);
+        let Seen {
+            children, behind, ..
+        } = seen;
         match behind {
             0 => log::info!("nothing waits for any child: video is to have {kbps} kbit/s"),
             _ => log::warn!(
