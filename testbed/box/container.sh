@@ -77,8 +77,15 @@ await() { # SECONDS WORDS COMMAND…: until it is true, or the words are
 
 machine_off() {
   inside systemctl poweroff --no-block
-  gone() { ! kill -0 "$nspawn" 2>/dev/null; }
-  await 90 "the machine does not end: $(tail -n 5 "$machine/console")" gone
+  local until=$((SECONDS + 180)) # twice as long as systemd waits for a process before it kills it
+  while kill -0 "$nspawn" 2>/dev/null; do
+    [ $SECONDS -lt $until ] || die "the machine does not end; these still run in it:
+$(pgrep --ns "$leader" --nslist pid --list-full . 2>&1)
+$(tail -n 5 "$machine/console")"
+    # At the end systemd stops everybody for a moment. nsenter stops with the program that it brought in, for good.
+    pkill -CONT --full "^nsenter --target $leader " || true
+    sleep 0.3
+  done
   nspawn=''
 }
 
