@@ -4,6 +4,7 @@
 //! command line is absent on purpose.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use protocol::id::Fingerprint;
@@ -51,6 +52,8 @@ pub struct Config {
     /// The one UDP port for all children; 0 lets the system choose.
     #[serde(default)]
     pub udp_port: u16,
+    /// The one address of this machine that it listens on and offers; all of them if it is missing.
+    pub udp_address: Option<IpAddr>,
     /// What may be sent in all, kbit/s: decides the number of children.
     #[serde(
         default = "default_uplink_kbps",

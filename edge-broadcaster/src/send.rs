@@ -197,6 +197,7 @@ fn who(config: &Config, signing: Seed) -> Identity {
         threshold: 1.0,
         state_dir: config.state_dir.clone(),
         udp_port: config.udp_port,
+        udp_address: config.udp_address,
         loopback: config.loopback,
         software: concat!("edge-broadcaster ", env!("CARGO_PKG_VERSION")).into(),
     }

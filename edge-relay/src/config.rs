@@ -1,5 +1,6 @@
 //! The configuration file of a relay.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use protocol::id::Fingerprint;
@@ -48,6 +49,8 @@ pub(crate) struct Config {
     /// The one UDP port for all its neighbours; 0 lets the system choose.
     #[serde(default)]
     pub udp_port: u16,
+    /// The one address of this machine that it listens on and offers; all of them if it is missing.
+    pub udp_address: Option<IpAddr>,
     /// Whether it may be reached over the loopback interface: only for peers on this machine.
     #[serde(default)]
     pub loopback: bool,

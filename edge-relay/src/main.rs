@@ -45,6 +45,7 @@ async fn relay(mut service: daemon::Service) -> anyhow::Result<()> {
         threshold: config.threshold,
         state_dir: config.state_dir.clone(),
         udp_port: config.udp_port,
+        udp_address: config.udp_address,
         loopback: config.loopback,
         software: concat!("edge-relay ", env!("CARGO_PKG_VERSION")).into(),
     };

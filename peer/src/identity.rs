@@ -48,6 +48,8 @@ pub struct Identity {
     pub state_dir: PathBuf,
     /// The one UDP port for all neighbours; 0 for any.
     pub udp_port: u16,
+    /// The one address that it listens on and offers; all of this machine's without.
+    pub udp_address: Option<IpAddr>,
     /// Whether it offers its loopback address.
     pub loopback: bool,
     /// Program and version.
@@ -180,6 +182,7 @@ fn open(
     let config = |certificate_pem| WebRtcConfig {
         certificate_pem,
         udp_port: identity.udp_port,
+        bind: identity.udp_address,
         loopback: identity.loopback,
         uplink_kbps: Some(identity.uplink_kbps),
         ..WebRtcConfig::default()

@@ -35,6 +35,19 @@ fn a_udp_port_that_is_taken_is_named() -> anyhow::Result<()> {
 }
 
 #[test]
+fn an_address_that_this_machine_has_not_is_named() -> anyhow::Result<()> {
+    let stage = Stage::new()?;
+    let mut relay = stage.relay_alone("elsewhere", "udp_address = \"198.51.100.1\"\n")?;
+    assert!(!relay.wait_for_end()?);
+    let log = relay.log();
+    assert!(
+        log.contains("198.51.100.1") && log.contains("assign"),
+        "{log}"
+    );
+    Ok(())
+}
+
+#[test]
 fn a_broadcaster_without_gstreamers_plugins_names_the_package_to_install() -> anyhow::Result<()> {
     let stage = Stage::new()?;
     let _supervisor = stage.supervisor()?;

@@ -60,6 +60,7 @@ async fn lie(arguments: Arguments) -> anyhow::Result<()> {
         threshold: 1.0,
         state_dir: arguments.state_dir,
         udp_port: 0,
+        udp_address: None,
         loopback: true,
         software: "liar".into(),
     };

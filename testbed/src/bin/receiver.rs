@@ -142,6 +142,7 @@ fn start(arguments: &Arguments, state_dir: PathBuf) -> anyhow::Result<Peer> {
         threshold: 1.0,
         state_dir,
         udp_port: 0,
+        udp_address: None,
         loopback: true,
         software: concat!("headless receiver ", env!("CARGO_PKG_VERSION")).into(),
     };

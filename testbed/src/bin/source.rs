@@ -118,6 +118,7 @@ fn who(state_dir: &std::path::Path, signing: Seed, join_token: Option<JoinToken>
         threshold: 1.0,
         state_dir: state_dir.into(),
         udp_port: 0,
+        udp_address: None,
         loopback: true,
         software: concat!("source ", env!("CARGO_PKG_VERSION")).into(),
     }

@@ -53,7 +53,15 @@ pub fn compare(
 pub fn relay_run(plan: &Plan) -> anyhow::Result<Cost> {
     let stage = Stage::new()?;
     let _supervisor = stage.supervisor()?;
-    let relay = stage.relay("relay", plan.kbps * (plan.children + 1))?;
+    // One address, as the bare program has: each one more costs something for each child.
+    let relay = stage.relay_alone(
+        "relay",
+        &format!(
+            "uplink_kbps = {}\nudp_address = \"127.0.0.1\"\n",
+            plan.kbps * (plan.children + 1)
+        ),
+    )?;
+    relay.wait_for_log("took this relay in")?;
     let _source = stage.source(plan.kbps)?;
     let viewers = stage.receiver(
         "viewers",

@@ -48,7 +48,10 @@ impl SharedPort {
         pace: Option<Pace>,
     ) -> Result<Arc<Self>, TransportError> {
         let sockets = bind_families(address, port).map_err(|source| TransportError::Socket {
-            what: format!("binding UDP port {port}"),
+            what: match address {
+                Some(address) => format!("binding UDP port {port} of {address}"),
+                None => format!("binding UDP port {port}"),
+            },
             source,
         })?;
         if let Some(warning) = sockets.first().and_then(too_small) {
