@@ -185,7 +185,6 @@ fn open(
         bind: identity.udp_address,
         loopback: identity.loopback,
         uplink_kbps: Some(identity.uplink_kbps),
-        ..WebRtcConfig::default()
     };
     match WebRtc::new(config(certificate_pem)) {
         Err(TransportError::Certificate(reason)) => {
