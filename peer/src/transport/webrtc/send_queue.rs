@@ -13,6 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::socket::{Run, send_runs};
 
@@ -42,6 +43,10 @@ const LEAST_BURST: usize = 16 << 10;
 /// How much faster than the stated uplink a batch leaves: it may be stated low, and a queue that never empties
 /// is latency for good. Guess.
 const HEADROOM: f64 = 1.25;
+/// What a burst that left late does not cost the next one: timers have steps of a millisecond and wake after them, so that
+/// one who slept between bursts sent four fifths of the pace (measured at 240 Mbit/s: the queue stood, a relay took twice
+/// its memory).
+const LATENESS: Duration = Duration::from_millis(4);
 
 /// How fast datagrams leave, so that a key frame to all children does not overflow the router in one burst.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +70,20 @@ impl Pace {
     /// How long the uplink is busy with so many bytes.
     fn busy(self, bytes: usize) -> Duration {
         Duration::from_secs_f64(bytes as f64 / self.bytes_per_s)
+    }
+}
+
+/// The uplink, as busy as what was given to it makes it.
+#[derive(Debug)]
+struct Uplink {
+    free: Instant,
+}
+
+impl Uplink {
+    /// Gives it so many bytes now.
+    fn take(&mut self, pace: Pace, bytes: usize, now: Instant) {
+        let earliest = now.checked_sub(LATENESS).unwrap_or(now);
+        self.free = self.free.max(earliest) + pace.busy(bytes);
     }
 }
 
@@ -137,7 +156,11 @@ impl SendQueue {
         std::mem::take(&mut waiting.runs)
     }
 
+    /// What waited together leaves a burst at a time, the first one at once: the uplink may be stated low.
     async fn send_batch(&self, socket: &UdpSocket, mut runs: VecDeque<Run>) {
+        let mut uplink = Uplink {
+            free: Instant::now(),
+        };
         // Loopback has no uplink that could overflow.
         let outside = runs.iter().any(|run| !run.destination.ip().is_loopback());
         let pace = self.pace.filter(|_| outside);
@@ -145,12 +168,13 @@ impl SendQueue {
             let count = pace.map_or(runs.len(), |pace| runs_within(&runs, pace.burst()));
             let later = runs.split_off(count);
             let bytes: usize = runs.iter().map(|run| run.bytes.len()).sum();
+            if let Some(pace) = pace {
+                tokio::time::sleep_until(uplink.free).await;
+                uplink.take(pace, bytes, Instant::now());
+            }
             self.send_all(socket, runs.make_contiguous()).await;
             self.waiting().keep_spares(runs);
             runs = later;
-            if let Some(pace) = pace.filter(|_| !runs.is_empty()) {
-                tokio::time::sleep(pace.busy(bytes)).await;
-            }
         }
     }
 
@@ -321,6 +345,31 @@ mod tests {
         }
         // 2.5 MB at 125 Mbit/s.
         assert_eq!(busy.as_millis(), 162);
+    }
+
+    #[test]
+    fn bursts_that_leave_late_by_a_timers_step_carry_the_whole_pace() {
+        let pace = Pace::for_uplink(100_000);
+        let began = Instant::now();
+        let mut uplink = Uplink { free: began };
+        let mut now = began;
+        for burst in 0..1000 {
+            now = now.max(uplink.free) + Duration::from_micros(burst % 3 * 1000);
+            uplink.take(pace, pace.burst(), now);
+        }
+        // 78 kB a burst, at 15.6 MB/s.
+        let took = uplink.free - began;
+        assert_eq!(took.as_millis() / 10, 500, "{took:?}");
+    }
+
+    #[test]
+    fn an_uplink_that_was_idle_owes_nothing_for_it() {
+        let pace = Pace::for_uplink(100_000);
+        let began = Instant::now();
+        let mut uplink = Uplink { free: began };
+        let later = began + Duration::from_secs(60);
+        uplink.take(pace, pace.burst(), later);
+        assert!(uplink.free > later, "the next burst waits");
     }
 
     #[test]
