@@ -194,7 +194,10 @@ impl Broadcast {
                     Some(Verdict::Ended) => return Ok(End::OffAir(self.ended())),
                     None => anyhow::bail!("the peer's task has ended"),
                 },
-                _ = look.tick() => self.heed_children(source).await,
+                _ = look.tick() => {
+                    self.heed_children(source).await;
+                    run.heed(source.rate());
+                }
                 () = sleep_until(next_key) => {
                     next_key = None;
                     if let Some((id, key)) = self.key.clone() {
@@ -383,6 +386,13 @@ impl Run {
             writers,
             origin_us,
             started: false,
+        }
+    }
+
+    /// Sends frames in parts as short as this rate of the pictures asks for, kbit/s.
+    fn heed(&mut self, rate: Option<u32>) {
+        if let Some(kbps) = rate {
+            self.sealer.set_longest_part(rate::longest_part(kbps));
         }
     }
 

@@ -2,8 +2,8 @@
 //!
 //! One slow child costs itself alone (it skips). Where media waits for most of them it is our own uplink that is too slow
 //! for this stream: then all get less, rather than all skipping. Less than what went through, that is: an easy picture is
-//! far below the rate its encoder is set to, and to lower that in steps would change nothing for long. Decides only: time
-//! and what was seen are arguments.
+//! far below the rate its encoder is set to, and to lower that in steps would change nothing for long. Much less at first,
+//! until what waits is gone, then nearly as much as went through. Decides only: time and what was seen are arguments.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,14 +15,17 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// After a change nothing more is taken away for so long: what waits by then was made before. As long as a child may be
 /// behind before it skips, and a little.
 const SETTLES: Duration = Duration::from_secs(3);
-/// What went through is what went in this time: twice a group of pictures as configured by default, of which the key frame
-/// is most.
-const SENT_IN: Duration = Duration::from_millis(2_000);
+/// What went through is what went in this time: a group of pictures as configured by default. Longer would count what went
+/// before the uplink was slow, and when something waits it is busy all the time, with key frames or others.
+const SENT_IN: Duration = Duration::from_millis(1_000);
 /// What sound costs beside its rate, kbit/s: 50 packets a second with some 100 bytes of header, digest and container each.
 const SOUND_BESIDES: u32 = 40;
-/// What is left of what went through, and what is given back. Guesses: seen, and not a collapse; with a fourth of the uplink free
-/// what waits is gone after twice as long as it took to come.
-const DOWN: (u32, u32) = (3, 4);
+/// What is left of all that went through while something waits: half a second of media is gone after a second and a quarter,
+/// and viewers have not much more than half a second. Measured with three fourths: what waited stayed until it was skipped.
+const WAITING: (u32, u32) = (3, 5);
+/// The same once nothing waits.
+const DOWN: (u32, u32) = (4, 5);
+/// What is given back at a time. Guess: seen, and not much to take back.
 const UP: (u32, u32) = (5, 4);
 /// More is given when nothing has waited for anybody for so long. Slower than to take away: what is too much is seen by all.
 const CLEAR_FOR: Duration = Duration::from_secs(15);
@@ -30,6 +33,18 @@ const CLEAR_FOR: Duration = Duration::from_secs(15);
 const TOO_EARLY: Duration = Duration::from_secs(30);
 /// But at least this often. Guess.
 const CLEAR_FOR_AT_MOST: Duration = Duration::from_secs(240);
+
+/// Payload of the longest part of a frame, as time at the stream's rate, and at least, bytes: while a part is under way to
+/// a child that child hears nothing else, and after half a second of that it leaves. Guesses: a fifth of it, for an uplink
+/// may carry half of what the rate is when it becomes slow; and a message of two datagrams.
+const LONGEST_PART: Duration = Duration::from_millis(100);
+const SHORTEST_PART: usize = 2 * 1024;
+
+/// The longest part of a frame in a stream of this rate, bytes.
+pub(crate) fn longest_part(kbps: u32) -> usize {
+    let bits = u128::from(kbps) * LONGEST_PART.as_millis();
+    (bits as usize / 8).max(SHORTEST_PART)
+}
 
 /// The machine.
 #[derive(Debug)]
@@ -40,6 +55,8 @@ pub(crate) struct Rate {
     kbps: u32,
     /// When something was last taken away.
     taken: Option<Time>,
+    /// The rate for when what waits is gone.
+    afterwards: Option<u32>,
     /// When something was last given.
     given: Option<Time>,
     /// Since when nothing waits for anybody.
@@ -73,10 +90,16 @@ impl Rate {
             most,
             kbps: most,
             taken: None,
+            afterwards: None,
             given: None,
             clear: None,
             clear_for: CLEAR_FOR,
         }
+    }
+
+    /// The rate now, kbit/s.
+    pub(crate) const fn kbps(&self) -> u32 {
+        self.kbps
     }
 
     /// Gives the rate from now on if it changes, kbit/s.
@@ -94,6 +117,11 @@ impl Rate {
             if !self.taken.as_ref().is_some_and(settles) {
                 self.less(now, through);
             }
+        } else if behind == 0
+            && children > 0
+            && let Some(kbps) = self.afterwards.take()
+        {
+            self.kbps = kbps;
         } else if behind == 0 && children > 0 {
             let clear = *self.clear.get_or_insert(now);
             if now.since(clear) >= self.clear_for && self.kbps < self.most {
@@ -104,7 +132,7 @@ impl Rate {
         (self.kbps != before).then_some(self.kbps)
     }
 
-    /// What went through to each child of late, pictures alone, kbit/s; none while that cannot be said.
+    /// What went through to each child of late, kbit/s; none while that cannot be said.
     fn through(&mut self, now: Time, seen: Seen) -> Option<u32> {
         self.sent.push_back((now, seen.sent));
         while self
@@ -121,8 +149,7 @@ impl Rate {
         }
         let bits = seen.sent.saturating_sub(before) * 8 / u64::from(seen.children);
         let kbps = bits / u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        let kbps = u32::try_from(kbps).unwrap_or(u32::MAX);
-        Some(kbps.saturating_sub(self.beside))
+        Some(u32::try_from(kbps).unwrap_or(u32::MAX))
     }
 
     fn less(&mut self, now: Time, through: Option<u32>) {
@@ -132,8 +159,16 @@ impl Rate {
             Some(false) => self.clear_for = CLEAR_FOR,
             None => {}
         }
-        let from = through.map_or(self.kbps, |through| through.min(self.kbps));
-        self.kbps = (from * DOWN.0 / DOWN.1).max(self.least);
+        let pictures = |all: u32, of: (u32, u32)| {
+            let kbps = (all * of.0 / of.1).saturating_sub(self.beside);
+            kbps.max(self.least).min(self.kbps)
+        };
+        let made = self.kbps + self.beside;
+        let now_on = pictures(through.map_or(made, |through| through.min(made)), WAITING);
+        let afterwards = through.map(|through| pictures(through, DOWN).max(now_on));
+        // Taken away twice: what went through is what there is to have, not what was made of late.
+        self.afterwards = self.afterwards.max(afterwards);
+        self.kbps = now_on;
         self.taken = Some(now);
     }
 }
@@ -147,11 +182,15 @@ mod tests {
     fn run_easy(rate: &mut Rate, from_s: u64, seconds: u64, carries: u32, needs: u32) -> Vec<u32> {
         let mut changes = Vec::new();
         let mut sent = rate.sent.back().map_or(0, |(_, bytes)| *bytes);
+        let mut waits = 0; // bits, at each child
         for half in 0..2 * seconds {
             let now = Time::from_millis(from_s * 1_000 + half * 500);
             let made = rate.kbps.min(needs) + rate.beside;
-            let behind = if made > carries { 3 } else { 0 };
-            sent += u64::from(made.min(carries)) * 1_000 / 8 / 2 * 3;
+            let (more, can) = (u64::from(made) * 500, u64::from(carries) * 500);
+            let goes = can.min(waits + more);
+            waits = waits + more - goes;
+            sent += goes / 8 * 3;
+            let behind = if waits > more * 2 / 5 { 3 } else { 0 };
             changes.extend(rate.look(now, seen(3, behind, sent)));
         }
         changes
@@ -172,16 +211,23 @@ mod tests {
     #[test]
     fn what_goes_through_is_known_once_and_less_than_that_is_made() {
         let mut rate = Rate::new(50, 1_000, Some(64));
-        // All waits from the start: a step, then three fourths of 400 - 104.
-        assert_eq!(run(&mut rate, 0, 60, 400)[..2], [750, 222]);
+        // All waits from the start: a step of what is made; then three fifths of 400 for pictures and 104 beside them, less
+        // where that takes long, and four fifths when nothing waits any more.
+        assert_eq!(run(&mut rate, 0, 20, 400), [558, 136, 50, 216]);
+    }
+
+    #[test]
+    fn a_part_is_as_long_as_a_message_may_be_except_at_low_rates() {
+        assert!(longest_part(1_400) > protocol::chunk::MAX_PAYLOAD);
+        assert_eq!(longest_part(400), 5_000);
+        assert_eq!(longest_part(50), SHORTEST_PART);
     }
 
     #[test]
     fn an_easy_picture_is_not_lowered_in_steps_that_change_nothing() {
         let mut rate = Rate::new(50, 1_000, None);
         assert_eq!(run_easy(&mut rate, 0, 10, 1_000, 300), [0_u32; 0]);
-        // Three fourths of 275, for half a second of the two was slow already; then of 200.
-        assert_eq!(run_easy(&mut rate, 10, 10, 200, 300), [206, 150]);
+        assert_eq!(run_easy(&mut rate, 10, 10, 200, 300), [120, 160]);
     }
 
     #[test]
@@ -195,13 +241,13 @@ mod tests {
     #[test]
     fn what_the_uplink_does_not_carry_is_taken_away() {
         let mut rate = Rate::new(250, 1_000, None);
-        assert_eq!(run(&mut rate, 0, 10, 600), [750, 450]);
+        assert_eq!(run(&mut rate, 0, 10, 600), [600, 360, 480]);
     }
 
     #[test]
     fn no_more_is_taken_away_than_the_configuration_allows() {
         let mut rate = Rate::new(400, 1_000, None);
-        assert_eq!(run(&mut rate, 0, 60, 10), [750, 400]);
+        assert_eq!(run(&mut rate, 0, 60, 10), [600, 400]);
         let mut fixed = Rate::new(2_000, 1_000, None);
         assert_eq!(run(&mut fixed, 0, 60, 10), [0_u32; 0]);
     }
@@ -210,7 +256,7 @@ mod tests {
     fn all_of_it_comes_back_when_there_is_room_again() {
         let mut rate = Rate::new(250, 1_000, None);
         run(&mut rate, 0, 10, 600);
-        assert_eq!(run(&mut rate, 10, 120, 2_000), [562, 702, 877, 1_000]);
+        assert_eq!(run(&mut rate, 10, 120, 2_000), [600, 750, 937, 1_000]);
     }
 
     #[test]

@@ -83,6 +83,11 @@ impl Running {
         }
     }
 
+    /// What the pictures are to have now, kbit/s; none if that never changes.
+    pub(crate) fn rate(&self) -> Option<u32> {
+        self.rate.as_ref().map(Rate::kbps)
+    }
+
     /// Ends the source and waits until its devices are released. Dropping ends it too, without waiting.
     pub async fn stop(mut self) {
         self.threads.stop.set();

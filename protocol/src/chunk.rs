@@ -320,22 +320,29 @@ impl Header {
 /// sealed: their digest is zero. Gives none for no bytes, and none for more than [`MAX_PARTS`] parts
 /// (8 MiB), which no live encoder makes of one frame.
 pub fn cut(first: Header, container: &[u8]) -> Vec<Chunk> {
-    cut_open(first, container, false)
+    cut_open(first, container, MAX_PAYLOAD, false)
         .into_iter()
         .map(OpenChunk::close)
         .collect()
 }
 
-/// As [`cut`], but digest and signature (in the last part, if `signed`) are still to be written.
-pub(crate) fn cut_open(first: Header, container: &[u8], signed: bool) -> Vec<OpenChunk> {
-    let Ok(parts) = u16::try_from(container.len().div_ceil(MAX_PAYLOAD)) else {
+/// As [`cut`], but into parts of at most `longest` bytes of payload, whose digest and signature (in the last one, if
+/// `signed`) are still to be written.
+pub(crate) fn cut_open(
+    first: Header,
+    container: &[u8],
+    longest: usize,
+    signed: bool,
+) -> Vec<OpenChunk> {
+    let longest = longest.clamp(1, MAX_PAYLOAD);
+    let Ok(parts) = u16::try_from(container.len().div_ceil(longest)) else {
         return Vec::new();
     };
     if parts > MAX_PARTS {
         return Vec::new();
     }
     container
-        .chunks(MAX_PAYLOAD)
+        .chunks(longest)
         .zip(0..)
         .map(|(payload, part)| {
             let header = Header {

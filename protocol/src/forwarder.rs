@@ -34,26 +34,59 @@ const PER_MILLISECOND: usize = 1_500;
 /// A child that has not had all there is for so long needs more under way than its round trips say. Guess: twice as
 /// long as it takes to catch up after joining.
 const CATCH_UP: Duration = Duration::from_secs(1);
+/// What a transport has longer than this, and a round trip, it should not have been given: heartbeats, and what else has to
+/// be there at once, wait behind it. Less than half of the silence after which a child leaves.
+const STANDS: Duration = Duration::from_millis(200);
+/// The round trip as long as nobody knows it: the longest on this planet without a satellite.
+const UNKNOWN_ROUND_TRIP: Duration = Duration::from_millis(300);
+/// Bytes that may be under way over the slowest link. Guess: two datagrams.
+const FLOOR: usize = 2 * 1024;
+/// What the transport has is looked at as often as this when little is given to it: half of what it may keep.
+const LOOK_AFTER: Duration = Duration::from_millis(100);
+/// Bytes given within this time are as old as the first of them.
+const AS_OLD: Duration = Duration::from_millis(10);
+/// Changes smaller than this, as a share of what is, are none. Guess.
+const LITTLE: usize = 8;
 
 /// How much one link's transport has taken and not yet delivered, as far as is known.
+///
+/// How much it may have is a matter of time: on a link that is slow what fits into [`EASY_WATER`] stands for seconds. So
+/// the age of the oldest byte is watched, as CoDel does (RFC 8289), and where it is too great less is given.
 #[derive(Debug)]
 pub struct Flow {
     since_look: usize,
+    looked: Time,
     looking: bool,
     blocked: bool,
     water: usize,
+    /// What the link's length asks for.
+    under_way: usize,
+    /// As much as the link was seen to deliver in time.
+    bound: usize,
     /// Since when the child has not had all there is.
     behind_since: Option<Time>,
+    /// Bytes given so far.
+    given: u64,
+    /// When they were given, the oldest that may not be delivered first: a time, and all that was given up to then.
+    marks: VecDeque<(Time, u64)>,
+    /// When the transport was found with more than it may have, and how much that was.
+    full: Option<(Time, usize)>,
 }
 
 impl Default for Flow {
     fn default() -> Self {
         Self {
             since_look: 0,
+            looked: Time::ZERO,
             looking: false,
             blocked: false,
             water: LEAST_WATER,
+            under_way: 0,
+            bound: MOST_WATER,
             behind_since: None,
+            given: 0,
+            marks: VecDeque::new(),
+            full: None,
         }
     }
 }
@@ -88,8 +121,10 @@ impl Flow {
     /// The transport of a link with this round trip, if it is known, was given `bytes`.
     pub fn sent(&mut self, now: Time, round_trip: Option<Duration>, bytes: usize) -> AfterSend {
         self.since_look += bytes;
+        self.mark(now, bytes);
         let step = self.behind_since.map_or(LOOK_EVERY, |_| STEP);
-        if self.since_look < step {
+        let is_long_ago = now.since(self.looked) >= LOOK_AFTER && self.since_look >= FLOOR;
+        if self.since_look < step.min(self.water() / 2) && !is_long_ago {
             return AfterSend::GoOn;
         }
         // Until the answer is there the link is closed, else a burst would all go before the first look.
@@ -100,27 +135,90 @@ impl Flow {
         self.looking = true;
         if now.since(*self.behind_since.get_or_insert(now)) > CATCH_UP {
             self.behind_since = Some(now);
-            self.water = (self.water * 2).min(MOST_WATER);
+            // Where it is known that the link is slow, more under way would be late.
+            if self.water() < self.bound {
+                self.water = (self.water * 2).min(MOST_WATER);
+            }
         }
-        let under_way = round_trip.map_or(0, |round_trip| {
+        self.needs(round_trip);
+        AfterSend::Look(self.water())
+    }
+
+    fn needs(&mut self, round_trip: Option<Duration>) {
+        if let Some(round_trip) = round_trip {
             let millis = usize::try_from(round_trip.as_millis()).unwrap_or(usize::MAX);
-            millis.saturating_mul(PER_MILLISECOND)
-        });
-        self.water = self.water.max(under_way).min(MOST_WATER);
-        AfterSend::Look(self.water)
+            self.under_way = millis.saturating_mul(PER_MILLISECOND).min(MOST_WATER);
+        }
+    }
+
+    fn mark(&mut self, now: Time, bytes: usize) {
+        self.given += bytes as u64;
+        match self.marks.back_mut() {
+            Some((at, upto)) if now.since(*at) < AS_OLD => *upto = self.given,
+            _ => self.marks.push_back((now, self.given)),
+        }
     }
 
     /// Bytes that the transport may have left and be given more.
-    pub const fn water(&self) -> usize {
-        self.water
+    pub fn water(&self) -> usize {
+        self.water.max(self.under_way).min(self.bound)
     }
 
-    /// The transport's answer: it has this many bytes left.
-    pub const fn left(&mut self, bytes: usize) {
+    /// The transport's answer, over a link with this round trip: it has this many bytes left. To be asked again where it
+    /// may have less than it was asked about.
+    pub fn left(&mut self, now: Time, round_trip: Option<Duration>, bytes: usize) -> AfterSend {
         self.looking = false;
+        self.looked = now;
         self.since_look = 0;
-        self.blocked = bytes > self.water;
+        let before = self.water();
+        self.judge(
+            now,
+            STANDS + round_trip.unwrap_or(UNKNOWN_ROUND_TRIP),
+            bytes,
+        );
+        self.blocked = bytes > self.water();
+        if !self.blocked {
+            self.full = None;
+            return AfterSend::GoOn;
+        }
+        self.full.get_or_insert((now, bytes));
+        if self.water() < before {
+            self.looking = true;
+            return AfterSend::Look(self.water());
+        }
+        AfterSend::GoOn
     }
+
+    /// Learns how much the link delivers within `limit`.
+    fn judge(&mut self, now: Time, limit: Duration, bytes: usize) {
+        let delivered = self.given.saturating_sub(bytes as u64);
+        while self
+            .marks
+            .front()
+            .is_some_and(|&(_, upto)| upto <= delivered)
+        {
+            self.marks.pop_front();
+        }
+        let oldest = self.marks.front().filter(|_| bytes > 0);
+        let age = oldest.map_or(Duration::ZERO, |&(at, _)| now.since(at));
+        if age > limit {
+            let most = in_time(bytes, age, limit).max(FLOOR);
+            if most < self.water() - self.water() / LITTLE {
+                self.bound = most;
+            }
+        } else if let Some((at, had)) = self.full
+            && bytes < had
+        {
+            let most = in_time(had - bytes, now.since(at), limit);
+            self.bound = self.bound.max(most.min(MOST_WATER));
+        }
+    }
+}
+
+/// What is delivered within `limit` where so many bytes took `took`.
+fn in_time(bytes: usize, took: Duration, limit: Duration) -> usize {
+    let most = bytes as u128 * limit.as_micros() / took.as_micros().max(1);
+    usize::try_from(most).unwrap_or(usize::MAX)
 }
 
 /// A gap a child is told of: frames of `name` from `from` up to, not including, `to`.
@@ -321,13 +419,14 @@ mod tests {
     #[test]
     fn nothing_more_is_handed_over_until_the_transport_has_answered() {
         let mut flow = Flow::default();
-        assert_eq!(flow.sent(Time::ZERO, None, LOOK_EVERY - 1), AfterSend::GoOn);
+        let half = LEAST_WATER / 2;
+        assert_eq!(flow.sent(Time::ZERO, None, half - 1), AfterSend::GoOn);
         assert!(flow.is_open());
         assert_eq!(flow.sent(Time::ZERO, None, 1), AfterSend::Look(LEAST_WATER));
         assert!(!flow.is_open());
-        flow.left(LEAST_WATER + 1);
+        flow.left(Time::ZERO, None, LEAST_WATER + 1);
         assert!(!flow.is_open());
-        flow.left(LEAST_WATER / 2 - 1);
+        flow.left(Time::ZERO, None, half - 1);
         assert!(flow.is_open());
     }
 
@@ -352,14 +451,14 @@ mod tests {
                 |under_way: &VecDeque<(Time, usize)>| under_way.iter().map(|&(_, n)| n).sum();
             if asked.is_some_and(|water| left(&under_way) < water / 2) {
                 asked = None;
-                flow.left(left(&under_way));
+                flow.left(now, known, left(&under_way));
             }
             while flow.is_open() && waiting > 0 {
                 let bytes = waiting.min(16_000);
                 waiting -= bytes;
                 under_way.push_back((now + round_trip, bytes));
                 if let AfterSend::Look(water) = flow.sent(now, known, bytes) {
-                    flow.left(left(&under_way));
+                    flow.left(now, known, left(&under_way));
                     asked = (!flow.is_open()).then_some(water);
                 }
             }
@@ -368,7 +467,7 @@ mod tests {
                 caught_up.get_or_insert_with(|| now.since(Time::ZERO));
             }
         }
-        (flow.water, caught_up.expect("it caught up"))
+        (flow.water(), caught_up.expect("it caught up"))
     }
 
     #[test]
@@ -381,6 +480,120 @@ mod tests {
         for known in [None, Some(short)] {
             assert_eq!(after_ten_seconds(short, known).0, EASY_WATER);
         }
+    }
+
+    /// A link with a round trip of 20 ms that carries what it is told to, and a stream of frames to be sent over it.
+    #[derive(Default)]
+    struct Bottleneck {
+        flow: Flow,
+        now: Time,
+        waiting: usize,
+        /// Until when each message is under way, and its bytes; and when the line is free.
+        under_way: VecDeque<(Time, usize)>,
+        free: Time,
+        asked: Option<usize>,
+    }
+
+    impl Bottleneck {
+        const ROUND_TRIP: Duration = Duration::from_millis(20);
+
+        fn left(&self) -> usize {
+            self.under_way.iter().map(|&(_, bytes)| bytes).sum()
+        }
+
+        fn tell(&mut self) {
+            while let AfterSend::Look(water) =
+                self.flow
+                    .left(self.now, Some(Self::ROUND_TRIP), self.left())
+            {
+                self.asked = Some(water);
+            }
+        }
+
+        /// Runs for so long; gives the longest that anything stood in the transport in the last second.
+        fn run(&mut self, length: Duration, carries_kbps: u32, needs_kbps: u32) -> Duration {
+            let mut longest = Duration::ZERO;
+            let end = self.now + length;
+            while self.now < end {
+                self.now += Duration::from_millis(1);
+                if self.now.as_micros() % 40_000 == 0 {
+                    self.waiting += needs_kbps as usize * 5;
+                }
+                while self
+                    .under_way
+                    .front()
+                    .is_some_and(|&(gone, _)| gone <= self.now)
+                {
+                    self.under_way.pop_front();
+                }
+                if self.asked.is_some_and(|water| self.left() < water / 2) {
+                    self.asked = None;
+                    self.tell();
+                }
+                while self.flow.is_open() && self.waiting > 0 {
+                    let bytes = self.waiting.min(1_200);
+                    self.waiting -= bytes;
+                    let takes = bytes as u64 * 8_000 / u64::from(carries_kbps);
+                    self.free = self.free.max(self.now) + Duration::from_micros(takes);
+                    self.under_way
+                        .push_back((self.free + Self::ROUND_TRIP, bytes));
+                    let sent = self.flow.sent(self.now, Some(Self::ROUND_TRIP), bytes);
+                    if let AfterSend::Look(water) = sent {
+                        self.asked = (self.left() > water).then_some(water);
+                        self.tell();
+                    }
+                }
+                if self.waiting == 0 {
+                    self.flow.caught_up();
+                }
+                if end.since(self.now) < Duration::from_secs(1) {
+                    longest = longest.max(self.free.since(self.now));
+                }
+            }
+            longest
+        }
+    }
+
+    #[test]
+    fn on_a_link_that_becomes_slow_nothing_stands_in_the_transport_for_long() {
+        for carries in [100, 300, 1_000, 2_500] {
+            let mut link = Bottleneck::default();
+            let easy = link.run(Duration::from_secs(5), 20_000, 3_000);
+            assert!(easy < Duration::from_millis(20), "{easy:?}");
+            // What stood in it when it became slow takes that long at 100 kbit/s.
+            let stands = link.run(Duration::from_secs(8), carries, 3_000);
+            assert!(stands < STANDS * 2, "{stands:?} at {carries} kbit/s");
+            assert!(link.waiting > 100_000, "the rest waits with us");
+        }
+    }
+
+    #[test]
+    fn a_stream_a_little_too_fast_for_its_link_does_not_fill_the_transport_either() {
+        let mut link = Bottleneck::default();
+        link.run(Duration::from_secs(5), 20_000, 330);
+        for second in 0..20 {
+            let stands = link.run(Duration::from_secs(1), 300, 330);
+            assert!(stands < STANDS * 2, "{stands:?} after {second} s");
+        }
+    }
+
+    #[test]
+    fn a_link_that_was_slow_is_given_as_much_as_before_when_it_is_fast_again() {
+        let mut link = Bottleneck::default();
+        link.run(Duration::from_secs(5), 20_000, 3_000);
+        link.run(Duration::from_secs(5), 300, 3_000);
+        assert!(link.flow.water() < 3 * FLOOR * 2, "{}", link.flow.water());
+        link.run(Duration::from_secs(10), 20_000, 3_000);
+        assert_eq!(link.waiting, 0);
+        assert!(link.flow.water() >= EASY_WATER, "{}", link.flow.water());
+    }
+
+    #[test]
+    fn a_link_whose_slowness_is_its_length_is_given_all_it_needs() {
+        let away = Duration::from_millis(300);
+        let (water, took) = after_ten_seconds(away, Some(away));
+        assert_eq!(water, MOST_WATER);
+        assert!(took < Duration::from_secs(3), "{took:?}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod intruder;
 pub mod liar;
 pub mod live;
 pub mod measure;
+pub mod narrows;
 pub mod script;
 pub mod sim;
 pub mod stage;

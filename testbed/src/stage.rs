@@ -413,9 +413,12 @@ impl Stage {
 
     /// What a service's configuration says of the supervisor.
     fn approach(&self, role: &str) -> anyhow::Result<String> {
+        self.approach_at(&self.url(), role)
+    }
+
+    fn approach_at(&self, url: &str, role: &str) -> anyhow::Result<String> {
         let mut lines = format!(
-            "supervisor = {:?}\njoin_token = {:?}\n",
-            self.url(),
+            "supervisor = {url:?}\njoin_token = {:?}\n",
             self.token(role)?
         );
         if let Some(certificate) = self.certificate.get() {
@@ -567,17 +570,25 @@ impl Stage {
         environment: &[(&str, String)],
         streams: &str,
     ) -> anyhow::Result<Process> {
-        self.any_broadcaster(environment, "edge-broadcaster", streams)
+        self.any_broadcaster(&self.url(), environment, "edge-broadcaster", streams)
+    }
+
+    /// Starts a broadcaster that finds the supervisor elsewhere: behind somebody in the middle. As [`Self::broadcaster`].
+    pub fn broadcaster_at(&self, url: &str, streams: &str) -> anyhow::Result<Process> {
+        let process = self.any_broadcaster(url, &[], "edge-broadcaster", streams)?;
+        process.wait_for_log("sending \"")?;
+        Ok(process)
     }
 
     fn any_broadcaster(
         &self,
+        url: &str,
         environment: &[(&str, String)],
         program: &str,
         streams: &str,
     ) -> anyhow::Result<Process> {
         let state = self.folder.join("broadcaster");
-        let approach = self.approach("broadcaster")?;
+        let approach = self.approach_at(url, "broadcaster")?;
         let uplink = if streams.contains("uplink_kbps") {
             ""
         } else {
@@ -593,7 +604,7 @@ impl Stage {
     pub fn frail_broadcaster(&self, told: &Path, streams: &str) -> anyhow::Result<Process> {
         let told = [("FAILS_WHEN", told.to_string_lossy().into_owned())];
         let program = "examples/frail";
-        let process = self.any_broadcaster(&told, program, streams)?;
+        let process = self.any_broadcaster(&self.url(), &told, program, streams)?;
         process.wait_for_log("sending \"")?;
         Ok(process)
     }

@@ -169,7 +169,7 @@ impl Node {
             return;
         };
         link.said(now);
-        let round_trip = link.round_trip();
+        let round_trip = link.sure_round_trip();
         out.push(Output::Media(id, chunk.message().clone()));
         if let AfterSend::Look(water) = link.flow.sent(now, round_trip, chunk.message().len()) {
             out.push(Output::AskBacklog(id, water));
@@ -186,7 +186,10 @@ impl Node {
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
-        link.flow.left(bytes);
+        let round_trip = link.sure_round_trip();
+        if let AfterSend::Look(water) = link.flow.left(now, round_trip, bytes) {
+            out.push(Output::AskBacklog(id, water));
+        }
         if link.flow.is_open() {
             self.empty_mailboxes(now, id, out);
         }
@@ -274,7 +277,8 @@ impl Node {
             (Phase::Ready, Control::RootPath { handle, path }) => {
                 self.path_came(now, id, handle, path, out)
             }
-            (Phase::Ready, Control::Heartbeat(_)) => {}
+            // Who sends media has no need to beat, and no other occasion to ask.
+            (Phase::Ready, Control::Heartbeat(_)) => self.ping(now, id, out),
             (Phase::Ready, Control::Want { handle, frames }) => {
                 self.wanted(now, id, handle, &frames, out);
             }
@@ -326,10 +330,10 @@ impl Node {
         self.ping(now, id, out);
     }
 
-    /// Asks how far away the other end is, if it feeds us or may have to: whoever made the offer wants to know.
+    /// Asks how far away the other end is: whoever made the offer wants to know of those that feed it or may have to, and
+    /// whoever took it how much may be under way.
     fn ping(&mut self, now: Time, id: LinkId, out: &mut Vec<Output>) {
-        let link = self.links.get_mut(&id).filter(|link| link.ours);
-        if let Some(number) = link.and_then(|link| link.ping(now)) {
+        if let Some(number) = self.links.get_mut(&id).and_then(|link| link.ping(now)) {
             self.say(now, id, &Control::Ping(number), out);
         }
     }

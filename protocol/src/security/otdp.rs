@@ -17,7 +17,7 @@ use sha2::Sha256;
 
 use super::secret::{Seed, StreamKey};
 use super::signed::{self, Domain};
-use crate::chunk::{Chunk, DIGEST_LEN, Header, OpenChunk, Position, cut_open};
+use crate::chunk::{Chunk, DIGEST_LEN, Header, MAX_PAYLOAD, OpenChunk, Position, cut_open};
 use crate::id::SignerKey;
 use crate::media::Track;
 
@@ -122,6 +122,8 @@ pub struct Sealer {
     key: StreamKey,
     /// Of the groups that have begun and not ended: the digests so far, per track.
     open: Vec<(GroupId, Vec<u8>)>,
+    /// Payload of the longest part of a frame, bytes.
+    longest: usize,
 }
 
 impl fmt::Debug for Sealer {
@@ -138,7 +140,14 @@ impl Sealer {
             key_id,
             key,
             open: Vec::new(),
+            longest: MAX_PAYLOAD,
         }
+    }
+
+    /// Cuts frames into parts of at most so many bytes from now on. Nothing else is sent to a child while a part is under
+    /// way, so over a slow link they should be short.
+    pub const fn set_longest_part(&mut self, bytes: usize) {
+        self.longest = bytes;
     }
 
     /// What the signatures can be checked with.
@@ -159,7 +168,7 @@ impl Sealer {
             key_id: self.key_id,
             ..first
         };
-        let mut parts = cut_open(first, container, ends_group(&first));
+        let mut parts = cut_open(first, container, self.longest, ends_group(&first));
         let mut digests = self.take_digests(GroupId::of(&first));
         for part in &mut parts {
             let digest: [u8; DIGEST_LEN] = mac(&self.key, part.digested())

@@ -49,6 +49,20 @@ fn audio(groups: u64) -> Vec<Chunk> {
         .collect()
 }
 
+#[test]
+fn a_frame_cut_into_shorter_parts_is_proven_as_one_cut_into_long_ones() {
+    let mut sealer = sealer();
+    sealer.set_longest_part(1_000);
+    let chunks = sealer.seal(header(Track::Video, 1, 0), &frame(1, 1));
+    assert_eq!(chunks.len(), 1, "ten bytes");
+    let chunks = sealer.seal(header(Track::Video, 1, 1), &[3; 4_500]);
+    let lengths: Vec<usize> = chunks.iter().map(|c| c.payload().len()).collect();
+    assert_eq!(lengths, [1_000, 1_000, 1_000, 1_000, 500]);
+    assert_eq!(chunks[4].header().parts, 5);
+    sealer.set_longest_part(0);
+    assert_eq!(sealer.seal(header(Track::Video, 1, 2), b"abc").len(), 3);
+}
+
 fn decode(message: Vec<u8>) -> Chunk {
     Chunk::decode(message.into()).expect("the header is as it was")
 }
