@@ -38,13 +38,14 @@ async fn a_machine_too_slow_for_vp8_goes_on_in_a_smaller_size_in_the_same_epoch(
     let mut running = running.expect("it runs");
     let (mut frames, mut sizes) = (Vec::new(), Vec::new());
     let mut after = 0;
-    while after < 10 {
+    // A machine that does much else besides may encode too few pictures before the second key frame to see how slow it is.
+    while after < 10 && sizes.len() < 4 {
         match running.frames.recv().await {
             Some(SourceEvent::Frame(Track::Video, frame)) => {
                 if frame.key {
                     sizes.push(size(&frame));
                 }
-                after += usize::from(sizes.len() > 1);
+                after += usize::from(sizes.last().is_some_and(|size| *size != (WIDTH, HEIGHT)));
                 frames.push(frame);
             }
             Some(SourceEvent::Frame(..)) => {}
@@ -54,7 +55,10 @@ async fn a_machine_too_slow_for_vp8_goes_on_in_a_smaller_size_in_the_same_epoch(
     let format = running.tracks[0].clone();
     running.stop().await;
     assert_eq!(sizes[0], (WIDTH, HEIGHT));
-    assert!(SMALLER.contains(&sizes[1]), "{sizes:?}");
+    assert!(
+        sizes.last().is_some_and(|size| SMALLER.contains(size)),
+        "{sizes:?}"
+    );
     assert!(frames.windows(2).all(|w| w[0].media_us < w[1].media_us));
     // A decoder that begins at the start makes a picture of every frame, whatever its size.
     let mut writer = Writer::new(format);
