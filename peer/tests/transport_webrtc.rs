@@ -257,3 +257,30 @@ async fn a_stun_server_tells_each_connection_the_one_port() {
         assert!(reflexive.contains(&seen), "{reflexive}");
     }
 }
+
+/// Longer than ICE takes to call a way dead, in tenths of a second.
+const LONGER_THAN_ICE: u32 = 80;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_outlives_an_earlier_one_between_the_same_two_ports() {
+    let (a, b) = (webrtc(), webrtc());
+    let (first, first_end) = connect(&*a, &*b, 1).await;
+    let (mut there, mut here) = connect(&*a, &*b, 2).await;
+    let (mut back, mut forth) = connect(&*b, &*a, 3).await;
+    first.connection.close().await;
+    first_end.connection.close().await;
+    let message = (Channel::Control, Bytes::from_static(b"still there"));
+    for _ in 0..LONGER_THAN_ICE {
+        for (from, to) in [(&there, &mut here), (&back, &mut forth)] {
+            let sent = from.connection.try_send(Channel::Control, &message.1);
+            sent.await.expect("open");
+            assert_eq!(to.message().await, Ok(message.clone()));
+        }
+        for (from, to) in [(&here, &mut there), (&forth, &mut back)] {
+            let sent = from.connection.try_send(Channel::Control, &message.1);
+            sent.await.expect("open");
+            assert_eq!(to.message().await, Ok(message.clone()));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

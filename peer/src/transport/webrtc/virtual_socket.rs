@@ -2,21 +2,28 @@
 //!
 //! Some flows cannot share it and go over a socket of the connection's own, made when the first of
 //! them appears: those to an address that belongs to another connection of this port (see `table`)
-//! and those of a TURN allocation, which is known by its client's port.
+//! and those of a TURN allocation, which is known by its client's port. A flow that began there stays
+//! there when the other connection is gone: the other side takes no other source for ours, and calls
+//! the way dead after five seconds of it.
 
 use std::collections::HashSet;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::task::{Context, Poll};
 
 use ::webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 
+use super::session::MAX_REMOTE_CANDIDATES;
 use super::shared_port::SharedPort;
 use super::stun::{Class, Message};
 use super::table::{Inbox, Member};
+
+/// Addresses remembered as those of flows that go alone. As many as there are remote candidates, and those the other side
+/// did not tell: guess.
+const MAX_ALONE: usize = 2 * MAX_REMOTE_CANDIDATES;
 
 /// Addresses of TURN servers.
 pub(super) type Relays = Arc<RwLock<HashSet<SocketAddr>>>;
@@ -32,6 +39,8 @@ pub(super) struct VirtualSocket {
     relays: Relays,
     /// `Some(None)`: it could not be made.
     own: OnceLock<Option<UdpSocket>>,
+    /// Where the flows go that began over it.
+    alone: Mutex<HashSet<SocketAddr>>,
 }
 
 impl VirtualSocket {
@@ -49,6 +58,7 @@ impl VirtualSocket {
             inbox,
             relays,
             own: OnceLock::new(),
+            alone: Mutex::default(),
         }
     }
 
@@ -77,8 +87,28 @@ impl VirtualSocket {
     fn goes_alone(&self, destination: SocketAddr, message: Option<Message<'_>>) -> bool {
         // A STUN server's answer must speak of the shared port, even when it is a TURN server too.
         let asks_for_address = message.is_some_and(Message::is_binding);
-        (self.is_relay(destination) && !asks_for_address)
-            || self.port.table().is_anothers(&self.member, destination)
+        if self.is_relay(destination) && !asks_for_address {
+            return true;
+        }
+        if self.own.get().is_some() && self.alone().contains(&destination) {
+            return true;
+        }
+        let alone = self.port.table().is_anothers(&self.member, destination);
+        if alone {
+            self.remember_alone(destination);
+        }
+        alone
+    }
+
+    fn remember_alone(&self, destination: SocketAddr) {
+        let mut alone = self.alone();
+        if alone.len() < MAX_ALONE {
+            alone.insert(destination);
+        }
+    }
+
+    fn alone(&self) -> MutexGuard<'_, HashSet<SocketAddr>> {
+        self.alone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_relay(&self, address: SocketAddr) -> bool {
