@@ -334,7 +334,9 @@ pub(crate) fn cut_open(
     longest: usize,
     signed: bool,
 ) -> Vec<OpenChunk> {
-    let longest = longest.clamp(1, MAX_PAYLOAD);
+    // No frame is too large for being cut into short parts.
+    let least = container.len().div_ceil(MAX_PARTS.into());
+    let longest = longest.max(least).clamp(1, MAX_PAYLOAD);
     let Ok(parts) = u16::try_from(container.len().div_ceil(longest)) else {
         return Vec::new();
     };

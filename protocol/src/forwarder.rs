@@ -37,8 +37,9 @@ const CATCH_UP: Duration = Duration::from_secs(1);
 /// What a transport has longer than this, and a round trip, it should not have been given: heartbeats, and what else has to
 /// be there at once, wait behind it. Less than half of the silence after which a child leaves.
 const STANDS: Duration = Duration::from_millis(200);
-/// The round trip as long as nobody knows it: the longest on this planet without a satellite.
-const UNKNOWN_ROUND_TRIP: Duration = Duration::from_millis(300);
+/// A link that takes no more is asked again after this time: the word that it has room may have been lost, for what a
+/// transport tells of itself and what it goes by may differ for a moment. Guess.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
 /// Bytes that may be under way over the slowest link. Guess: two datagrams.
 const FLOOR: usize = 2 * 1024;
 /// What the transport has is looked at as often as this when little is given to it: half of what it may keep.
@@ -71,6 +72,8 @@ pub struct Flow {
     marks: VecDeque<(Time, u64)>,
     /// When the transport was found with more than it may have, and how much that was.
     full: Option<(Time, usize)>,
+    /// When the bound was last lowered.
+    lowered: Option<Time>,
 }
 
 impl Default for Flow {
@@ -87,6 +90,7 @@ impl Default for Flow {
             given: 0,
             marks: VecDeque::new(),
             full: None,
+            lowered: None,
         }
     }
 }
@@ -171,11 +175,11 @@ impl Flow {
         self.looked = now;
         self.since_look = 0;
         let before = self.water();
-        self.judge(
-            now,
-            STANDS + round_trip.unwrap_or(UNKNOWN_ROUND_TRIP),
-            bytes,
-        );
+        self.forget_delivered(bytes);
+        // Of a link whose length is not known it is not known either what is late on it.
+        if let Some(round_trip) = round_trip {
+            self.judge(now, round_trip, bytes);
+        }
         self.blocked = bytes > self.water();
         if !self.blocked {
             self.full = None;
@@ -189,9 +193,23 @@ impl Flow {
         AfterSend::GoOn
     }
 
-    /// Learns how much the link delivers within `limit`.
-    fn judge(&mut self, now: Time, limit: Duration, bytes: usize) {
-        let delivered = self.given.saturating_sub(bytes as u64);
+    /// What to ask of a transport that was full, and has not said for a while that it has room.
+    pub fn ask_again(&mut self, now: Time) -> Option<usize> {
+        if !self.blocked || now.since(self.looked) < ASK_AGAIN {
+            return None;
+        }
+        (self.looked, self.looking) = (now, true);
+        Some(self.water())
+    }
+
+    /// This peer slept until now: what was delivered meanwhile is not yet known to be.
+    pub fn overslept(&mut self, now: Time) {
+        self.marks.iter_mut().for_each(|(at, _)| *at = now);
+        self.full = self.full.map(|(_, had)| (now, had));
+    }
+
+    fn forget_delivered(&mut self, left: usize) {
+        let delivered = self.given.saturating_sub(left as u64);
         while self
             .marks
             .front()
@@ -199,18 +217,31 @@ impl Flow {
         {
             self.marks.pop_front();
         }
+    }
+
+    /// Learns how much the link delivers in time. Where it stood still for a moment it is taken for slow once, and not again
+    /// by what is left of the same bytes; the bound grows with each time that the link was full and nothing was nearly late.
+    fn judge(&mut self, now: Time, round_trip: Duration, bytes: usize) {
+        let limit = STANDS + round_trip;
         let oldest = self.marks.front().filter(|_| bytes > 0);
         let age = oldest.map_or(Duration::ZERO, |&(at, _)| now.since(at));
         if age > limit {
+            if self.lowered.is_some_and(|at| now.since(at) < limit) {
+                return;
+            }
             let most = in_time(bytes, age, limit).max(FLOOR);
             if most < self.water() - self.water() / LITTLE {
-                self.bound = most;
+                (self.bound, self.lowered) = (most, Some(now));
             }
         } else if let Some((at, had)) = self.full
             && bytes < had
         {
             let most = in_time(had - bytes, now.since(at), limit);
-            self.bound = self.bound.max(most.min(MOST_WATER));
+            let more = match age <= round_trip + STANDS / 2 {
+                true => self.bound + self.bound / LITTLE,
+                false => self.bound,
+            };
+            self.bound = more.max(most).min(MOST_WATER);
         }
     }
 }
@@ -482,7 +513,7 @@ mod tests {
         }
     }
 
-    /// A link with a round trip of 20 ms that carries what it is told to, and a stream of frames to be sent over it.
+    /// A link that carries what it is told to, and a stream of frames to be sent over it.
     #[derive(Default)]
     struct Bottleneck {
         flow: Flow,
@@ -492,10 +523,16 @@ mod tests {
         under_way: VecDeque<(Time, usize)>,
         free: Time,
         asked: Option<usize>,
+        round_trip: Duration,
     }
 
     impl Bottleneck {
-        const ROUND_TRIP: Duration = Duration::from_millis(20);
+        fn new(round_trip_ms: u64) -> Self {
+            Self {
+                round_trip: Duration::from_millis(round_trip_ms),
+                ..Self::default()
+            }
+        }
 
         fn left(&self) -> usize {
             self.under_way.iter().map(|&(_, bytes)| bytes).sum()
@@ -503,8 +540,7 @@ mod tests {
 
         fn tell(&mut self) {
             while let AfterSend::Look(water) =
-                self.flow
-                    .left(self.now, Some(Self::ROUND_TRIP), self.left())
+                self.flow.left(self.now, Some(self.round_trip), self.left())
             {
                 self.asked = Some(water);
             }
@@ -536,8 +572,8 @@ mod tests {
                     let takes = bytes as u64 * 8_000 / u64::from(carries_kbps);
                     self.free = self.free.max(self.now) + Duration::from_micros(takes);
                     self.under_way
-                        .push_back((self.free + Self::ROUND_TRIP, bytes));
-                    let sent = self.flow.sent(self.now, Some(Self::ROUND_TRIP), bytes);
+                        .push_back((self.free + self.round_trip, bytes));
+                    let sent = self.flow.sent(self.now, Some(self.round_trip), bytes);
                     if let AfterSend::Look(water) = sent {
                         self.asked = (self.left() > water).then_some(water);
                         self.tell();
@@ -557,7 +593,7 @@ mod tests {
     #[test]
     fn on_a_link_that_becomes_slow_nothing_stands_in_the_transport_for_long() {
         for carries in [100, 300, 1_000, 2_500] {
-            let mut link = Bottleneck::default();
+            let mut link = Bottleneck::new(20);
             let easy = link.run(Duration::from_secs(5), 20_000, 3_000);
             assert!(easy < Duration::from_millis(20), "{easy:?}");
             // What stood in it when it became slow takes that long at 100 kbit/s.
@@ -569,7 +605,7 @@ mod tests {
 
     #[test]
     fn a_stream_a_little_too_fast_for_its_link_does_not_fill_the_transport_either() {
-        let mut link = Bottleneck::default();
+        let mut link = Bottleneck::new(20);
         link.run(Duration::from_secs(5), 20_000, 330);
         for second in 0..20 {
             let stands = link.run(Duration::from_secs(1), 300, 330);
@@ -579,13 +615,48 @@ mod tests {
 
     #[test]
     fn a_link_that_was_slow_is_given_as_much_as_before_when_it_is_fast_again() {
-        let mut link = Bottleneck::default();
+        let mut link = Bottleneck::new(20);
         link.run(Duration::from_secs(5), 20_000, 3_000);
         link.run(Duration::from_secs(5), 300, 3_000);
         assert!(link.flow.water() < 3 * FLOOR * 2, "{}", link.flow.water());
         link.run(Duration::from_secs(10), 20_000, 3_000);
         assert_eq!(link.waiting, 0);
         assert!(link.flow.water() >= EASY_WATER, "{}", link.flow.water());
+    }
+
+    #[test]
+    fn a_link_that_stood_still_for_a_moment_is_given_all_it_needs_soon_wherever_it_leads() {
+        for away in [20, 150, 300, 600] {
+            let mut link = Bottleneck::new(away);
+            link.run(Duration::from_secs(10), 20_000, 1_500);
+            link.run(Duration::from_millis(400), 1, 1_500); // next to nothing
+            link.free = link.now;
+            link.under_way
+                .iter_mut()
+                .for_each(|(gone, _)| *gone = link.now);
+            link.run(Duration::from_secs(8), 20_000, 1_500);
+            assert_eq!(link.waiting, 0, "{away} ms");
+            let needs = 1_500 / 8 * (away as usize);
+            assert!(
+                link.flow.water() >= needs,
+                "{} at {away} ms",
+                link.flow.water()
+            );
+        }
+    }
+
+    #[test]
+    fn a_full_transport_that_says_nothing_is_asked_again() {
+        let mut flow = Flow::default();
+        let at = |ms| Time::from_millis(ms);
+        assert_eq!(flow.ask_again(at(1_000)), None, "it is open");
+        flow.sent(at(1_000), None, LEAST_WATER);
+        flow.left(at(1_000), None, LEAST_WATER + 1);
+        assert_eq!(flow.ask_again(at(1_249)), None);
+        assert_eq!(flow.ask_again(at(1_250)), Some(LEAST_WATER));
+        assert_eq!(flow.ask_again(at(1_300)), None);
+        flow.left(at(1_300), None, 0);
+        assert_eq!(flow.ask_again(at(9_000)), None, "it has room");
     }
 
     #[test]

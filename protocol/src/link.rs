@@ -41,14 +41,15 @@ pub const CONNECT_LIMIT: Duration = Duration::from_secs(8);
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 /// The same where nobody feeds us until it does. Guess: an answer takes 100 ms on two busy cores.
 pub const ANSWER_LIMIT_STARVING: Duration = Duration::from_secs(1);
-/// A child asks how far away its parent and its backups are this often. Guess: paths change by the minute.
+/// How far away the other end is is asked this often, by both. Guess: paths change by the minute.
 pub const PING_EVERY: Duration = Duration::from_secs(2);
 /// Answers that are remembered. Guess: a quarter of a minute.
 const ROUND_TRIPS: usize = 8;
-/// Answers after which the shortest is believed, and what is between the first of them: those of the first moments say how
-/// busy both ends are, for often many links are set up at a time. Measured: 64 children that joined at once were taken for
-/// far away when three were asked for one after the other, which took a relay 5 MiB.
+/// Answers after which the shortest is believed: those of the first moments say how busy both ends are, for often many links
+/// are set up at a time. Measured: 64 children that joined at once were taken for far away when three were asked for one
+/// after the other, which took a relay 5 MiB.
 const SURE: usize = 3;
+/// Between the first of them, once the one before was answered. Guess.
 const PING_EARLY: Duration = Duration::from_millis(400);
 /// Bytes of single frames that one neighbour gets in a second. Guess: a second of a stream of 4 Mbit/s.
 const REPAIRS: usize = 512 * 1024;
@@ -166,10 +167,10 @@ impl Link {
     /// The number of the question to be asked now, if it is time to ask one.
     pub fn ping(&mut self, now: Time) -> Option<u32> {
         let (number, at) = self.ping;
-        let again = if self.is_sure() {
-            PING_EVERY
-        } else {
-            PING_EARLY
+        // A way longer than the early pause would never be known, for answers to questions of before say nothing.
+        let again = match self.is_sure() || self.answered != number {
+            true => PING_EVERY,
+            false => PING_EARLY,
         };
         if number > 0 && now < at + again {
             return None;
@@ -279,6 +280,7 @@ impl Link {
     /// is not taken for silent yet.
     pub fn overslept(&mut self, now: Time) {
         self.grace = now;
+        self.flow.overslept(now);
     }
 
     /// The neighbour is to say more often from now on that it is there, which it did not have to before: it has time to.
@@ -458,7 +460,7 @@ mod tests {
     fn the_round_trip_is_the_shortest_of_the_last_answers() {
         let mut link = ready();
         let at = |ms| Time::from_millis(ms);
-        assert_eq!((link.ping(at(0)), link.ping(at(399))), (Some(1), None));
+        assert_eq!((link.ping(at(0)), link.ping(at(1_999))), (Some(1), None));
         link.pong(at(30), 7);
         assert_eq!(link.round_trip(), None, "nobody asked that");
         link.pong(at(40), 1);
@@ -484,6 +486,10 @@ mod tests {
             link.pong(at(asked + takes), number);
         }
         assert_eq!(link.sure_round_trip(), Some(Duration::from_millis(12)));
+        let mut far = ready();
+        assert_eq!((far.ping(at(0)), far.ping(at(500))), (Some(1), None));
+        far.pong(at(600), 1);
+        assert_eq!(far.round_trip(), Some(Duration::from_millis(600)));
         assert_eq!(
             (link.ping(at(2_899)), link.ping(at(2_900))),
             (None, Some(4))

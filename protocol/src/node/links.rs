@@ -463,6 +463,10 @@ impl Node {
                     let beats = self.beats_for(id);
                     self.say(now, id, &Control::Heartbeat(beats), out);
                     self.ping(now, id, out);
+                    let link = self.links.get_mut(&id);
+                    if let Some(water) = link.and_then(|link| link.flow.ask_again(now)) {
+                        out.push(Output::AskBacklog(id, water));
+                    }
                 }
                 Due::Close(reason) => self.expel(now, id, reason, out),
             }
