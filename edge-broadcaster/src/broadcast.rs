@@ -229,7 +229,9 @@ impl Broadcast {
         let sealer = Sealer::new(&self.signing, key_id, key);
         self.tally.begins(epoch);
         let tracks = &source.tracks;
-        Ok(Run::new(self.stream, epoch, key_id, sealer, began, tracks))
+        let mut run = Run::new(self.stream, epoch, key_id, sealer, began, tracks);
+        run.heed(source.rate());
+        Ok(run)
     }
 
     fn signed(&self, run: &Run, grant: Bytes) -> SignedDescriptor {

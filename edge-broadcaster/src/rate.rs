@@ -34,10 +34,11 @@ const TOO_EARLY: Duration = Duration::from_secs(30);
 /// But at least this often. Guess.
 const CLEAR_FOR_AT_MOST: Duration = Duration::from_secs(240);
 
-/// Payload of the longest part of a frame, as time at the stream's rate, and at least, bytes: while a part is under way to
-/// a child that child hears nothing else, and after half a second of that it leaves. Guesses: a fifth of it, for an uplink
-/// may carry half of what the rate is when it becomes slow; and a message of two datagrams.
+/// Payload of the longest part of a frame, as time at the stream's rate: while a part is under way to
+/// a child that child hears nothing else, and after half a second of that it leaves. Guess: a fifth of it, for an uplink
+/// may carry half of what the rate is when it becomes slow.
 const LONGEST_PART: Duration = Duration::from_millis(100);
+/// But never less than this, bytes. Guess: a message of two datagrams.
 const SHORTEST_PART: usize = 2 * 1024;
 
 /// The longest part of a frame in a stream of this rate, bytes.
@@ -55,8 +56,8 @@ pub(crate) struct Rate {
     kbps: u32,
     /// When something was last taken away.
     taken: Option<Time>,
-    /// The rate for when what waits is gone.
-    afterwards: Option<u32>,
+    /// While what waits is to go.
+    draining: Option<Draining>,
     /// When something was last given.
     given: Option<Time>,
     /// Since when nothing waits for anybody.
@@ -67,6 +68,16 @@ pub(crate) struct Rate {
     beside: u32,
     /// When how many bytes had been sent, the oldest first.
     sent: VecDeque<(Time, u64)>,
+}
+
+/// From the first time that something is taken away until nothing waits.
+#[derive(Debug)]
+struct Draining {
+    /// The rate before, kbit/s.
+    before: u32,
+    /// What went through by the last two looks, kbit/s: the older one may have been while the uplink stood still for a moment,
+    /// the newer one when nothing waited any more.
+    through: (Option<u32>, Option<u32>),
 }
 
 /// What is known of a stream's children.
@@ -90,7 +101,7 @@ impl Rate {
             most,
             kbps: most,
             taken: None,
-            afterwards: None,
+            draining: None,
             given: None,
             clear: None,
             clear_for: CLEAR_FOR,
@@ -112,16 +123,21 @@ impl Rate {
             self.clear = None; // of nobody nothing is known
         }
         let before = self.kbps;
+        if let Some(draining) = &mut self.draining {
+            draining.through = (draining.through.1, through);
+        }
         if u32::from(behind) * 2 > u32::from(children) {
             let settles = |at: &Time| now.since(*at) < SETTLES;
             if !self.taken.as_ref().is_some_and(settles) {
                 self.less(now, through);
             }
-        } else if behind == 0
-            && children > 0
-            && let Some(kbps) = self.afterwards.take()
+        } else if children > 0
+            && let Some(over) = self.draining.take()
         {
-            self.kbps = kbps;
+            let least = self.kbps;
+            let through = over.through.0.max(over.through.1);
+            let afterwards = through.map(|through| self.pictures(through, DOWN));
+            self.kbps = afterwards.map_or(least, |kbps| kbps.max(least).min(over.before));
         } else if behind == 0 && children > 0 {
             let clear = *self.clear.get_or_insert(now);
             if now.since(clear) >= self.clear_for && self.kbps < self.most {
@@ -152,6 +168,12 @@ impl Rate {
         Some(u32::try_from(kbps).unwrap_or(u32::MAX))
     }
 
+    /// What is left for pictures of a share of all that is sent.
+    fn pictures(&self, all: u32, share: (u32, u32)) -> u32 {
+        let pictures = (all * share.0 / share.1).saturating_sub(self.beside);
+        pictures.max(self.least).min(self.most)
+    }
+
     fn less(&mut self, now: Time, through: Option<u32>) {
         let early = self.given.take().map(|at| now.since(at) < TOO_EARLY);
         match early {
@@ -159,16 +181,13 @@ impl Rate {
             Some(false) => self.clear_for = CLEAR_FOR,
             None => {}
         }
-        let pictures = |all: u32, of: (u32, u32)| {
-            let kbps = (all * of.0 / of.1).saturating_sub(self.beside);
-            kbps.max(self.least).min(self.kbps)
-        };
         let made = self.kbps + self.beside;
-        let now_on = pictures(through.map_or(made, |through| through.min(made)), WAITING);
-        let afterwards = through.map(|through| pictures(through, DOWN).max(now_on));
-        // Taken away twice: what went through is what there is to have, not what was made of late.
-        self.afterwards = self.afterwards.max(afterwards);
-        self.kbps = now_on;
+        let goes = through.map_or(made, |through| through.min(made));
+        self.draining.get_or_insert(Draining {
+            before: self.kbps,
+            through: (None, through),
+        });
+        self.kbps = self.pictures(goes, WAITING).min(self.kbps);
         self.taken = Some(now);
     }
 }
@@ -180,13 +199,24 @@ mod tests {
     /// Looks for so many seconds at an uplink that carries `carries` kbit/s to each of three children, of a picture for
     /// which an encoder needs no more than `needs`.
     fn run_easy(rate: &mut Rate, from_s: u64, seconds: u64, carries: u32, needs: u32) -> Vec<u32> {
+        run_over(rate, from_s, seconds, |_| carries, needs)
+    }
+
+    /// The same over an uplink that carries more or less by the second.
+    fn run_over(
+        rate: &mut Rate,
+        from_s: u64,
+        seconds: u64,
+        carries: impl Fn(u64) -> u32,
+        needs: u32,
+    ) -> Vec<u32> {
         let mut changes = Vec::new();
         let mut sent = rate.sent.back().map_or(0, |(_, bytes)| *bytes);
         let mut waits = 0; // bits, at each child
         for half in 0..2 * seconds {
             let now = Time::from_millis(from_s * 1_000 + half * 500);
             let made = rate.kbps.min(needs) + rate.beside;
-            let (more, can) = (u64::from(made) * 500, u64::from(carries) * 500);
+            let (more, can) = (u64::from(made) * 500, u64::from(carries(half / 2)) * 500);
             let goes = can.min(waits + more);
             waits = waits + more - goes;
             sent += goes / 8 * 3;
@@ -236,6 +266,15 @@ mod tests {
             run(&mut Rate::new(250, 1_000, None), 0, 3_600, 1_000),
             [0_u32; 0]
         );
+    }
+
+    #[test]
+    fn an_uplink_that_stands_still_for_a_moment_costs_little() {
+        let mut rate = Rate::new(50, 1_000, None);
+        let carries = |second| if second == 10 { 10 } else { 2_000 };
+        let changes = run_over(&mut rate, 0, 60, carries, u32::MAX);
+        // The second looked at last is half of it still.
+        assert_eq!(changes[1..], [638, 797, 996, 1_000]);
     }
 
     #[test]
