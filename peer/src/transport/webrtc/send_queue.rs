@@ -169,7 +169,10 @@ impl SendQueue {
             let later = runs.split_off(count);
             let bytes: usize = runs.iter().map(|run| run.bytes.len()).sum();
             if let Some(pace) = pace {
-                tokio::time::sleep_until(uplink.free).await;
+                // Even one that is over takes a timer up to a millisecond.
+                if uplink.free > Instant::now() {
+                    tokio::time::sleep_until(uplink.free).await;
+                }
                 uplink.take(pace, bytes, Instant::now());
             }
             self.send_all(socket, runs.make_contiguous()).await;
