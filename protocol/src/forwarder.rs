@@ -552,7 +552,7 @@ mod tests {
             let end = self.now + length;
             while self.now < end {
                 self.now += Duration::from_millis(1);
-                if self.now.as_micros() % 40_000 == 0 {
+                if self.now.as_micros().is_multiple_of(40_000) {
                     self.waiting += needs_kbps as usize * 5;
                 }
                 while self

@@ -4,6 +4,7 @@
 //! It stands in the way by way of signalling: the program's candidates are told to its children with the bottleneck's
 //! port, and it is told none of theirs, so that there is no other way between them. What goes to the program is not held up.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -169,12 +170,15 @@ async fn carry(
         let Some(to) = *program.borrow() else {
             continue;
         };
-        if !children.contains_key(&child) {
-            let own = Arc::new(UdpSocket::bind("127.0.0.1:0").await.context("a socket")?);
-            tokio::spawn(enter(Arc::clone(&own), child, wait.clone()));
-            children.insert(child, own);
-        }
-        let _ = children[&child].send_to(&buffer[..length], to).await; // it may have ended
+        let own = match children.entry(child) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let own = Arc::new(UdpSocket::bind("127.0.0.1:0").await.context("a socket")?);
+                tokio::spawn(enter(Arc::clone(&own), child, wait.clone()));
+                new.insert(own)
+            }
+        };
+        let _ = own.send_to(&buffer[..length], to).await; // it may have ended
     }
 }
 
