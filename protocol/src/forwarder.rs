@@ -51,7 +51,7 @@ const LITTLE: usize = 8;
 
 /// How much one link's transport has taken and not yet delivered, as far as is known.
 ///
-/// How much it may have is a matter of time: on a link that is slow what fits into [`EASY_WATER`] stands for seconds. So
+/// How much it may have is a matter of time: on a link that is slow what is easily taken stands for seconds. So
 /// the age of the oldest byte is watched, as CoDel does (RFC 8289), and where it is too great less is given.
 #[derive(Debug)]
 pub struct Flow {
