@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _};
 use log::{info, warn};
 use protocol::id::Fingerprint;
-use protocol::signal::MAX_TEXT;
+use protocol::signal::{MAX_TEXT, READ_BUFFER};
 use rand::RngExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -169,6 +169,7 @@ impl Task {
 
     async fn attempt(&self) -> Result<Socket, Error> {
         let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
             .max_message_size(Some(MAX_TEXT))
             .max_frame_size(Some(MAX_TEXT));
         let url = self.supervisor.url.as_str();

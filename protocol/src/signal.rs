@@ -16,6 +16,9 @@ use crate::time::ClockMap;
 
 /// Longest text either side takes, bytes. A session description is 2 KB at most; a list of 100 streams 40 KB.
 pub const MAX_TEXT: usize = 64 * 1024;
+/// Bytes read from a connection at a time, and kept as room by either end. Most messages are shorter; the libraries' 128 KiB
+/// would be a supervisor's largest cost of a peer.
+pub const READ_BUFFER: usize = 8 * 1024;
 /// Longest session description or candidate, bytes.
 pub const MAX_DESCRIPTION: usize = 16 * 1024;
 /// Longest name of a stream or a peer, bytes.

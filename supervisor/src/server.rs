@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 use log::info;
-use protocol::signal::MAX_TEXT;
+use protocol::signal::{MAX_TEXT, READ_BUFFER};
 use protocol::stream_manager::{Census, SocketId};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -134,7 +134,10 @@ async fn peer(
         return (StatusCode::SERVICE_UNAVAILABLE, "too many sockets\n").into_response();
     };
     let id = SocketId(server.sockets.fetch_add(1, Ordering::Relaxed));
-    let upgrade = upgrade.max_message_size(MAX_TEXT).max_frame_size(MAX_TEXT);
+    let upgrade = upgrade
+        .read_buffer_size(READ_BUFFER)
+        .max_message_size(MAX_TEXT)
+        .max_frame_size(MAX_TEXT);
     upgrade.on_upgrade(async move |socket| {
         session::serve(socket, id, address, server.inbox).await;
         drop(seat);
