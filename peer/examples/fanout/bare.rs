@@ -81,6 +81,7 @@ async fn accept(plan: &Plan, mut signals: Signals) -> Result<Child, webrtc::erro
         .build()
         .await?;
     let (_, offer) = signals.next().await.unwrap_or_default();
+    let offer = as_it_comes(&offer);
     connection
         .set_remote_description(RTCSessionDescription::offer(offer)?)
         .await?;
@@ -105,6 +106,15 @@ async fn accept(plan: &Plan, mut signals: Signals) -> Result<Child, webrtc::erro
         }
     };
     Ok((Arc::new(connection), media))
+}
+
+/// The children are ours and say how long a message may be; those of a bare program leave it at what is usual, and the
+/// library keeps a buffer of that length for each connection.
+fn as_it_comes(offer: &str) -> String {
+    let lines = offer.split_inclusive('\n');
+    lines
+        .filter(|line| !line.starts_with("a=max-message-size"))
+        .collect()
 }
 
 /// Nobody is interested, but a channel must be read.

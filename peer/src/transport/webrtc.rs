@@ -65,6 +65,10 @@ const WAIT_SEEN: Duration = Duration::from_millis(50);
 const WAIT_REFLEXIVE: Duration = Duration::from_millis(100);
 const WAIT_RELAYED: Duration = Duration::from_millis(500);
 
+/// Bytes of a message that the other side is told it may send; each connection keeps a buffer of this length. A little
+/// more than is spoken, so that whoever speaks more is told.
+const ANNOUNCED_MESSAGE: u32 = MAX_MESSAGE as u32 + 1024;
+
 /// How a [`WebRtc`] is set up.
 #[derive(Debug, Clone, Default)]
 pub struct WebRtcConfig {
@@ -182,8 +186,7 @@ impl WebRtc {
             .with_srflx_acceptance_min_wait(Some(WAIT_REFLEXIVE))
             .with_relay_acceptance_min_wait(Some(WAIT_RELAYED))
             .with_ice_credentials(member.ufrag.clone(), member.password.clone())
-            // Each connection keeps a buffer of this size. Twice what is spoken, so that whoever speaks more is told.
-            .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(2 * MAX_MESSAGE as u32))
+            .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(ANNOUNCED_MESSAGE))
             .with_include_loopback_candidate(self.loopback || self.binds_loopback());
         if has_aes_instructions() {
             return settings.build();

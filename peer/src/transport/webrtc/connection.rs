@@ -38,7 +38,8 @@ const NEWS_CAPACITY: usize = 64;
 
 /// What the library tells outside of the channels.
 pub(super) enum News {
-    Candidate(RTCIceCandidate),
+    /// Elsewhere, for room is kept for all news there may be at a time.
+    Candidate(Box<RTCIceCandidate>),
     Channel(Arc<dyn DataChannel>),
     Failed(&'static str),
 }
@@ -61,7 +62,7 @@ impl Handler {
 #[async_trait]
 impl PeerConnectionEventHandler for Handler {
     async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
-        self.tell(News::Candidate(event.candidate));
+        self.tell(News::Candidate(Box::new(event.candidate)));
     }
 
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
@@ -233,7 +234,7 @@ impl Task {
 
     async fn on_news(&mut self, news: News) -> Result<(), End> {
         match news {
-            News::Candidate(candidate) => match self.parts.candidates.local(candidate) {
+            News::Candidate(candidate) => match self.parts.candidates.local(*candidate) {
                 Some(candidate) => self.tell(TransportEvent::LocalCandidate(candidate)).await,
                 None => Ok(()),
             },

@@ -27,11 +27,12 @@ const MAX_RUN: usize = 65_000;
 /// Runs searched, from the newest, for one to add a datagram to: as many connections as can be
 /// handing over at the same moment, one for each worker thread. Guess.
 const OPEN_RUNS: usize = 4;
-/// Emptied run buffers kept for the next datagrams. Guess: a picture to 64 children, of which as many have left
-/// already as two processors send meanwhile.
-const SPARE_RUNS: usize = 32;
+/// Emptied run buffers kept for the next datagrams. Guess: a quarter of a picture to 64 children.
+const SPARE_RUNS: usize = 16;
 /// A spare buffer keeps at most this much: a 12.5 kB chunk with its overhead.
 const SPARE_CAPACITY: usize = 20 << 10;
+/// Datagrams of this length and more are parts of chunks, or repeat them; what is said beside media is shorter.
+const LONG: usize = 1_000;
 
 /// When the kernel's buffer is full, sending is tried again after this: 4 MiB take longer at any rate up to 1 Gbit/s. To be
 /// told by the kernel instead costs a wake-up after each datagram (measured: two fifths of all a viewer has).
@@ -241,7 +242,8 @@ impl Waiting {
                 run.bytes.extend_from_slice(datagram);
             }
             _ => {
-                let mut bytes = self.spare.pop().unwrap_or_default();
+                let room = || Vec::with_capacity(room_for(datagram.len()));
+                let mut bytes = self.spare.pop().unwrap_or_else(room);
                 bytes.extend_from_slice(datagram);
                 self.runs.push_back(Run {
                     destination,
@@ -266,6 +268,14 @@ impl Waiting {
                 }),
         );
     }
+}
+
+/// A long datagram is the first of a chunk's; growing with each costs more than all the room at once.
+const fn room_for(datagram: usize) -> usize {
+    if datagram < LONG {
+        return datagram;
+    }
+    SPARE_CAPACITY
 }
 
 /// Whether a datagram can be the next of `run`: all but the last are equally long.
