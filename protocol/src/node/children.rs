@@ -175,8 +175,13 @@ impl Node {
         if !path.is_empty() {
             self.say(now, link, &Control::RootPath { handle, path }, out);
         }
+        let joining = self
+            .links
+            .iter()
+            .filter(|(_, other)| other.flow.is_joining());
+        let others = joining.filter(|&(&other, _)| other != link).count();
         if let Some(link) = self.links.get_mut(&link) {
-            link.flow.has_to_catch_up(now);
+            link.flow.has_to_catch_up(now, others);
         }
         self.empty_mailboxes(now, link, out);
     }
