@@ -129,8 +129,8 @@ export class Chart {
         cursor: { drag: { x: false, y: false }, points: { size: 6 } },
         scales: { x: { time: !elapsed }, y: { range: (/** @type {any} */ _, /** @type {number} */ __, /** @type {number} */ most) => [0, nice(most)] } },
         axes: [
-          { ...axis, size: 28, space: 64, values: elapsed ? (/** @type {any} */ _, /** @type {number[]} */ all) => all.map((s) => `${s} s`) : times },
-          { ...axis, size: 70, space: 32, values: (/** @type {any} */ _, /** @type {number[]} */ all) => all.map(format) },
+          { ...axis, size: 28, space: 92, values: elapsed ? (/** @type {any} */ _, /** @type {number[]} */ all) => all.map((s) => `${s} s`) : times },
+          { ...axis, size: 70, space: 34, values: (/** @type {any} */ _, /** @type {number[]} */ all) => all.map(format) },
         ],
         series: [
           {},

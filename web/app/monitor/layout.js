@@ -20,7 +20,9 @@ import "../../vendor/d3-hierarchy.min.js";
 
 /** @typedef {{ spots: Spot[], width: number, height: number }} Picture */
 
-/** @typedef {{ key: string, member: Member | null, crowd: Member[], children: Item[], hidden: number }} Item */
+/** @typedef {{ key: string, member: Member | null, crowd: (Member | null)[], children: Item[], hidden: number }} Item */
+
+/** Who stands where in a crowd, by whom it is fed; whoever leaves leaves a gap. @typedef {Map<string, (string | null)[]>} Seats */
 
 /** So many viewers below one parent, who feed nobody, are drawn with their names; more are a crowd of dots. */
 const CROWD_FROM = 9;
@@ -30,8 +32,8 @@ const DOT = 20;
 /** A node with its words. */
 const NODE = { width: 92, height: 92 };
 const MARGIN = 28;
-/** Larger trees are folded below a depth by themselves, so that about so much is drawn. */
-const DRAWN_AT_MOST = 260;
+/** Larger trees are folded below a depth by themselves, so that about so much is drawn: more than two screens side by side nobody sees at once. */
+const DRAWN_AT_MOST = 160;
 /** What a dot without words counts for in that. */
 const DOT_COUNTS = 1 / 3;
 
@@ -98,14 +100,15 @@ function leavesOf(children, below) {
 
 /**
  * @param {Iterable<Member>} members
- * @param {{ folds: Map<string, boolean>, all: boolean }} wishes what was folded and unfolded by hand
+ * @param {{ folds: Map<string, boolean>, all: boolean, seats: Seats }} wishes what was folded and unfolded by hand; where the
+ *   crowds stood the last time, which is changed
  * @returns {Picture}
  */
 export function layOut(members, wishes) {
   const { root, below } = family(members);
   if (!root) return { spots: [], width: 0, height: 0 };
   const most = wishes.all ? Infinity : comfortableDepth(root.peer, below);
-  const top = item(root, 0, below, most, wishes.folds);
+  const top = item(root, 0, below, most, wishes);
   const hierarchy = d3.hierarchy(top, (/** @type {Item} */ i) => i.children);
   const size = (/** @type {any} */ node) => extent(node.data);
   d3
@@ -120,12 +123,12 @@ export function layOut(members, wishes) {
  * @param {number} depth
  * @param {Map<string, Member[]>} below
  * @param {number} most
- * @param {Map<string, boolean>} folds
+ * @param {{ folds: Map<string, boolean>, seats: Seats }} wishes
  * @returns {Item}
  */
-function item(member, depth, below, most, folds) {
+function item(member, depth, below, most, wishes) {
   const children = below.get(member.peer) ?? [];
-  const folded = folds.get(member.peer) ?? depth >= most;
+  const folded = wishes.folds.get(member.peer) ?? depth >= most;
   /** @type {Item} */
   const made = { key: member.peer, member, crowd: [], children: [], hidden: 0 };
   if (folded && children.length) {
@@ -135,9 +138,33 @@ function item(member, depth, below, most, folds) {
   const leaves = leavesOf(children, below);
   const crowd = leaves.length >= CROWD_FROM ? leaves : [];
   const rest = crowd.length ? children.filter((child) => below.has(child.peer) || child.component !== "receiver") : children;
-  made.children = rest.map((child) => item(child, depth + 1, below, most, folds));
-  if (crowd.length) made.children.push({ key: `${member.peer}+`, member: null, crowd, children: [], hidden: 0 });
+  made.children = rest.map((child) => item(child, depth + 1, below, most, wishes));
+  if (!crowd.length) wishes.seats.delete(member.peer);
+  else made.children.push({ key: `${member.peer}+`, member: null, crowd: seated(member.peer, crowd, wishes.seats), children: [], hidden: 0 });
   return made;
+}
+
+/**
+ * A crowd where it stood: one who leaves moves nobody else, and whoever comes takes the first gap.
+ * @param {string} parent
+ * @param {Member[]} crowd
+ * @param {Seats} seats
+ */
+function seated(parent, crowd, seats) {
+  const here = new Map(crowd.map((member) => [member.peer, member]));
+  let taken = (seats.get(parent) ?? []).map((peer) => (peer !== null && here.has(peer) ? peer : null));
+  // Half empty it would look like nothing so much as an accident.
+  if (taken.length > 2 * crowd.length) taken = taken.filter((peer) => peer !== null);
+  const known = new Set(taken);
+  let gap = 0;
+  for (const { peer } of crowd) {
+    if (known.has(peer)) continue;
+    while (gap < taken.length && taken[gap] !== null) gap += 1;
+    taken[gap] = peer;
+  }
+  while (taken.at(-1) === null) taken.pop();
+  seats.set(parent, taken);
+  return taken.map((peer) => here.get(peer ?? "") ?? null);
 }
 
 /**
@@ -199,6 +226,7 @@ function place(nodes, size) {
     }
     const wide = columns(data.crowd.length);
     data.crowd.forEach((member, i) => {
+      if (!member) return;
       const [column, row] = [i % wide, Math.floor(i / wide)];
       const at = { x: x + (column - (wide - 1) / 2) * DOT, y: y + row * DOT };
       spots.push({ id: member.peer, member, parent, ...at, depth, hidden: 0, small: true, foldable: false });

@@ -52,6 +52,8 @@ export class TreePicture {
   #members = new Map();
   /** What was folded and unfolded by hand. @type {Map<string, boolean>} */
   #folds = new Map();
+  /** @type {import("./layout.js").Seats} */
+  #seats = new Map();
   #all = false;
   #shape = "";
   #showsBackups = false;
@@ -127,13 +129,14 @@ export class TreePicture {
     for (const { group, edge } of this.#drawn.values()) [group, edge].forEach((e) => e?.remove());
     this.#drawn.clear();
     this.#folds.clear();
+    this.#seats.clear();
     this.#members = new Map();
     this.#shape = "";
     this.#drawBackups();
   }
 
   #arrange() {
-    const { spots, width, height } = layOut(this.#members.values(), { folds: this.#folds, all: this.#all });
+    const { spots, width, height } = layOut(this.#members.values(), { folds: this.#folds, all: this.#all, seats: this.#seats });
     const first = this.#drawn.size === 0;
     this.#fit(width, height, first ? spots[0] : undefined);
     const here = new Set(spots.map(({ id }) => id));
