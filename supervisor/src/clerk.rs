@@ -96,7 +96,8 @@ impl Clerk {
         let known = self.store.peer(petition.key)?;
         let revoked = known.as_ref().is_some_and(|peer| peer.revoked_s.is_some());
         Ok(match (petition.role, known) {
-            _ if revoked && petition.token.is_none() => {
+            // No token lets a viewer in.
+            (role, _) if revoked && (petition.token.is_none() || role == Component::Receiver) => {
                 Err((Refusal::Revoked, "this peer's key was revoked".into()))
             }
             (Component::Receiver, _) => Ok(()),
@@ -165,7 +166,6 @@ impl Clerk {
         }
     }
 
-    /// Remembers the stream's key, so that it is the same one after a restart.
     /// Remembers that no epoch up to this one is issued again.
     pub(crate) fn keep_epoch(&self, id: StreamId, epoch: u32) {
         if let Err(error) = self.store.save_epoch(id, epoch) {
@@ -173,6 +173,7 @@ impl Clerk {
         }
     }
 
+    /// Remembers the stream's key, so that it is the same one after a restart.
     pub(crate) fn keep_key(&self, id: StreamId, key_id: u8, key: &StreamKey) {
         if let Err(error) = self.store.save_stream_key(id, key_id, key) {
             error!(stream:% = id; "the stream's key cannot be kept: {error}");

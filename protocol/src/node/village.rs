@@ -358,11 +358,11 @@ impl Village {
         })
     }
 
-    /// This peer says, true or not, that the relay forges.
-    fn accuse_relay(&mut self, n: u8) {
+    /// This peer says, true or not, that its parent forges.
+    fn accuse(&mut self, parent: u8, n: u8) {
         let accusation = FromPeer::Accuse {
             stream: STREAM,
-            parent: id(RELAY),
+            parent: id(parent),
             what: "it forges".into(),
         };
         let text = accusation.to_text();
@@ -557,11 +557,39 @@ fn two_accusers_at_two_addresses_put_a_relay_out_and_one_liar_does_not() {
     village.watch(30, None);
     village.watch(31, None);
     village.send(0..3);
-    (0..5).for_each(|_| village.accuse_relay(30));
+    (0..5).for_each(|_| village.accuse(RELAY, 30));
     assert_eq!(village.refused(RELAY), None, "one voice is none");
-    village.accuse_relay(31);
+    village.accuse(RELAY, 31);
     assert!(village.refused(RELAY).is_some());
     assert_eq!(village.put_out, [key(RELAY).public_key().fingerprint()]);
+}
+
+#[test]
+fn two_addresses_of_which_one_host_may_have_both_are_one_voice() {
+    let mut village = Village::new(Access::Public);
+    village.address = |n| match n {
+        31 => Ipv6Addr::LOCALHOST.into(),
+        n => Ipv4Addr::new(127, 0, 0, n).into(),
+    };
+    village.watch(30, None);
+    village.watch(31, None);
+    village.send(0..3);
+    village.accuse(RELAY, 30);
+    village.accuse(RELAY, 31);
+    assert_eq!(village.refused(RELAY), None);
+}
+
+#[test]
+fn nobody_can_end_a_stream_by_accusing_its_broadcaster() {
+    let mut village = Village::new(Access::Public);
+    village.watch(30, None);
+    village.send(0..3);
+    // All that it feeds, and all who stand by it.
+    village.accuse(BROADCASTER, RELAY);
+    village.accuse(BROADCASTER, 30);
+    assert_eq!(village.refused(BROADCASTER), None);
+    village.send(3..6);
+    assert_eq!(village.seen_by(30), [0, 1, 2, 3, 4, 5]);
 }
 
 #[test]
@@ -571,8 +599,8 @@ fn two_accusers_in_the_same_network_are_one_voice() {
     village.watch(30, None);
     village.watch(31, None);
     village.send(0..3);
-    village.accuse_relay(30);
-    village.accuse_relay(31);
+    village.accuse(RELAY, 30);
+    village.accuse(RELAY, 31);
     assert_eq!(village.refused(RELAY), None);
 }
 

@@ -24,6 +24,7 @@ use crate::time::Time;
 use super::attempts::network;
 use super::deadlines::Deadline;
 use super::happenings::What;
+use super::streams::Stream;
 use super::{Output, SocketId, StreamManager};
 
 /// An accusation counts for this long. Guess: a relay that forges does it all the time.
@@ -200,7 +201,9 @@ impl StreamManager {
         };
         socket.examiner = None;
         self.deadlines.clear(Deadline::Examiner(id));
-        if self.admissions.evicted.contains(&petition.key) {
+        // The store knows whether a token was made since; a viewer's key is in no store.
+        let anew = petition.token.is_some() && petition.role != Component::Receiver;
+        if self.admissions.evicted.contains(&petition.key) && !anew {
             return self.refuse(id, Refusal::Revoked, "this peer was put out");
         }
         let security = self.config.security.as_ref();
@@ -402,7 +405,9 @@ impl StreamManager {
         }
     }
 
-    /// One peer says that its parent passed on something forged. Two in different networks are believed.
+    /// One peer says that its parent passed on something forged. Two in different networks are believed; of one family, for
+    /// many a host has an address of each. A broadcaster is never put out for it: what it signs is what viewers are to see,
+    /// and who may not be believed cannot end a stream.
     pub(super) fn accused(&mut self, accuser: PeerId, stream: StreamId, accused: PeerId) {
         if !self.forest.contains(stream, accuser) || !self.are_neighbours(accuser, accused) {
             return;
@@ -422,13 +427,15 @@ impl StreamManager {
             let known = accusers.insert(network(address), now + ACCUSATION_LASTS);
             is_news = known.is_none();
         }
-        let many = accusers.len() >= ACCUSERS;
+        let of_one_family = |v4| accusers.keys().filter(|at| at.is_ipv4() == v4).count();
+        let many = of_one_family(true).max(of_one_family(false)) >= ACCUSERS;
         // Said again and again it would fill the journal.
         if is_news {
             let what = What::Accused { parent: accused };
             self.note(Some(accuser), Some(stream), what);
         }
-        if many {
+        let is_broadcaster = |known: &Stream| known.broadcaster == accused;
+        if many && !self.streams.values().any(is_broadcaster) {
             if let Some(key) = self.key_of(accused) {
                 self.admissions.evicted.insert(key);
                 self.outbox.push(Output::PutOut(key));
