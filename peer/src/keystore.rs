@@ -76,8 +76,10 @@ pub fn save(path: &Path, text: &str) -> Result<(), KeystoreError> {
         fs::create_dir_all(parent).map_err(failed("making the directory of"))?;
     }
     let temporary = path.with_extension("new");
+    // The mode is for files that are made: one that was left over would keep its own, and its readers.
+    remove(&temporary).map_err(failed("removing the leftover beside"))?;
     let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
+    options.write(true).create_new(true).mode(0o600);
     let mut file = options.open(&temporary).map_err(failed("writing"))?;
     file.write_all(text.as_bytes())
         .and_then(|()| file.sync_all())
@@ -91,6 +93,14 @@ pub fn save(path: &Path, text: &str) -> Result<(), KeystoreError> {
     folder
         .and_then(|folder| folder.sync_all())
         .map_err(failed("writing"))
+}
+
+/// Removes a file that may be there.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
 }
 
 #[cfg(test)]
@@ -112,6 +122,21 @@ mod tests {
             error.to_string().starts_with("this is no number: "),
             "{error}"
         );
+        fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn what_was_left_over_opens_the_key_to_nobody() {
+        let folder = std::env::temp_dir().join(format!("keystore-left-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("made");
+        let (path, left) = (folder.join("dtls.pem"), folder.join("dtls.new"));
+        fs::write(&left, "half a secret, and more of it").expect("written");
+        fs::set_permissions(&left, fs::Permissions::from_mode(0o644)).expect("its owner may");
+        save(&path, "secret").expect("written");
+        let mode = fs::metadata(&path).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(load(&path).expect("read").as_deref(), Some("secret"));
+        assert!(!left.exists());
         fs::remove_dir_all(folder).expect("removed");
     }
 }

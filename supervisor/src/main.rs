@@ -90,7 +90,7 @@ async fn supervisor(mut service: daemon::Service, path: PathBuf) -> anyhow::Resu
     let office = Office::new(store, Some(running))?;
 
     let guard = Guard::new(office.clone());
-    let secure = !matches!(config.tls.mode, Mode::Off);
+    let secure = is_reached_by_https(&config);
     let metrics = Metrics {
         inbox: inbox.clone(),
         news: news.clone(),
@@ -163,6 +163,12 @@ const fn scheme(config: &Config) -> &'static str {
     }
 }
 
+/// Whether browsers come by https: the TLS may be ours, or that of a proxy before us.
+fn is_reached_by_https(config: &Config) -> bool {
+    let public = config.public_url.as_ref().map(ToString::to_string);
+    scheme(config) == "https" || public.is_some_and(|url| url.starts_with("https://"))
+}
+
 /// What stands in front of the links that are handed out.
 fn pages(config: &Config, address: SocketAddr) -> String {
     if let Some(url) = &config.public_url {
@@ -207,5 +213,25 @@ fn allow_many_sockets() {
         .and_then(|(_, allowed)| setrlimit(Resource::RLIMIT_NOFILE, allowed, allowed));
     if let Err(error) = raised {
         warn!("cannot raise the number of open files: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn browsers_come_by_https_when_we_or_a_proxy_speak_it() {
+        for (text, https) in [
+            ("", false),
+            ("public_url = \"http://tv.lan\"", false),
+            ("public_url = \"https://tv.example.org\"", true),
+            ("public_url = \"HTTPS://tv.example.org:8443\"", true),
+            ("[tls]\nmode = \"made\"", true),
+            ("public_url = \"http://a\"\n[tls]\nmode = \"made\"", true),
+        ] {
+            let config: Config = toml::from_str(text).expect("valid");
+            assert_eq!(is_reached_by_https(&config), https, "{text}");
+        }
     }
 }

@@ -12,9 +12,8 @@ mod trial;
 mod trials;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
 use protocol::stream_manager::{StreamManager, Wish, WishError};
 use tokio::sync::oneshot;
@@ -23,12 +22,9 @@ use crate::manager::{Event, Inbox};
 use crate::news::News;
 use crate::operator::Office;
 use crate::operator::guard::{Guard, check};
-use crate::operator::routes::complaint;
+use crate::operator::routes::{complaint, with_whole_body};
 use endpoints::{ENDPOINTS, Who};
 use trials::Trials;
-
-/// Bytes of a request. Guess: ours are below 500.
-const BODY_LIMIT: usize = 4096;
 
 /// What the handlers work with. Clones are the same one.
 #[derive(Clone)]
@@ -71,12 +67,13 @@ impl Monitor {
                 router.route(endpoint.path, (endpoint.handler)())
             })
         };
-        let guarded =
-            add(Router::new(), Who::Operator).layer(from_fn_with_state(self.guard.clone(), check));
-        add(guarded, Who::Anybody)
+        let guarded = add(Router::new(), Who::Operator)
+            .layer(from_fn(with_whole_body))
+            .layer(from_fn_with_state(self.guard.clone(), check)); // first: a stranger's body is not read
+        let open = add(Router::new(), Who::Anybody)
             .route("/api/{*nothing}", axum::routing::any(nothing))
-            .layer(DefaultBodyLimit::max(BODY_LIMIT))
-            .with_state(self)
+            .layer(from_fn(with_whole_body));
+        guarded.merge(open).with_state(self)
     }
 
     /// What a look at the machine gives; none when the supervisor is ending.

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use town::{Socket, Supervisor, patiently};
+use town::{Socket, Supervisor, ask, patiently};
 
 /// Opens a socket with these headers besides the usual ones; else the status of the refusal.
 async fn socket(supervisor: &Supervisor, headers: &[(&'static str, &str)]) -> Result<Socket, u16> {
@@ -93,6 +93,28 @@ async fn those_who_say_a_byte_and_dawdle_are_dropped_and_a_page_is_served_meanwh
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_body_that_dawdles_is_not_waited_for() {
+    let supervisor = Supervisor::start().await;
+    let mut stream = supervisor.visit().await;
+    let begun = b"POST /api/login HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n\
+        Content-Length: 30\r\n\r\n{";
+    stream.write_all(begun).await.expect("it reads");
+    let mut said = String::new();
+    patiently(stream.read_to_string(&mut said))
+        .await
+        .expect("text");
+    assert!(said.starts_with("HTTP/1.1 408"), "{said}");
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_long_is_not_taken() {
+    let supervisor = Supervisor::start().await;
+    let (more, body) = ("Content-Type: application/json\r\n", "1".repeat(5_000));
+    let (head, said) = ask(supervisor.visit().await, "POST", "/api/login", more, &body).await;
+    assert!(head.starts_with("HTTP/1.1 413"), "{head}{said}");
 }
 
 #[tokio::test]

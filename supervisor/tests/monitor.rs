@@ -4,7 +4,8 @@ mod town;
 
 use protocol::signal::{Component, FromPeer, Report, ToPeer};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::net::TcpStream;
 use town::{JOIN, STREAM, Supervisor, ask, id, offer, patiently};
 
 const PASSWORD: &str = "correct horse";
@@ -130,6 +131,27 @@ async fn whoever_guesses_passwords_has_to_wait() {
         head.contains("429") && body.contains("wait a minute"),
         "{head}{body}"
     );
+}
+
+#[tokio::test]
+async fn guesses_that_come_at_once_are_counted_like_any_others() {
+    let supervisor = Supervisor::start().await;
+    set_password(&supervisor, PASSWORD).await;
+    let guesses = (0..40).map(|_| log_in(&supervisor, "a wrong guess"));
+    let answers = futures_util::future::join_all(guesses).await;
+    let with = |status: &str| {
+        let heads = answers.iter().map(|(head, _)| head);
+        heads.filter(|head| head.starts_with(status)).count()
+    };
+    assert_eq!((with("HTTP/1.1 401"), with("HTTP/1.1 429")), (10, 30));
+}
+
+#[tokio::test]
+async fn behind_a_proxy_with_tls_the_cookie_is_for_https_alone() {
+    let supervisor = Supervisor::start_with("public_url = \"https://tv.example.org\"").await;
+    set_password(&supervisor, PASSWORD).await;
+    let (head, _) = log_in(&supervisor, PASSWORD).await;
+    assert!(head.contains("SameSite=Strict; Secure"), "{head}");
 }
 
 #[tokio::test]
@@ -401,6 +423,57 @@ async fn what_happens_is_told_to_whoever_watches() {
     viewer.says(&FromPeer::Leave { stream: STREAM }).await;
     while next("change").await["gone"] != json!([id(30)]) {}
     assert_eq!(next("happening").await["event"], "left");
+}
+
+type Feed = Lines<BufReader<TcpStream>>;
+
+/// An open feed; `who` is a line of the request's head, with its end.
+async fn watch(supervisor: &Supervisor, who: &str) -> Feed {
+    let mut stream = supervisor.visit().await;
+    let request =
+        format!("GET /api/events HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{who}\r\n");
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .expect("it reads");
+    BufReader::new(stream).lines()
+}
+
+/// Whether the feed tells of the streams once more, and does not end before.
+async fn tells_of_streams(feed: &mut Feed) -> bool {
+    patiently(async {
+        while let Some(line) = feed.next_line().await.expect("text") {
+            if line == "event: streams" {
+                return true;
+            }
+        }
+        false
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_feed_ends_with_its_session_and_that_of_a_token_goes_on() {
+    let supervisor = Supervisor::start().await;
+    let made = supervisor.home.command("operator-token").await;
+    let token = format!("Authorization: Bearer {}\r\n", made.out.trim());
+    let mut of_token = watch(&supervisor, &token).await;
+    assert!(tells_of_streams(&mut of_token).await);
+
+    let operator = Operator::of(&supervisor).await;
+    let mut feed = watch(&supervisor, &operator.cookie()).await;
+    assert!(tells_of_streams(&mut feed).await);
+    assert_eq!(operator.post("/api/logout", json!({})).await.0, 200);
+    assert!(!tells_of_streams(&mut feed).await);
+
+    let operator = Operator::of(&supervisor).await;
+    let mut feed = watch(&supervisor, &operator.cookie()).await;
+    assert!(tells_of_streams(&mut feed).await);
+    set_password(&supervisor, "another password").await;
+    assert!(!tells_of_streams(&mut feed).await);
+
+    let _broadcaster = supervisor.broadcaster(1).await;
+    assert!(tells_of_streams(&mut of_token).await);
 }
 
 #[tokio::test]

@@ -1,11 +1,11 @@
 //! Server-sent events: what has changed, to whoever watches. Each watcher looks for itself, at most twice a second,
-//! and is told the difference to what it saw last.
+//! and is told the difference to what it saw last, until the session in which it asked is over.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::extract::{Extension, Query, State};
 use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
@@ -19,6 +19,7 @@ use super::looks::{Streams, stream_id};
 use super::{Monitor, trial};
 use crate::news::Noted;
 use crate::operator::routes::complaint;
+use crate::operator::sessions::Session;
 
 /// Watchers at once. Guess: some people, with some windows each.
 pub(super) const WATCHERS: usize = 16;
@@ -46,7 +47,11 @@ struct Change<'a> {
     gone: Vec<PeerId>,
 }
 
-pub(super) async fn serve(State(monitor): State<Monitor>, Query(watch): Query<Watch>) -> Response {
+pub(super) async fn serve(
+    State(monitor): State<Monitor>,
+    session: Option<Extension<Session>>,
+    Query(watch): Query<Watch>,
+) -> Response {
     let stream = match watch.stream.as_deref().map(stream_id).transpose() {
         Ok(stream) => stream,
         Err(wrong) => return wrong,
@@ -58,6 +63,7 @@ pub(super) async fn serve(State(monitor): State<Monitor>, Query(watch): Query<Wa
     let watcher = Watcher {
         news: monitor.news.watch(),
         monitor,
+        session: session.map(|Extension(session)| session),
         stream,
         streams: None,
         members: None,
@@ -76,6 +82,8 @@ pub(super) async fn serve(State(monitor): State<Monitor>, Query(watch): Query<Wa
 struct Watcher {
     monitor: Monitor,
     news: broadcast::Receiver<Noted>,
+    /// None for whoever has the token.
+    session: Option<Session>,
     stream: Option<StreamId>,
     /// What it was told last.
     streams: Option<Streams>,
@@ -86,7 +94,7 @@ struct Watcher {
 }
 
 impl Watcher {
-    /// The next event; none when the supervisor ends.
+    /// The next event; none when the supervisor ends, or the session does.
     async fn next(&mut self) -> Option<Event> {
         while self.queue.is_empty() {
             let first = self.streams.is_none();
@@ -95,6 +103,9 @@ impl Watcher {
             } else {
                 self.wait().await?
             };
+            if self.session.as_ref().is_some_and(Session::is_over) {
+                return None; // the page comes back, is refused, and asks for the password
+            }
             self.look().await?;
             let keep = happenings.len().saturating_sub(MOST_HAPPENINGS);
             for happening in happenings.iter().skip(keep) {

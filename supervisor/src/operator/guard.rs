@@ -17,6 +17,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::Office;
 use super::routes::complaint;
+use super::sessions::Session;
 use crate::config::door::Origin;
 use crate::door::Caller;
 
@@ -41,17 +42,19 @@ impl Guard {
         }
     }
 
-    /// That the request carries the session's cookie or the token, or the answer that it does not.
+    /// That the request carries the session's cookie, and which, or the token; or the answer that it does not.
     async fn admit(
         &self,
         address: IpAddr,
         method: &Method,
         request: &HeaderMap,
-    ) -> Result<(), Response> {
-        if bearer(request).is_none() && self.office.sessions().has(request) {
+    ) -> Result<Option<Session>, Response> {
+        if bearer(request).is_none()
+            && let Some(session) = self.office.sessions().of(request)
+        {
             // SameSite=Strict keeps other sites' requests away in browsers that know it; this does in all.
             return match method.is_safe() || comes_from_here(request) {
-                true => Ok(()),
+                true => Ok(Some(session)),
                 false => Err(foreign()),
             };
         }
@@ -65,9 +68,11 @@ impl Guard {
                 "this is for the operator: log in at /monitor, or send Authorization: Bearer … with what \
                  `supervisor operator-token` prints"
             }
-            (Some(ours), Some(theirs)) if is_same(&ours, theirs) => return Ok(()),
+            (Some(ours), Some(theirs)) if is_same(&ours, theirs) => return Ok(None),
             (Some(_), Some(_)) => {
-                self.note_failure(address, "token");
+                // Only now: scripts may ask much at once. Of 256 random bits, some guesses more find nothing.
+                self.with_failures(|failures| failures.note(address, Instant::now()));
+                say_refused(address, "token");
                 "that is not the operator's token"
             }
         };
@@ -90,15 +95,18 @@ impl Guard {
         if !comes_from_here(request) {
             return Err(foreign());
         }
-        self.be_patient(address)?;
+        self.begin_attempt(address)?;
         let right = self.office.check_password(password).await;
+        if !matches!(right, Ok(Some(false))) {
+            self.with_failures(|failures| failures.take_back(address));
+        }
         match right {
             Ok(Some(true)) => {
                 info!(address:%, event = "logged-in"; "the operator has logged in");
                 Ok(self.office.sessions().begin(secure))
             }
             Ok(Some(false)) => {
-                self.note_failure(address, "password");
+                say_refused(address, "password");
                 Err(unauthorized("that is not the password"))
             }
             Ok(None) => Err(complaint(
@@ -133,9 +141,19 @@ impl Guard {
         }
     }
 
-    fn note_failure(&self, address: IpAddr, what: &str) {
-        warn!(address:%, event = "login-refused"; "a {what} that is not the operator's");
-        self.with_failures(|failures| failures.note(address, Instant::now()));
+    /// Counts an attempt as failed before anybody knows: those that come at once wait for each other in the check,
+    /// and all of them would find the number of before it.
+    #[allow(
+        clippy::result_large_err,
+        reason = "it is the answer, and goes no further"
+    )]
+    fn begin_attempt(&self, address: IpAddr) -> Result<(), Response> {
+        let begin =
+            |failures: &mut Failures| failures.note_unless_too_many(address, Instant::now());
+        match self.with_failures(begin) {
+            true => Ok(()),
+            false => Err(too_many()),
+        }
     }
 
     fn with_failures<T>(&self, work: impl FnOnce(&mut Failures) -> T) -> T {
@@ -144,19 +162,23 @@ impl Guard {
     }
 }
 
-/// Lets a request on to its endpoint, or answers it.
+/// Lets a request on to its endpoint, with the session that it is made in, if any; or answers it.
 pub(crate) async fn check(
     State(guard): State<Guard>,
     Extension(caller): Extension<Caller>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let method = request.method().clone();
-    match guard
+    let admitted = guard
         .admit(caller.address, &method, request.headers())
-        .await
-    {
-        Ok(()) => next.run(request).await,
+        .await;
+    match admitted {
+        Ok(Some(session)) => {
+            request.extensions_mut().insert(session);
+            next.run(request).await
+        }
+        Ok(None) => next.run(request).await,
         Err(refused) => refused,
     }
 }
@@ -197,6 +219,10 @@ fn is_same(ours: &[u8; 32], theirs: &str) -> bool {
     ours.ct_eq(&theirs).into()
 }
 
+fn say_refused(address: IpAddr, what: &str) {
+    warn!(address:%, event = "login-refused"; "a {what} that is not the operator's");
+}
+
 fn unauthorized(words: &str) -> Response {
     let mut response = complaint(StatusCode::UNAUTHORIZED, words.into());
     let headers = response.headers_mut();
@@ -214,7 +240,7 @@ fn too_many() -> Response {
         .into_response()
 }
 
-/// Wrong tokens and passwords, by address.
+/// Wrong tokens and passwords, and passwords that are being checked, by address.
 #[derive(Default)]
 struct Failures {
     of: HashMap<IpAddr, (u32, Instant)>,
@@ -233,6 +259,26 @@ impl Failures {
     fn note(&mut self, address: IpAddr, now: Instant) {
         let (count, _) = self.of.entry(network(address)).or_insert((0, now));
         *count += 1;
+    }
+
+    /// Whether there may be one more, which is counted then.
+    fn note_unless_too_many(&mut self, address: IpAddr, now: Instant) -> bool {
+        let may = !self.is_too_many(address, now);
+        if may {
+            self.note(address, now);
+        }
+        may
+    }
+
+    /// One that was counted was no failure.
+    fn take_back(&mut self, address: IpAddr) {
+        let address = network(address);
+        if let Some((count, _)) = self.of.get_mut(&address) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.of.remove(&address);
+            }
+        }
     }
 }
 
@@ -253,6 +299,30 @@ mod tests {
         assert!(failures.is_too_many(HERE, now));
         assert!(!failures.is_too_many(THERE, now));
         assert!(!failures.is_too_many(HERE, now + WINDOW));
+    }
+
+    #[test]
+    fn attempts_are_limited_before_any_of_them_has_ended() {
+        let (mut failures, now) = (Failures::default(), Instant::now());
+        let begun = (0..256).filter(|_| failures.note_unless_too_many(HERE, now));
+        assert_eq!(begun.count(), FAILURES as usize);
+        assert!(failures.note_unless_too_many(THERE, now));
+        failures.take_back(HERE);
+        assert!(failures.note_unless_too_many(HERE, now));
+        assert!(!failures.note_unless_too_many(HERE, now));
+        assert!(failures.note_unless_too_many(HERE, now + WINDOW));
+    }
+
+    #[test]
+    fn whoever_knows_the_password_is_not_remembered() {
+        let (mut failures, now) = (Failures::default(), Instant::now());
+        for _ in 0..=FAILURES {
+            assert!(failures.note_unless_too_many(HERE, now));
+            failures.take_back(HERE);
+        }
+        assert!(failures.of.is_empty());
+        failures.take_back(HERE);
+        assert!(failures.of.is_empty());
     }
 
     #[test]

@@ -1,13 +1,18 @@
 //! The operator's endpoints.
 
+use std::error::Error as _;
+use std::time::Duration;
+
 use axum::Json;
 use axum::Router;
+use axum::body::{Body, to_bytes};
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use http_body_util::LengthLimitError;
 use log::error;
 use serde::Serialize;
 
@@ -15,8 +20,10 @@ use super::api::{Complaint, InvitationRequest, PasswordRequest, ROOT, TokenReque
 use super::guard::{Guard, check};
 use super::{Office, OperatorError};
 
-/// Bytes of a request. Guess: ours are below 200.
+/// Bytes of a request's body. Guess: ours are below 500.
 const BODY_LIMIT: usize = 4096;
+/// What a client may take to send them. Guess, as the door's for the head: ten round trips over a bad mobile link.
+const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// Over TCP: for the operator.
 pub(crate) fn guarded(office: Office, guard: Guard) -> Router {
@@ -43,12 +50,39 @@ fn common(office: Office) -> Router {
         .route(&at("invitations"), get(invitations).post(invite))
         .route(&at("invitations/{id}/revoke"), post(revoke_invitation))
         .route(&at("{*nothing}"), axum::routing::any(nothing))
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(from_fn(with_whole_body))
         .with_state(office)
 }
 
 fn at(path: &str) -> String {
     format!("{ROOT}/{path}")
+}
+
+/// Lets a request on to its endpoint when all of its body is there, and answers the one whose body is too long, or
+/// takes too long. What is answered may take as long as it likes.
+pub(crate) async fn with_whole_body(request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    let body = tokio::time::timeout(BODY_TIME, to_bytes(body, BODY_LIMIT)).await;
+    let (status, words) = match body {
+        Ok(Ok(body)) => {
+            let request = Request::from_parts(head, Body::from(body));
+            return next.run(request).await;
+        }
+        Ok(Err(error)) if is_too_long(&error) => {
+            (StatusCode::PAYLOAD_TOO_LARGE, "the request is too long")
+        }
+        Ok(Err(_)) => (StatusCode::BAD_REQUEST, "the request is broken off"),
+        Err(_) => (
+            StatusCode::REQUEST_TIMEOUT,
+            "the request takes too long to come",
+        ),
+    };
+    complaint(status, words.into())
+}
+
+fn is_too_long(error: &axum::Error) -> bool {
+    let why = error.source();
+    why.is_some_and(|why| why.is::<LengthLimitError>())
 }
 
 pub(crate) type Asked<T> = Result<Json<T>, JsonRejection>;

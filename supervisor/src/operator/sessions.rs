@@ -23,6 +23,20 @@ pub(crate) struct Sessions {
     used: Arc<Mutex<HashMap<[u8; 32], Instant>>>,
 }
 
+/// One of them, to be asked later on whether it is over; to ask is no use of it.
+#[derive(Clone)]
+pub(crate) struct Session {
+    hash: [u8; 32],
+    all: Sessions,
+}
+
+impl Session {
+    /// Whether it was ended, or nobody has used it for too long.
+    pub(crate) fn is_over(&self) -> bool {
+        !self.all.lasts(&self.hash, Instant::now())
+    }
+}
+
 impl Sessions {
     /// Begins one, and gives the cookie that stands for it. `secure`: browsers are to send it over https alone.
     pub(crate) fn begin(&self, secure: bool) -> String {
@@ -41,11 +55,20 @@ impl Sessions {
 
     /// Whether the request comes from somebody who is logged in.
     pub(crate) fn has(&self, request: &HeaderMap) -> bool {
+        self.of(request).is_some()
+    }
+
+    /// The session that the request is made in, and a use of it; none if it is over.
+    pub(crate) fn of(&self, request: &HeaderMap) -> Option<Session> {
+        let hash = hash(token(request)?);
         let now = Instant::now();
         let mut used = self.lock();
         used.retain(|_, at| now.duration_since(*at) < IDLE);
-        let found = token(request).and_then(|token| used.get_mut(&hash(token)));
-        found.map(|at| *at = now).is_some()
+        *used.get_mut(&hash)? = now;
+        Some(Session {
+            hash,
+            all: self.clone(),
+        })
     }
 
     /// Ends the request's session, and gives the cookie that makes the browser forget it.
@@ -59,6 +82,12 @@ impl Sessions {
     /// Ends all: the password is another one.
     pub(crate) fn end_all(&self) {
         self.lock().clear();
+    }
+
+    fn lasts(&self, hash: &[u8; 32], now: Instant) -> bool {
+        let used = self.lock();
+        let at = used.get(hash);
+        at.is_some_and(|at| now.duration_since(*at) < IDLE)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 32], Instant>> {
@@ -114,6 +143,22 @@ mod tests {
         assert!(!sessions.has(&HeaderMap::new()));
         sessions.end(&request(pair(&cookie)), false);
         assert!(!sessions.has(&request(pair(&cookie))));
+    }
+
+    #[test]
+    fn a_session_that_is_only_asked_about_runs_out() {
+        let sessions = Sessions::default();
+        let request = request(pair(&sessions.begin(false)));
+        let session = sessions.of(&request).expect("it has just begun");
+        assert!(!session.is_over());
+        let used = sessions.lock()[&session.hash];
+        assert!(sessions.lasts(&session.hash, used + IDLE / 2));
+        assert!(!sessions.lasts(&session.hash, used + IDLE));
+        assert_eq!(sessions.lock()[&session.hash], used);
+
+        sessions.end_all();
+        assert!(session.is_over());
+        assert!(sessions.of(&request).is_none());
     }
 
     #[test]
