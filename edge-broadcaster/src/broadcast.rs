@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use crate::clock::Clock;
-use crate::config::StreamConfig;
+use crate::config::{SourceConfig, StreamConfig};
 use crate::rate::{self, Seen};
 use crate::source::{self, Running, SourceEvent};
 use crate::tally::Tally;
@@ -124,7 +124,7 @@ impl Broadcast {
                 }
                 End::OffAir(error) => warn!("{error:#}; asking again in {} s", pause.as_secs()),
             }
-            source.stop().await;
+            fed(&mut self.watchdog, source.stop()).await;
             (began, source) = self.restart(&mut pause).await;
         }
     }
@@ -162,6 +162,7 @@ impl Broadcast {
         let mut next_key = None;
         let mut look = tokio::time::interval(rate::LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let pauses = self.may_pause();
         info!(stream:% = self.stream, epoch; "sending {:?}: {}", self.config.name, run.describe());
         self.node
             .put(Input::StartEpoch(self.signed(&run, grant)))
@@ -194,6 +195,7 @@ impl Broadcast {
                     Some(Verdict::Ended) => return Ok(End::OffAir(self.ended())),
                     None => anyhow::bail!("the peer's task has ended"),
                 },
+                () = self.watchdog.due(), if pauses => self.watchdog.feed(),
                 _ = look.tick() => {
                     self.heed_children(source).await;
                     run.heed(source.rate());
@@ -206,6 +208,11 @@ impl Broadcast {
                 }
             }
         }
+    }
+
+    /// Whether no frame for a while is as it should be: a film may stand still, a camera that does is to be started again.
+    const fn may_pause(&self) -> bool {
+        matches!(self.config.source, SourceConfig::File { .. })
     }
 
     /// Has the encoder follow what the children can take.
@@ -250,8 +257,10 @@ impl Broadcast {
         &mut self,
         source: &mut Running,
     ) -> anyhow::Result<Result<(u32, Bytes), End>> {
+        let pauses = self.may_pause();
         loop {
             tokio::select! {
+                () = self.watchdog.due(), if pauses => self.watchdog.feed(),
                 verdict = self.verdicts.recv() => match verdict.context("the peer's task has ended")? {
                     Verdict::Epoch(epoch, grant) => return Ok(Ok((epoch, grant))),
                     Verdict::Key(id, key) => self.key = Some((id, key)),

@@ -1,7 +1,9 @@
 //! What must not bother a viewer: neighbours that die, stand still or come back. Real programs, real sockets.
 
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -104,14 +106,52 @@ fn viewers_go_on_by_themselves_when_the_broadcaster_starts_again() -> anyhow::Re
 
 /// A WebM file of four seconds without sound.
 fn make_film(path: &Path) -> anyhow::Result<()> {
-    let pipeline = "videotestsrc num-buffers=100 ! video/x-raw,width=320,height=180,framerate=25/1 ! vp8enc deadline=1 \
-        keyframe-max-dist=25 ! webmmux ! filesink";
+    make_pictures(path, 100, "25/1")
+}
+
+/// So many pictures at this rate.
+fn make_pictures(path: &Path, count: u32, rate: &str) -> anyhow::Result<()> {
+    let pipeline = format!(
+        "videotestsrc num-buffers={count} ! video/x-raw,width=320,height=180,framerate={rate} ! vp8enc deadline=1 \
+        keyframe-max-dist=25 ! webmmux ! filesink"
+    );
     let made = Command::new("gst-launch-1.0")
         .arg("-q")
         .args(pipeline.split_whitespace())
         .arg(format!("location={}", path.display()))
         .status()?;
     anyhow::ensure!(made.success(), "gst-launch-1.0 made no film");
+    Ok(())
+}
+
+#[test]
+fn a_film_that_stands_still_is_not_taken_for_a_camera_that_hangs() -> anyhow::Result<()> {
+    let stage = Stage::new()?;
+    let _supervisor = stage.supervisor()?;
+    let (film, notices) = (
+        stage.folder().join("film.webm"),
+        stage.folder().join("notices"),
+    );
+    make_pictures(&film, 20, "1/3")?;
+    let systemd = UnixDatagram::bind(&notices)?;
+    let environment = [
+        ("NOTIFY_SOCKET", notices.to_string_lossy().into_owned()),
+        ("WATCHDOG_USEC", "500000".to_owned()),
+    ];
+    let streams =
+        format!("[[stream]]\nname = \"test\"\nsource = {{ kind = \"file\", path = {film:?} }}");
+    let broadcaster = stage.broadcaster_in(&environment, &streams)?;
+    broadcaster.wait_for_log("sending \"")?;
+    // Less than from one picture to the next.
+    systemd.set_read_timeout(Some(Duration::from_secs(2)))?;
+    let mut notice = [0; 4096];
+    for _ in 0..30 {
+        let size = systemd
+            .recv(&mut notice)
+            .context("its watchdog is not fed")?;
+        let said = String::from_utf8_lossy(&notice[..size]);
+        anyhow::ensure!(!said.contains("STOPPING"), "{}", broadcaster.log());
+    }
     Ok(())
 }
 

@@ -15,6 +15,8 @@ use crate::stop::Stop;
 
 /// A player further behind than this goes on from where it is: the process was asleep.
 const ASLEEP: Duration = Duration::from_secs(2);
+/// When nothing comes for longer than this, somebody who watches wonders why.
+const LONG_PAUSE: Duration = Duration::from_secs(10);
 /// A file whose frames end this much before the length it states was cut short. Guess: more than any
 /// track's ragged end.
 const SHORT_US: u64 = 1_000_000;
@@ -121,6 +123,14 @@ impl Player {
             );
             self.origin += late;
             capture += late;
+        }
+        let early = capture.since(self.clock.now());
+        if early > LONG_PAUSE {
+            log::warn!(
+                "{} says that nothing comes for {} s now: a hole, or damage",
+                self.path.display(),
+                early.as_secs()
+            );
         }
         if !stop.sleep_until(self.clock, capture) {
             return false;
