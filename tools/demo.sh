@@ -27,12 +27,13 @@ in_use() { (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; }
 stream_source() { # as the broadcaster's configuration says it
   case $source in
     auto | test | camera) echo "\"$source\"" ;;
-    /*) echo "{ kind = \"file\", path = \"$source\" }" ;;
+    *[\'$'\n']*) fail "SOURCE: give the file a name without ' for this" ;;
+    /*) echo "{ kind = \"file\", path = '$source' }" ;; # as it is: nothing in it is an escape
     *) fail "SOURCE=$source: no such file, nor one of auto, camera, test" ;;
   esac
 }
 
-[[ $port =~ ^[0-9]+$ && $port -ge 1 && $port -le 65535 ]] || fail "PORT=$port is no port"
+[[ $port =~ ^[1-9][0-9]*$ && $port -ge 1 && $port -le 65535 ]] || fail "PORT=$port is no port"
 chosen=$(stream_source)
 ! in_use || fail "port $port is in use; try another one: make demo PORT=$((port + 1))"
 
