@@ -298,7 +298,7 @@ fn a_hundred_viewers_that_came_and_went_leave_nothing_behind() -> anyhow::Result
     };
     let until = std::time::Instant::now() + testbed::stage::PATIENCE;
     while !gone() && std::time::Instant::now() < until {
-        std::thread::sleep(std::time::Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(100));
     }
     let now = (supervisor.descriptors(), relay.descriptors(), tables());
     let files = (supervisor.open_files(), relay.open_files());
