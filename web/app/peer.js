@@ -10,10 +10,21 @@ import { startTicker } from "./ticker.js";
 
 /** @typedef {import("../pkg/web.js").Order} Order */
 /** @typedef {import("../pkg/web.js").News} News */
+/**
+ * One call of the machines.
+ * @template T
+ * @typedef {(machines: Machines, now: number) => T} Step
+ */
 
 const WASM = new URL("../pkg/web_bg.wasm", import.meta.url);
 /** What a browser is taken to be able to send, kbit/s: two children of a camera. Guess; nothing measures it yet. */
 const UPLINK_KBPS = 8_000;
+
+/** What a peer cannot do without and this browser has not got, if there is such a thing. */
+export function whatIsMissing() {
+  if (!globalThis.RTCPeerConnection) return "WebRTC";
+  return globalThis.WebAssembly ? null : "WebAssembly";
+}
 
 /**
  * @typedef {object} Listener
@@ -21,12 +32,14 @@ const UPLINK_KBPS = 8_000;
  * @property {(connected: boolean) => void} supervisor
  * @property {(words: string) => void} cannotPlay
  * @property {() => void} playerChanged
+ * @property {() => void} broke the machines failed, and nothing will come of this peer any more
  */
 
 /** See the file's own words. */
 export class Peer {
   /** @type {Machines} */
   #machines;
+  #areBroken = false;
   /** @type {Links} */
   #links;
   /** @type {Signalling} */
@@ -65,43 +78,75 @@ export class Peer {
   constructor(video, listener, options, certificate, fingerprint, keys) {
     const random = crypto.getRandomValues(new Uint8Array(56));
     const uplink = options.uplinkKbps ?? UPLINK_KBPS;
-    const m = new Machines(performance.now(), random, fingerprint, keys.publicKey, uplink, options.relays, software());
-    this.#machines = m;
+    const key = keys.publicKey;
+    this.#machines = new Machines(performance.now(), random, fingerprint, key, uplink, options.relays, software());
     this.#keys = keys;
     this.#listener = listener;
-    const run = (/** @type {Order[]} */ orders) => this.#run(orders);
+    const run = (/** @type {Step<Order[]>} */ step) => this.#run(step);
     this.player = new Player(video, {
-      open: () => run(m.sourceOpen(performance.now())),
-      failed: () => run(m.sourceFailed(performance.now())),
-      full: (track) => run(m.quotaExceeded(performance.now(), track)),
+      open: () => run((m, now) => m.sourceOpen(now)),
+      failed: () => run((m, now) => m.sourceFailed(now)),
+      full: (track) => run((m, now) => m.quotaExceeded(now, track)),
       cannotPlay: (words) => this.#cannotPlay(words),
       changed: () => listener.playerChanged(),
     });
     this.#links = new Links(certificate, {
-      description: (link, sdp) => run(m.localDescription(performance.now(), link, sdp)),
-      candidate: (link, candidate) => run(m.localCandidate(performance.now(), link, candidate)),
-      open: (link) => run(m.linkOpen(performance.now(), link)),
-      control: (link, bytes) => run(m.control(performance.now(), link, bytes)),
-      media: (link, bytes) => run(m.media(performance.now(), link, bytes)),
-      backlog: (link, bytes) => run(m.backlog(performance.now(), link, bytes)),
-      closed: (link, reason) => run(m.linkClosed(performance.now(), link, reason)),
+      description: (link, sdp) => run((m, now) => m.localDescription(now, link, sdp)),
+      candidate: (link, candidate) => run((m, now) => m.localCandidate(now, link, candidate)),
+      open: (link) => run((m, now) => m.linkOpen(now, link)),
+      control: (link, bytes) => run((m, now) => m.control(now, link, bytes)),
+      media: (link, bytes) => run((m, now) => m.media(now, link, bytes)),
+      backlog: (link, bytes) => run((m, now) => m.backlog(now, link, bytes)),
+      closed: (link, reason) => run((m, now) => m.linkClosed(now, link, reason)),
     });
     this.#signalling = new Signalling(supervisorUrl(), {
-      up: () => run(m.supervisorUp(performance.now(), crypto.getRandomValues(new Uint8Array(32)))),
+      up: () => run((m, now) => m.supervisorUp(now, crypto.getRandomValues(new Uint8Array(32)))),
       down: () => {
         listener.supervisor(false);
-        run(m.supervisorDown(performance.now()));
+        run((m, now) => m.supervisorDown(now));
       },
-      text: (text) => run(m.supervisorText(performance.now(), text)),
+      text: (text) => run((m, now) => m.supervisorText(now, text)),
     });
     this.#stopTicker = startTicker(() => this.#beat());
-    run(m.listStreams(performance.now()));
+    run((m, now) => m.listStreams(now));
   }
 
   #beat() {
     const { isOpen, position, wanted, holeEnd } = this.player;
-    if (isOpen) this.#run(this.#machines.element(performance.now(), position, wanted, holeEnd));
-    this.#run(this.#machines.tick(performance.now()));
+    if (isOpen) this.#run((m, now) => m.element(now, position, wanted, holeEnd));
+    this.#run((m, now) => m.tick(now));
+  }
+
+  /**
+   * What the machines answer; nothing once they have broken.
+   * @template T
+   * @param {Step<T>} step
+   * @returns {T | null}
+   */
+  #ask(step) {
+    if (this.#areBroken) return null;
+    try {
+      return step(this.#machines, performance.now());
+    } catch (error) {
+      this.#break(error);
+      return null;
+    }
+  }
+
+  /**
+   * A trap leaves the machines in the middle of something, and each further call would throw: none is made. The others
+   * look for another parent at once, and the viewer is told.
+   * @param {unknown} cause
+   */
+  #break(cause) {
+    console.error("the machines of this page broke:", cause);
+    this.#areBroken = true;
+    this.#hasFailed = true;
+    this.#stopTicker();
+    this.player.close();
+    this.#links.closeAll();
+    this.#signalling.close();
+    this.#listener.broke();
   }
 
   /** @param {string} words */
@@ -113,18 +158,17 @@ export class Peer {
   /** @param {string} stream */
   watch(stream) {
     this.player.close(); // it may still show the end of what was watched before
-    this.#run(this.#machines.watch(performance.now(), stream, invitation()));
+    this.#run((m, now) => m.watch(now, stream, invitation()));
   }
 
   unwatch() {
     this.player.close();
-    this.#run(this.#machines.unwatch(performance.now()));
+    this.#run((m, now) => m.unwatch(now));
   }
 
   stats() {
-    return this.#machines.stats(performance.now());
+    return this.#ask((m, now) => m.stats(now));
   }
-
 
   /** The page goes away: children and supervisor are told at once, not left to find out. */
   leave() {
@@ -147,9 +191,9 @@ export class Peer {
     if (how === "kill") this.#signalling.close();
   }
 
-  /** @param {Order[]} orders */
-  #run(orders) {
-    for (const order of orders) if (!this.#hasFailed) this.#carryOut(order);
+  /** Carries out what the machines order. @param {Step<Order[]>} step */
+  #run(step) {
+    for (const order of this.#ask(step) ?? []) if (!this.#hasFailed) this.#carryOut(order);
   }
 
   /** @param {Order} order */
@@ -203,13 +247,14 @@ export class Peer {
   /** @param {Extract<Order, { do: "useKey" }>} task */
   async #useKey(task) {
     const answer = await this.#keys.answer(task);
-    this.#run(this.#machines.taskDone(performance.now(), task.task, answer));
+    this.#run((m, now) => m.taskDone(now, task.task, answer));
   }
 
   /** The supervisor wants a key of another suite: it gets one at the next attempt, which follows by itself. */
   async #addRsaKey() {
     this.#hasRsa = true;
-    this.#machines.addRsaKey(await this.#keys.rsa());
+    const key = await this.#keys.rsa();
+    this.#ask((m) => m.addRsaKey(key));
   }
 
   /** @param {News} news */

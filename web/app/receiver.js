@@ -2,7 +2,7 @@
 // the viewer does.
 
 import { Overlay } from "./overlay.js";
-import { Peer, invitation } from "./peer.js";
+import { Peer, invitation, whatIsMissing } from "./peer.js";
 import * as streams from "./streams.js";
 import { whyUnplayable } from "./player.js";
 import * as words from "./words.js";
@@ -127,6 +127,14 @@ function watchIfListed() {
 function giveUp() {
   givenUp = watched;
   watched = null;
+}
+
+/** This page plays nothing any more, whatever the viewer clicks. @param {string} problem */
+function stop(problem) {
+  giveUp();
+  // As a refusal as well: the list shows it, and so does each stream that is asked for from now on.
+  Object.assign(situation, AT_FIRST, { problem, refused: problem });
+  show();
 }
 
 /** @param {News} news */
@@ -255,7 +263,8 @@ function toggleFullScreen() {
 }
 
 function showFigures() {
-  if (!page.overlay.hidden && peer && watched) overlay.show(peer.stats());
+  const stats = !page.overlay.hidden && watched ? peer?.stats() : null;
+  if (stats) overlay.show(stats);
 }
 
 /** @type {Record<string, () => void>} */
@@ -326,6 +335,8 @@ async function begin() {
   listenToEnd();
   byId("plain-http", HTMLElement).hidden = isSecureContext;
   want(streams.nameInAddress());
+  const lack = whatIsMissing();
+  if (lack) return stop(words.missing(lack));
   peer = await Peer.begin(
     page.video,
     {
@@ -344,6 +355,7 @@ async function begin() {
         situation.blocked = Boolean(peer?.player.blocked);
         show();
       },
+      broke: () => stop(words.BROKEN),
     },
     options(),
   );
@@ -364,7 +376,5 @@ Object.defineProperty(window, "ownstream", {
 
 begin().catch((error) => {
   console.error(error);
-  situation.problem = `This browser cannot take part: ${error}`;
-  situation.refused = situation.problem;
-  show();
+  stop(`This browser cannot take part: ${error}`);
 });

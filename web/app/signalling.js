@@ -3,6 +3,11 @@
 /** Pause before the first new attempt, and the longest, in milliseconds. Guess: a supervisor restarts in a second. */
 const FIRST_PAUSE = 250;
 const LONGEST_PAUSE = 8_000;
+/** Only a conversation that goes on for so long after the supervisor took us in makes the next pause a short one again,
+ * in milliseconds: one that closes it at once would be asked several times a second. As in peer/src/signalling.rs. */
+const HOLDS = 10_000;
+/** An attempt that takes longer is given up, in milliseconds. As there. */
+const CONNECT_LIMIT = 5_000;
 
 /**
  * @typedef {object} Listener
@@ -16,6 +21,8 @@ export class Signalling {
   /** @type {WebSocket | null} */
   #socket = null;
   #pause = FIRST_PAUSE;
+  /** When the supervisor took us in, in this conversation. @type {number | null} */
+  #settled = null;
   #closed = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
@@ -35,13 +42,21 @@ export class Signalling {
   #connect() {
     const socket = new WebSocket(this.#url);
     this.#socket = socket;
-    socket.onopen = () => this.#listener.up();
+    // A browser waits for minutes for a host that does not answer.
+    const limit = setTimeout(() => socket.close(), CONNECT_LIMIT);
+    socket.onopen = () => {
+      clearTimeout(limit);
+      this.#listener.up();
+    };
     socket.onmessage = (event) => {
       if (typeof event.data === "string") this.#listener.text(event.data);
     };
     socket.onclose = () => {
+      clearTimeout(limit);
       if (this.#socket !== socket) return;
       this.#socket = null;
+      if (this.#settled !== null && performance.now() - this.#settled >= HOLDS) this.#pause = FIRST_PAUSE;
+      this.#settled = null;
       this.#listener.down();
       this.#connectLater();
     };
@@ -55,9 +70,9 @@ export class Signalling {
     this.#timer = setTimeout(() => this.#connect(), pause);
   }
 
-  /** The supervisor took us in: the next pause is a short one again. */
+  /** The supervisor took us in: if that lasts, the next pause is a short one again. */
   settle() {
-    this.#pause = FIRST_PAUSE;
+    this.#settled = performance.now();
   }
 
   /** @param {string} text */

@@ -44,6 +44,14 @@ export function message(s) {
   return { state: s.started ? "stalled" : "waiting", words: waiting(s), busy: true };
 }
 
+/** When what decides for this page has failed for good. */
+export const BROKEN = "Something in this page broke; load it anew.";
+
+/** @param {string} what this browser has not got, and no viewer can do without */
+export function missing(what) {
+  return `This browser cannot take part: ${what} is missing or switched off.`;
+}
+
 const UNREACHED = "This browser reaches nobody who has the stream. Trying again…";
 
 /** @param {Situation} s */

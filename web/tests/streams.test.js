@@ -101,6 +101,71 @@ test("a browser that cannot play VP8 says so instead of trying", async () => {
   });
 });
 
+for (const [name, words] of [["RTCPeerConnection", "WebRTC"], ["WebAssembly", "WebAssembly"]]) {
+  test(`a browser without ${words} says so, for the stream and for the list`, async () => {
+    await World.run(async (world) => {
+      await world.supervisor();
+      const browser = await world.browser();
+      const context = await browser.newContext();
+      await context.addInitScript((/** @type {string} */ name) => void Reflect.deleteProperty(globalThis, name), name);
+      const page = await world.open(context, "/watch/garden");
+      await page.waitForSelector('#stage[data-state="unplayable"]', { timeout: PATIENCE });
+      const said = `This browser cannot take part: ${words} is missing or switched off.`;
+      assert.equal(await page.textContent("#message-words"), said);
+      await page.click("#back");
+      assert.equal(await page.textContent("#empty-title"), said);
+    });
+  });
+}
+
+/** Has the machines trap at each beat once the page's `traps` is set. Runs in the page, before all of its scripts. */
+function trapWhenTold() {
+  const page = /** @type {{ traps?: boolean }} */ (globalThis);
+  // A module whose one function, f, is `unreachable`: what a panic of Rust compiles to.
+  const code = [0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 7, 5, 1, 1, 102, 0, 0, 10, 5, 1, 3, 0, 0, 11];
+  const instantiate = WebAssembly.instantiateStreaming;
+  WebAssembly.instantiateStreaming = async (source, imports) => {
+    const { module, instance } = await instantiate(source, imports);
+    const real = /** @type {Record<string, any>} */ (instance.exports);
+    const trap = new WebAssembly.Instance(new WebAssembly.Module(new Uint8Array(code))).exports.f;
+    const tick = (/** @type {unknown[]} */ ...given) => (page.traps ? /** @type {any} */ (trap)() : real.peer_tick(...given));
+    return { module, instance: { exports: { ...real, peer_tick: tick } } };
+  };
+}
+
+test("a page whose machines break says so once, is no longer live, and leaves the stream", async () => {
+  await World.run(async (world) => {
+    await world.supervisor();
+    await world.broadcaster(testPicture("garden"));
+    const browser = await world.browser();
+    const context = await browser.newContext();
+    await context.addInitScript(trapWhenTold);
+    const page = await world.viewer(context, "garden");
+    await page.waitForSelector("#live[data-live]", { timeout: PATIENCE });
+    /** @type {string[]} */
+    const complaints = [];
+    page.on("pageerror", (error) => complaints.push(String(error)));
+    page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+    await page.evaluate("globalThis.traps = true");
+    await page.waitForSelector('#stage[data-state="unplayable"]', { timeout: PATIENCE });
+    const said = "Something in this page broke; load it anew.";
+    assert.equal(await page.textContent("#message-words"), said);
+    assert.equal(await page.textContent("#live-words"), "Not live");
+    assert.equal(await stats(page), null);
+
+    const other = await world.open(browser, "/");
+    await other.waitForSelector('.stream[data-name="garden"][data-viewers="0"]', { timeout: PATIENCE });
+    await page.click("#back");
+    assert.equal(await page.textContent("#supervisor"), said);
+    await page.click('.stream[data-name="garden"]');
+    assert.equal(await page.textContent("#message-words"), said);
+    assert.equal(complaints.length, 1, complaints.join("\n"));
+    assert.match(complaints[0], /RuntimeError: unreachable/);
+    await page.reload();
+    await plays(page);
+  });
+});
+
 test("a page on a plain-http name of the LAN plays, and says what plain http means", async () => {
   await World.run(async (world) => {
     await world.supervisor();
