@@ -51,10 +51,15 @@ fn make(names: Vec<String>) -> Result<String, rcgen::Error> {
 fn write(dir: &Path, path: &Path, text: &str) -> io::Result<()> {
     private_dir(dir)?;
     let unfinished = path.with_extension("new");
+    // What a start that failed left behind may have any mode.
+    if let Err(error) = std::fs::remove_file(&unfinished)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error);
+    }
     let mut file = OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(&unfinished)?;
     file.write_all(text.as_bytes())?;

@@ -153,6 +153,16 @@ fn chunks() -> Vec<Line> {
                 black_box(sha2::Sha256::digest(&message));
             }),
         ),
+        line(
+            "HMAC-SHA-256 of the same",
+            median(9, 200, || {
+                use hmac::{KeyInit as _, Mac as _};
+                let keyed = hmac::Hmac::<sha2::Sha256>::new_from_slice(&[7; 32]);
+                let mut keyed = keyed.expect("any length");
+                keyed.update(&message);
+                black_box(keyed.finalize());
+            }),
+        ),
         Line {
             paper,
             ..line(
