@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::BytesMut;
-use peer::transport::{MAX_MESSAGE, Role, Transport, TransportEvent};
+use peer::transport::{Role, Transport, TransportEvent};
 use protocol::id::LinkId;
 use tokio::sync::mpsc;
 use webrtc::data_channel::{DataChannel, DataChannelEvent};
@@ -86,9 +86,10 @@ impl Stranger {
                 event = end.next() => match event {
                     TransportEvent::LocalDescription(sdp) => {
                         // It does not care how long a message may be at most.
-                        let limit = format!("a=max-message-size:{}", 2 * MAX_MESSAGE);
-                        let limitless = sdp.replace(&limit, "a=max-message-size:262144");
-                        assert_ne!(limitless, sdp, "it says no limit: {sdp}");
+                        let limit = "a=max-message-size:";
+                        let said = sdp.lines().find(|line| line.starts_with(limit));
+                        let said = said.expect("it says a limit");
+                        let limitless = sdp.replace(said, &format!("{limit}262144"));
                         let answer = RTCSessionDescription::answer(limitless).expect("an answer");
                         let set = self.connection.set_remote_description(answer).await;
                         set.expect("a good answer");
