@@ -22,11 +22,13 @@ CARGO := tools/with-rust cargo
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
+demo: export PORT := $(PORT)
+demo: export SOURCE := $(SOURCE)
 demo: ## supervisor, relay and broadcaster in one terminal (SOURCE=film.webm PORT=8080)
 	@tools/deps.sh build rust wasm run
 	@$(MAKE) web
 	$(CARGO) build --profile demo --package supervisor --package edge-relay --package edge-broadcaster
-	@PORT=$(PORT) SOURCE="$(SOURCE)" tools/demo.sh
+	@tools/demo.sh
 
 test: ## all tests, those in real browsers included
 	@$(MAKE) deps

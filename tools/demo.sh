@@ -27,8 +27,11 @@ in_use() { (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; }
 stream_source() { # as the broadcaster's configuration says it
   case $source in
     auto | test | camera) echo "\"$source\"" ;;
-    *[\'$'\n']*) fail "SOURCE: give the file a name without ' for this" ;;
-    /*) echo "{ kind = \"file\", path = '$source' }" ;; # as it is: nothing in it is an escape
+    *[[:cntrl:]]*) fail "SOURCE: there is no playing a file with such a name" ;;
+    /*)
+      local text=${source//\\/\\\\}
+      echo "{ kind = \"file\", path = \"${text//\"/\\\"}\" }"
+      ;;
     *) fail "SOURCE=$source: no such file, nor one of auto, camera, test" ;;
   esac
 }

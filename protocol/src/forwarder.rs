@@ -129,11 +129,6 @@ impl Flow {
         self.water = self.water.max(share.clamp(LEAST_WATER, ALONE_WATER));
     }
 
-    /// Whether the child has not had all there is since it joined.
-    pub const fn is_joining(&self) -> bool {
-        self.behind_since.is_some() && self.water < EASY_WATER
-    }
-
     /// The transport of a link with this round trip, if it is known, was given `bytes`.
     pub fn sent(&mut self, now: Time, round_trip: Option<Duration>, bytes: usize) -> AfterSend {
         self.since_look += bytes;
@@ -518,10 +513,8 @@ mod tests {
         let water_among = |others| {
             let mut flow = Flow::default();
             flow.has_to_catch_up(Time::ZERO, others);
-            assert!(flow.is_joining());
             let water = flow.water();
             flow.caught_up();
-            assert!(!flow.is_joining());
             flow.has_to_catch_up(Time::ZERO, others);
             assert_eq!(flow.water(), EASY_WATER, "nobody is given less than before");
             water

@@ -175,11 +175,9 @@ impl Node {
         if !path.is_empty() {
             self.say(now, link, &Control::RootPath { handle, path }, out);
         }
-        let joining = self
-            .links
-            .iter()
-            .filter(|(_, other)| other.flow.is_joining());
-        let others = joining.filter(|&(&other, _)| other != link).count();
+        let children = self.streams.values().flat_map(|stream| &stream.children);
+        let joining = children.filter(|&(&at, child)| at != link && !child.has_caught_up);
+        let others = joining.count();
         if let Some(link) = self.links.get_mut(&link) {
             link.flow.has_to_catch_up(now, others);
         }

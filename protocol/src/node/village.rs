@@ -17,7 +17,7 @@ use crate::security::authority::Authority;
 use crate::security::grant::SignedDescriptor;
 use crate::security::local::EllipticKey;
 use crate::security::otdp::{Sealer, signer};
-use crate::security::secret::{HandshakeSeed, Seed, StreamKey};
+use crate::security::secret::{HandshakeSeed, Seed, StreamKey, TokenSecret};
 use crate::security::token::Invitation;
 use crate::signal::{Access, Component, FromPeer, Registration, StreamTrack, Topology};
 use crate::stream_manager::{self as manager, Limits, SocketId, StreamManager};
@@ -80,6 +80,8 @@ struct Village {
     sealer: Option<Sealer>,
     /// The keys of those whom the store is to remember as put out.
     put_out: Vec<KeyFingerprint>,
+    /// What whoever comes in shows.
+    token: Option<TokenSecret>,
     /// Where a peer comes from.
     address: fn(u8) -> IpAddr,
     /// Share of groups that relays check.
@@ -136,6 +138,7 @@ impl Village {
             cheats: BTreeMap::new(),
             sealer: None,
             put_out: Vec::new(),
+            token: None,
             relays_check,
             address: |n| Ipv4Addr::new(192, 0, 2, n).into(),
         };
@@ -156,7 +159,7 @@ impl Village {
         let security = Security {
             keys: vec![shown.public_key()],
             signing_key: (n == BROADCASTER).then(|| signer(&signing())),
-            token: None,
+            token: self.token.clone(),
             pin: Some(authority().fingerprint()),
             threshold: match component(n) {
                 Component::Relay => self.relays_check,
@@ -562,6 +565,28 @@ fn two_accusers_at_two_addresses_put_a_relay_out_and_one_liar_does_not() {
     village.accuse(RELAY, 31);
     assert!(village.refused(RELAY).is_some());
     assert_eq!(village.put_out, [key(RELAY).public_key().fingerprint()]);
+}
+
+#[test]
+fn who_was_put_out_and_enrolled_anew_is_in_with_its_token_and_later_without() {
+    let mut village = Village::new(Access::Public);
+    village.watch(30, None);
+    village.watch(31, None);
+    village.send(0..3);
+    village.accuse(RELAY, 30);
+    village.accuse(RELAY, 31);
+    assert!(village.refused(RELAY).is_some());
+    let is_refused_again = |village: &mut Village| {
+        village.events.clear();
+        village.manage(manager::Input::Disconnected(SocketId(RELAY.into())));
+        village.enter(RELAY);
+        village.refused(RELAY).is_some()
+    };
+    assert!(is_refused_again(&mut village), "it shows no token");
+    village.token = Some(TokenSecret::from_bytes([9; 16]));
+    assert!(!is_refused_again(&mut village) && village.is_in(RELAY));
+    village.token = None;
+    assert!(!is_refused_again(&mut village) && village.is_in(RELAY));
 }
 
 #[test]

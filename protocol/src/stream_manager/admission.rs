@@ -226,6 +226,7 @@ impl StreamManager {
                 let Introduction {
                     info, key, version, ..
                 } = *introduction;
+                self.admissions.evicted.remove(&key.fingerprint());
                 let info = PeerInfo {
                     public_key: Some(key),
                     ..info

@@ -109,6 +109,7 @@ export function layOut(members, wishes) {
   if (!root) return { spots: [], width: 0, height: 0 };
   const most = wishes.all ? Infinity : comfortableDepth(root.peer, below);
   const top = item(root, 0, below, most, wishes);
+  for (const parent of wishes.seats.keys()) if (!below.has(parent)) wishes.seats.delete(parent);
   const hierarchy = d3.hierarchy(top, (/** @type {Item} */ i) => i.children);
   const size = (/** @type {any} */ node) => extent(node.data);
   d3

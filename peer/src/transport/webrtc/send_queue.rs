@@ -33,6 +33,8 @@ const SPARE_RUNS: usize = 16;
 const SPARE_CAPACITY: usize = 20 << 10;
 /// Datagrams of this length and more are parts of chunks, or repeat them; what is said beside media is shorter.
 const LONG: usize = 1_000;
+/// Room for a run that begins with a long one, bytes: what waits for a slow uplink takes no more than thrice its length.
+const FIRST_ROOM: usize = 4 << 10;
 
 /// When the kernel's buffer is full, sending is tried again after this: 4 MiB take longer at any rate up to 1 Gbit/s. To be
 /// told by the kernel instead costs a wake-up after each datagram (measured: two fifths of all a viewer has).
@@ -270,12 +272,12 @@ impl Waiting {
     }
 }
 
-/// A long datagram is the first of a chunk's; growing with each costs more than all the room at once.
+/// A long datagram is mostly the first of a chunk's; growing with each costs more than some room at once.
 const fn room_for(datagram: usize) -> usize {
     if datagram < LONG {
         return datagram;
     }
-    SPARE_CAPACITY
+    FIRST_ROOM
 }
 
 /// Whether a datagram can be the next of `run`: all but the last are equally long.
