@@ -1,6 +1,7 @@
 // What the page says, and when.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { healthWords } from "../app/monitor/words.js";
 import { message, supervisor } from "../app/words.js";
 
 /** A page that plays a stream. */
@@ -42,4 +43,14 @@ test("who is not let into a stream reads so in its place, and stays connected", 
   const uninvited = { ...PLAYS, hasParent: false, started: false, turnedAway: "Ask for a link." };
   assert.deepEqual(message(uninvited), { state: "refused", words: "Ask for a link.", busy: false });
   assert.equal(supervisor(uninvited).words, "Connected");
+});
+
+test("a board in trouble says so in the line that said that it is well, the worst first", () => {
+  const well = { uptime_s: 3_600, memory_free: 600e6, memory_total: 1e9, disk_free: 5e9, disk_total: 10e9, load: 0.2 };
+  const busy = healthWords({ ...well, load: 1.5 });
+  const worse = healthWords({ ...well, load: 1.5, under_voltage: true });
+  assert.equal(healthWords(well)[0].words, "The board is well.");
+  assert.deepEqual(busy[0], { mood: "warn", words: "More work than its processor can do." });
+  assert.ok(worse[0].mood === "bad" && /^Power supply.*More work than its processor can do\.$/u.test(worse[0].words));
+  for (const said of [busy, worse]) assert.deepEqual(said.slice(1), healthWords(well).slice(1));
 });

@@ -76,15 +76,16 @@ export function describe(member) {
 }
 
 /**
- * A board's health, the worst first.
+ * A board's health: how it is, then the plain facts. Two lines whatever is wrong, so that a board that is busy for a
+ * moment moves nothing that is read below it.
  * @param {Health | null} health
  * @returns {{ mood: "bad" | "warn" | "", words: string }[]}
  */
 export function healthWords(health) {
   if (!health) return [{ mood: "", words: "No word of the board yet." }];
-  /** @type {{ mood: "bad" | "warn" | "", words: string }[]} */
+  /** @type {{ mood: "bad" | "warn", words: string }[]} */
   const said = [];
-  const say = (/** @type {"bad" | "warn" | ""} */ mood, /** @type {string} */ words) => said.push({ mood, words });
+  const say = (/** @type {"bad" | "warn"} */ mood, /** @type {string} */ words) => said.push({ mood, words });
   if (health.under_voltage) say("bad", "Power supply too weak: use the one made for this board, and a short cable.");
   else if (health.under_voltage_once) say("warn", "The power supply was too weak at some time since the board started.");
   if (health.throttled) say("bad", "Slowed down because of heat: give it air, or a heat sink.");
@@ -95,8 +96,10 @@ export function healthWords(health) {
   if (isScarce(health.disk_free, health.disk_total, 0.05)) say("bad", "The disk is nearly full.");
   if (wifi !== undefined && wifi < -75) say("warn", `Weak Wi-Fi signal (${wifi} dBm): move it, or use a cable.`);
   if (health.load !== undefined && health.load > 1.2) say("warn", "More work than its processor can do.");
-  say("", plainFacts(health));
-  return said;
+  const facts = { mood: /** @type {const} */ (""), words: plainFacts(health) };
+  if (!said.length) return [{ mood: "", words: "The board is well." }, facts];
+  said.sort((a, b) => Number(b.mood === "bad") - Number(a.mood === "bad"));
+  return [{ mood: said[0].mood, words: said.map(({ words }) => words).join(" ") }, facts];
 }
 
 /** @param {number | undefined} free @param {number | undefined} total @param {number} share */
