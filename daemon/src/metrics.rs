@@ -17,8 +17,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Deserializer};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::Shutdown;
@@ -254,7 +254,10 @@ where
     }
 }
 
-async fn receive<F, Fut>(mut stream: TcpStream, fill: F) -> std::io::Result<()>
+async fn receive<F, Fut>(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    fill: F,
+) -> std::io::Result<()>
 where
     F: Fn() -> Fut,
     Fut: Future<Output = Sheet>,
@@ -291,6 +294,7 @@ fn answer(status: &str, kind: &str, body: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::net::TcpStream;
 
     #[test]
     fn a_sheet_is_written_as_prometheus_reads_it() {
@@ -371,5 +375,42 @@ mod tests {
             "{figures}"
         );
         assert!(ask("GET / HTTP/1.1").await.contains("404 Not Found"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_comes_to_the_metrics_is_answered_in_bounds_or_hung_up_on(
+            line in "GET /metrics HTTP/1\\.[01]|.{0,40}",
+            pieces in proptest::collection::vec(proptest::collection::vec(0_u8..=255, 0..3_000), 0..4),
+            ends in proptest::bool::ANY,
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            let answer = runtime.block_on(async {
+                let (mut visitor, service) = tokio::io::duplex(1_000);
+                let sheet = async || Sheet::default();
+                let visit = tokio::spawn(async move { receive(service, sheet).await });
+                let end = if ends { "\r\n\r\n" } else { "" };
+                let (mut reads, mut writes) = tokio::io::split(&mut visitor);
+                let asks = async {
+                    let pieces = pieces.iter().map(Vec::as_slice);
+                    for piece in [line.as_bytes(), b"\r\n"].into_iter().chain(pieces).chain([end.as_bytes()]) {
+                        if writes.write_all(piece).await.is_err() {
+                            return; // it has hung up
+                        }
+                    }
+                    let _ = writes.shutdown().await;
+                };
+                let mut answer = Vec::new();
+                let (_, read) = tokio::join!(asks, reads.read_to_end(&mut answer));
+                read.expect("it is heard to the end");
+                let _ = visit.await.expect("no panic"); // an error is the visitor's
+                answer
+            });
+            let asked = line.starts_with("GET /metrics HTTP/1.");
+            let figures = answer.starts_with(b"HTTP/1.1 200 OK\r\n");
+            proptest::prop_assert!(!figures || asked);
+            proptest::prop_assert!(figures || answer.is_empty() || answer.starts_with(b"HTTP/1.1 404 Not Found\r\n"));
+            proptest::prop_assert!(!ends || pieces.concat().len() > 1_000 || !answer.is_empty());
+        }
     }
 }

@@ -3,10 +3,17 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+
 use edge_broadcaster::capture::picture::read_clock_ms;
 use edge_broadcaster::capture::slate::GROUND;
 use edge_broadcaster::source::SourceEvent;
-use protocol::container::Shape;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
+use protocol::container::{Shape, Writer};
 use protocol::media::{Codec, Track};
 use support::{Sample, play, start};
 
@@ -191,6 +198,72 @@ async fn noise_after_a_true_beginning_ends_the_file_and_hangs_nothing() {
         .expect("it plays");
     assert!(played.of(Track::Video).count() > 0);
     assert!(played.ended);
+}
+
+/// A film with something written over, cut out or put in.
+fn damaged(film: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
+    let wound = (any::<Index>(), vec(any::<u8>(), 0..40), 0_usize..40);
+    vec(wound, 1..6).prop_map(move |wounds| {
+        let mut film = film.clone();
+        for (at, put, out) in wounds {
+            let at = at.index(film.len());
+            let after = film.len().min(at + out);
+            film.splice(at..after, put);
+        }
+        film
+    })
+}
+
+/// Plays a film as long as an honest one would last, and stops it; gives the number of its frames.
+async fn survives(film: Vec<u8>) -> Option<usize> {
+    let sample = Sample::of_bytes(&film);
+    let mut running = match start(&sample.source(false), "").await {
+        Ok(running) => running,
+        Err(error) => {
+            let said = format!("{error:#}");
+            assert!(said.contains("sample.webm"), "{said}");
+            return None;
+        }
+    };
+    let tracks = running.tracks.clone().into_iter();
+    let mut writers: BTreeMap<Track, Writer> = tracks
+        .map(|format| (format.track(), Writer::new(format)))
+        .collect();
+    let mut frames = 0;
+    let plays = async {
+        while let Some(SourceEvent::Frame(track, frame)) = running.frames.recv().await {
+            let writer = writers.get_mut(&track);
+            writer.expect("a track that was announced").write(&frame);
+            frames += 1;
+        }
+    };
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(2), plays).await;
+    running.stop().await; // would wait for ever for a thread that hangs
+    Some(frames)
+}
+
+#[tokio::test]
+async fn whatever_is_wrong_with_a_film_it_is_refused_by_name_or_plays_what_it_has_and_can_be_stopped()
+ {
+    let vp8 = Sample::make(Some("vp8enc deadline=1"), Some("opusenc"));
+    let vp9 = Sample::make(Some("vp9enc deadline=1 cpu-used=8"), Some("vorbisenc"));
+    let mut runner = TestRunner::deterministic();
+    let films: Vec<Vec<u8>> = [vp8.bytes(), vp9.bytes()]
+        .into_iter()
+        .flat_map(|film| {
+            let film = damaged(film);
+            let new = || film.new_tree(&mut runner).expect("no filter").current();
+            std::iter::repeat_with(new).take(24).collect::<Vec<_>>()
+        })
+        .collect();
+    let all: tokio::task::JoinSet<_> = films.into_iter().map(survives).collect();
+    let outcomes = all.join_all().await;
+    let played = outcomes
+        .iter()
+        .flatten()
+        .filter(|&&frames| frames > 0)
+        .count();
+    assert!(played > 5, "{outcomes:?}");
 }
 
 #[tokio::test]

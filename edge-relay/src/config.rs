@@ -163,6 +163,31 @@ mod tests {
         );
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_a_file_says_it_is_taken_or_refused_with_its_place(
+            at in proptest::arbitrary::any::<proptest::sample::Index>(),
+            out in 0_usize..20,
+            put in "-?[0-9]{1,24}|[\\[\\]{}=\"'\n.#,]{1,4}|true|nan|1e400|\"[^\"]{0,60}\"|.{0,12}",
+        ) {
+            let example = include_str!("../relay.example.toml");
+            let all: Vec<char> = example.chars().collect();
+            let at = at.index(all.len());
+            let after = all.len().min(at + out);
+            let text = all[..at].iter().copied().chain(put.chars()).chain(all[after..].iter().copied());
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("relay.toml");
+            std::fs::write(&path, text.collect::<String>()).expect("a file");
+            if let Err(error) = daemon::config::load::<Config>(&path) {
+                let words = format!("{error:#}");
+                let (_, place) = words.split_once("relay.toml:").expect("the file is named");
+                let place: Vec<&str> = place.splitn(3, ':').collect();
+                let numbers = place[..2].iter().all(|number| number.parse().is_ok_and(|n: usize| n > 0));
+                proptest::prop_assert!(numbers && place[2].trim().len() > 10, "{words}");
+            }
+        }
+    }
+
     /// What is said of a file that holds this one line, and where.
     fn error_of(line: &str) -> String {
         let folder = tempfile::tempdir().expect("a folder");

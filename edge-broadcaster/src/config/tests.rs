@@ -46,6 +46,31 @@ fn every_kind_of_source_can_be_said() {
     );
 }
 
+proptest::proptest! {
+    #[test]
+    fn whatever_a_file_says_it_is_taken_or_refused_with_its_place(
+        at in proptest::arbitrary::any::<proptest::sample::Index>(),
+        out in 0_usize..20,
+        put in "-?[0-9]{1,24}|[\\[\\]{}=\"'\n.#,]{1,4}|true|nan|1e400|\"[^\"]{0,60}\"|.{0,12}",
+    ) {
+        let example = include_str!("../../broadcaster.example.toml").replace("\n#= ", "\n");
+        let all: Vec<char> = example.chars().collect();
+        let at = at.index(all.len());
+        let after = all.len().min(at + out);
+        let text = all[..at].iter().copied().chain(put.chars()).chain(all[after..].iter().copied());
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("broadcaster.toml");
+        std::fs::write(&path, text.collect::<String>()).expect("a file");
+        if let Err(error) = Config::load(&path) {
+            let words = format!("{error:#}");
+            let (_, place) = words.split_once("broadcaster.toml:").expect("the file is named");
+            let place: Vec<&str> = place.splitn(3, ':').collect();
+            let numbers = place[..2].iter().all(|number| number.parse().is_ok_and(|n: usize| n > 0));
+            proptest::prop_assert!(numbers && place[2].trim().len() > 10, "{words}");
+        }
+    }
+}
+
 #[test]
 fn a_misspelt_key_is_named_with_its_line_and_the_keys_that_exist() {
     let (message, line) = error_of("[[stream]]\nname = \"a\"\n[stream.video]\nbitrat_kbps = 5\n");

@@ -219,6 +219,10 @@ impl Sample {
         sample
     }
 
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        std::fs::read(self.path()).unwrap()
+    }
+
     /// A file of these bytes.
     pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
         let sample = Self {

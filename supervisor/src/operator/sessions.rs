@@ -129,6 +129,26 @@ mod tests {
         request
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_cookies_come_a_session_is_found_by_its_own_alone(
+            lines in proptest::collection::vec("(ownstream_operator=?)?[!-~ ]{0,40}", 0..4),
+            raw in proptest::collection::vec(0x20_u8..=0xFF, 0..60),
+        ) {
+            let sessions = Sessions::default();
+            let cookie = sessions.begin(false);
+            let mut request = HeaderMap::new();
+            for line in lines.iter().map(String::as_bytes).chain([raw.as_slice()]) {
+                if let Ok(value) = HeaderValue::from_bytes(line) {
+                    request.append(header::COOKIE, value);
+                }
+            }
+            proptest::prop_assert!(!sessions.has(&request));
+            request.insert(header::COOKIE, HeaderValue::from_str(pair(&cookie)).expect("ASCII"));
+            proptest::prop_assert!(sessions.has(&request));
+        }
+    }
+
     fn pair(cookie: &str) -> &str {
         cookie.split(';').next().expect("a first part")
     }
