@@ -15,6 +15,8 @@ fi
 
 deny=(tools/with-rust cargo-deny --workspace --all-features)
 "${deny[@]}" check --hide-inclusion-graph bans licenses sources
+tools/with-rust cargo-deny --manifest-path protocol/fuzz/Cargo.toml --config protocol/fuzz/deny.toml \
+  check --hide-inclusion-graph licenses sources
 if timeout 120 "${deny[@]}" fetch db 2>/dev/null; then
   "${deny[@]}" check advisories
 else

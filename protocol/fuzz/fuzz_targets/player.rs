@@ -58,7 +58,7 @@ fuzz_target!(|data: &[u8]| {
     let mut now = Time::ZERO;
     viewer.news(now, &Event::Epoch(descriptor(1)), &mut out);
     while let Some((&kind, step)) = take(&mut data).and_then(<[u8]>::split_first) {
-        now = now + core::time::Duration::from_millis(u64::from(kind));
+        now += core::time::Duration::from_millis(u64::from(kind));
         match kind % 6 {
             0 => viewer.handle(now, Input::SourceOpen, &mut out),
             1 => {
