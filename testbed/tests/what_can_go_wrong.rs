@@ -2,6 +2,8 @@
 //! GStreamer lacks a part. Real programs; what is looked at is what they say.
 
 use std::net::UdpSocket;
+use std::path::Path;
+use std::process::Command;
 
 use testbed::stage::Stage;
 
@@ -62,18 +64,94 @@ fn a_broadcaster_without_gstreamers_plugins_names_the_package_to_install() -> an
     let mut broadcaster = stage.broadcaster_in(&environment, TEST_PICTURE)?;
     assert!(!broadcaster.wait_for_end()?);
     let log = broadcaster.log();
-    assert!(log.contains("install the Debian package"), "{log}");
+    let words = "install the Debian package gstreamer1.0-plugins-";
+    assert!(log.contains(words), "{log}");
+    Ok(())
+}
+
+/// A stream that plays a film.
+fn plays(name: &str, film: &Path) -> String {
+    format!("[[stream]]\nname = {name:?}\nsource = {{ kind = \"file\", path = {film:?} }}\n")
+}
+
+/// Has GStreamer make a film of four seconds.
+fn make_film(path: &Path, encoder_and_muxer: &str) -> anyhow::Result<()> {
+    let pipeline = format!(
+        "videotestsrc num-buffers=100 ! video/x-raw,width=320,height=180,framerate=25/1 ! {encoder_and_muxer} \
+        ! filesink"
+    );
+    let made = Command::new("gst-launch-1.0")
+        .arg("-q")
+        .args(pipeline.split_whitespace())
+        .arg(format!("location={}", path.display()))
+        .status()?;
+    anyhow::ensure!(made.success(), "gst-launch-1.0 made no film");
     Ok(())
 }
 
 #[test]
-fn a_stream_that_cannot_start_leaves_the_others_alone() -> anyhow::Result<()> {
+fn a_film_that_is_damaged_or_has_few_key_frames_plays_and_its_owner_is_told() -> anyhow::Result<()>
+{
     let stage = Stage::new()?;
     let _supervisor = stage.supervisor()?;
-    let missing =
-        "[[stream]]\nname = \"film\"\nsource = { kind = \"file\", path = \"/no/such.webm\" }\n";
-    let broadcaster = stage.broadcaster(&format!("{missing}{TEST_PICTURE}"))?;
-    broadcaster.wait_for_log("/no/such.webm")?;
+    let [whole, cut, spoilt] = ["whole", "cut", "spoilt"].map(|name| stage.folder().join(name));
+    make_film(&whole, "vp8enc deadline=1 keyframe-max-dist=90 ! webmmux")?;
+    let mut bytes = std::fs::read(&whole)?;
+    std::fs::write(&cut, &bytes[..bytes.len() / 2])?;
+    let half = bytes.len() / 2;
+    bytes[half..].fill(0xFF);
+    std::fs::write(&spoilt, bytes)?;
+    let streams = [("whole", &whole), ("cut", &cut), ("spoilt", &spoilt)]
+        .map(|(name, film)| plays(name, film));
+    let broadcaster = stage.broadcaster(&streams.concat())?;
+    for (film, words) in [
+        (&whole, "its key frames are more than 2 s apart"),
+        (&cut, "it was cut short"),
+        (&spoilt, "is damaged after 1 s"),
+    ] {
+        broadcaster.wait_for_log(words)?;
+        let log = broadcaster.log();
+        let told = log.lines().find(|line| line.contains(words));
+        let told = told.is_some_and(|line| line.contains(&film.display().to_string()));
+        assert!(told, "{log}");
+    }
+    for name in ["whole", "cut", "spoilt"] {
+        let viewer = stage.receiver(name, &["--stream", name])?;
+        viewer.wait_for_line("it plays", |line| line["playing"] == true)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_broadcaster_started_before_its_supervisor_says_so_and_is_on_the_air_when_it_comes()
+-> anyhow::Result<()> {
+    let stage = Stage::new()?;
+    let broadcaster = stage.broadcaster_in(&[], TEST_PICTURE)?;
+    broadcaster.wait_for_log("is not there")?;
+    assert!(
+        broadcaster.log().contains("trying again"),
+        "{}",
+        broadcaster.log()
+    );
+    let _supervisor = stage.supervisor()?;
+    broadcaster.wait_for_log("sending \"test\"")?;
+    Ok(())
+}
+
+#[test]
+fn streams_that_cannot_start_say_why_and_leave_the_others_alone() -> anyhow::Result<()> {
+    let stage = Stage::new()?;
+    let _supervisor = stage.supervisor()?;
+    let [words, theora] = ["words", "theora"].map(|name| stage.folder().join(name));
+    std::fs::write(&words, "no film at all\n")?;
+    make_film(&theora, "theoraenc ! matroskamux")?;
+    let missing = Path::new("/no/such.webm");
+    let streams = [("missing", missing), ("words", &words), ("theora", &theora)];
+    let streams = streams.map(|(name, film)| plays(name, film)).concat();
+    let broadcaster = stage.broadcaster(&format!("{streams}{TEST_PICTURE}"))?;
+    broadcaster.wait_for_log("opening /no/such.webm: No such file")?;
+    broadcaster.wait_for_log("it is not a WebM file")?;
+    broadcaster.wait_for_log("its video is Theora, but only VP8 and VP9 can be played")?;
     let viewer = stage.receiver("viewer", &["--stream", "test"])?;
     viewer.wait_for_line("it plays", |line| line["playing"] == true)?;
     Ok(())

@@ -34,6 +34,8 @@ pub(super) struct Player {
     audio: TrackFeed,
     key_frames: KeyFrames,
     schedule: Schedule,
+    /// Whether a long pause was told of: in a film of still pictures each is one.
+    told_of_pause: bool,
 }
 
 /// How a run through the file ended.
@@ -60,6 +62,7 @@ impl Player {
             audio: feed.track(Track::Audio),
             key_frames,
             schedule: Schedule::default(),
+            told_of_pause: false,
         }
     }
 
@@ -125,7 +128,7 @@ impl Player {
             capture += late;
         }
         let early = capture.since(self.clock.now());
-        if early > LONG_PAUSE {
+        if early > LONG_PAUSE && !std::mem::replace(&mut self.told_of_pause, true) {
             log::warn!(
                 "{} says that nothing comes for {} s now: a hole, or damage",
                 self.path.display(),
