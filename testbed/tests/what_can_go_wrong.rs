@@ -5,6 +5,7 @@ use std::net::UdpSocket;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::Value;
 use testbed::stage::Stage;
 
 const TEST_PICTURE: &str = "[[stream]]\nname = \"test\"\nsource = \"test\"\n";
@@ -106,8 +107,14 @@ fn a_film_that_is_damaged_or_has_few_key_frames_plays_and_its_owner_is_told() ->
     let broadcaster = stage.broadcaster(&streams.concat())?;
     for (film, words) in [
         (&whole, "its key frames are more than 2 s apart"),
-        (&cut, "it was cut short"),
-        (&spoilt, "is damaged after 1 s"),
+        (
+            &cut,
+            "ends after 1 s: it is damaged there, or was cut short",
+        ),
+        (
+            &spoilt,
+            "ends after 2 s: it is damaged there, or was cut short",
+        ),
     ] {
         broadcaster.wait_for_log(words)?;
         let log = broadcaster.log();
@@ -117,8 +124,13 @@ fn a_film_that_is_damaged_or_has_few_key_frames_plays_and_its_owner_is_told() ->
     }
     for name in ["whole", "cut", "spoilt"] {
         let viewer = stage.receiver(name, &["--stream", name])?;
-        viewer.wait_for_line("it plays", |line| line["playing"] == true)?;
+        let thrice = |line: &Value| line["bytes_down"].as_u64() > Some(3 * half as u64);
+        viewer.wait_for_line("it plays, again and again", |line| {
+            line["playing"] == true && thrice(line)
+        })?;
     }
+    let told = broadcaster.log().matches("cut short").count();
+    assert_eq!(told, 2, "{}", broadcaster.log());
     Ok(())
 }
 

@@ -36,6 +36,8 @@ pub(super) struct Player {
     schedule: Schedule,
     /// Whether a long pause was told of: in a film of still pictures each is one.
     told_of_pause: bool,
+    /// Whether damage was told of: a film that loops comes there again.
+    told_of_damage: bool,
 }
 
 /// How a run through the file ended.
@@ -63,6 +65,7 @@ impl Player {
             key_frames,
             schedule: Schedule::default(),
             told_of_pause: false,
+            told_of_damage: false,
         }
     }
 
@@ -157,19 +160,19 @@ impl Player {
         }
     }
 
-    fn warn_of_damage(&self, end: Result<(), String>) {
+    fn warn_of_damage(&mut self, end: Result<(), String>) {
         let read_us = self.schedule.read_us();
-        let path = self.path.display();
-        if let Err(words) = end {
-            log::warn!("{path} is damaged after {} s: {words}", read_us / 1_000_000);
-        } else if let Some(length_us) = self.length_us
-            && read_us + SHORT_US < length_us
-        {
-            log::warn!(
-                "{path} says that it is {} s long, but ends after {} s: it was cut short",
-                length_us / 1_000_000,
-                read_us / 1_000_000
-            );
+        let read_s = read_us / 1_000_000;
+        let words = match (end, self.length_us) {
+            (Err(words), _) => format!("is damaged after {read_s} s: {words}"),
+            (Ok(()), Some(length_us)) if read_us + SHORT_US < length_us => format!(
+                "says that it is {} s long, but ends after {read_s} s: it is damaged there, or was cut short",
+                length_us / 1_000_000
+            ),
+            _ => return,
+        };
+        if !std::mem::replace(&mut self.told_of_damage, true) {
+            log::warn!("{} {words}", self.path.display());
         }
     }
 }
