@@ -5,6 +5,12 @@ use std::path::Path;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    if !Path::new("../web/pkg/web_bg.wasm").exists() {
+        println!("cargo::rerun-if-changed=../web/pkg/web_bg.wasm"); // is not there: asked for anew each time
+        println!(
+            "cargo::warning=the pages are not built yet, so there will be none: run `make web`, then build again"
+        );
+    }
     if std::env::var("PROFILE").as_deref() != Ok("release") {
         return;
     }
