@@ -1,7 +1,13 @@
 // Pages that feed pages.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { World, clockAdvances, plays, stats, testPicture, until } from "./harness.js";
+import {
+  ONE_CHILD_KBPS, World, clockAdvances, clockInPicture, inChain, isFedByAnotherThan, killBrowser, killRenderers, plays, stats,
+  testPicture, until,
+} from "./harness.js";
+
+/** @typedef {import("./harness.js").Page} Page */
+/** @typedef {import("./harness.js").Browser} Browser */
 
 const LIST = 'default_topology = { kind = "linked-list" }\n';
 
@@ -17,6 +23,35 @@ async function chain(world, length) {
   const pages = [];
   for (let i = 0; i < length; i += 1) pages.push(await world.viewer(browser, "garden"));
   return pages;
+}
+
+/**
+ * Three pages one below the other, below a relay, the upmost first; each in a browser of its own, so that its death is not
+ * the others'.
+ * @param {World} world
+ */
+async function chainOfBrowsers(world) {
+  await world.supervisor();
+  await world.relay(ONE_CHILD_KBPS);
+  await world.broadcaster(testPicture("garden"), ONE_CHILD_KBPS);
+  const pages = [];
+  for (let i = 0; i < 3; i += 1) {
+    pages.push(await world.viewer(await world.browser(), "garden", `?uplink_kbps=${ONE_CHILD_KBPS}`));
+  }
+  const browserOf = (/** @type {Page} */ page) => /** @type {Browser} */ (page.context().browser());
+  return (await inChain(pages)).map((one) => ({ ...one, browser: browserOf(one.page) }));
+}
+
+/**
+ * Waits until a page sees so many viewers in the list of streams.
+ * @param {Page} page
+ * @param {number} count
+ */
+function viewersAre(page, count) {
+  return until(`${count} watch`, async () => {
+    const [stream] = /** @type {import("../pkg/web.js").Stream[]} */ (await page.evaluate("window.ownstream.streams()"));
+    return stream?.viewers === count;
+  });
 }
 
 test("the third page of a chain is fed by the second, which is fed by the first", async () => {
@@ -36,8 +71,8 @@ test("the third page of a chain is fed by the second, which is fed by the first"
 test("a page below a full relay is fed by a page", async () => {
   await World.run(async (world) => {
     await world.supervisor();
-    await world.relay(1_700); // one child of 1.1 Mbit/s
-    await world.broadcaster(testPicture("garden"), 1_700);
+    await world.relay(ONE_CHILD_KBPS);
+    await world.broadcaster(testPicture("garden"), ONE_CHILD_KBPS);
     const browser = await world.browser();
     const first = await world.viewer(browser, "garden");
     const second = await world.viewer(browser, "garden");
@@ -78,5 +113,36 @@ test("when the tab above dies without a word, the tab below plays on", async () 
     await world.freeze(doomed);
     await until("the page below is fed by the broadcaster", async () => (await stats(below)).depth === 1);
     await clockAdvances(below);
+  });
+});
+
+for (const [what, kill] of /** @type {const} */ ([["browser", killBrowser], ["renderer", killRenderers]])) {
+  test(`when the ${what} of the page above is killed, the page below plays on from another parent`, async () => {
+    await World.run(async (world) => {
+      const [first, doomed, below] = await chainOfBrowsers(world);
+      await kill(doomed.browser);
+      await isFedByAnotherThan(below.page, doomed.peer);
+      // Longer than what any page has in stock.
+      await clockAdvances(below.page, 3_000);
+      await clockAdvances(first.page);
+      await viewersAre(below.page, 2);
+    });
+  });
+}
+
+test("a page that stood still and goes on is fed again, and so is the page that was below it", async () => {
+  await World.run(async (world) => {
+    const [, frozen, below] = await chainOfBrowsers(world);
+    await world.freeze(frozen.browser);
+    await isFedByAnotherThan(below.page, frozen.peer);
+    await clockAdvances(below.page, 3_000);
+    world.thaw(frozen.browser);
+    const missed = await clockInPicture(below.page);
+    await until("it has caught up with what it missed", async () => (await clockInPicture(frozen.page)) > missed);
+    await viewersAre(frozen.page, 3);
+    for (const { page } of [frozen, below]) {
+      await until("it has a parent", async () => (await stats(page)).parent);
+      await clockAdvances(page);
+    }
   });
 });

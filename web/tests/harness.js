@@ -144,6 +144,9 @@ export function makeFilm(dir, video, audio) {
   return path;
 }
 
+/** What a peer has to send so that it can feed one of them the test picture, of 1.1 Mbit/s. */
+export const ONE_CHILD_KBPS = 1_700;
+
 /** Programs and browsers of one test. */
 export class World {
   port = 0;
@@ -158,8 +161,8 @@ export class World {
   #log = [];
   /** @type {Browser[]} */
   #browsers = [];
-  /** Process groups of frozen browsers, which no driver can close. @type {number[]} */
-  #frozen = [];
+  /** Frozen browsers, which no driver can close, and their process groups. @type {Map<Browser, number>} */
+  #frozen = new Map();
 
   /**
    * Runs a test in a world of its own; what the programs said is shown if it fails.
@@ -201,11 +204,17 @@ export class World {
 
   /** @param {"relay" | "broadcaster"} role */
   async #peer(role) {
-    const arguments_ = ["token", "create", "--role", role, "--config", join(this.dir, "supervisor.toml")];
-    const made = await promisify(execFile)(program("supervisor"), arguments_);
+    const token = await this.#joinToken(role);
     const lines = [`supervisor = "ws${this.tls ? "s" : ""}://127.0.0.1:${this.port}/peer"`, `state_dir = "${this.dir}/${role}"`];
     if (this.tls) lines.push(`supervisor_certificate = "${this.#printedFingerprint()}"`);
-    return [...lines, `suites = ["${this.suite}"]`, `join_token = "${made.stdout.trim()}"`, ""].join("\n");
+    return [...lines, `suites = ["${this.suite}"]`, `join_token = "${token}"`, ""].join("\n");
+  }
+
+  /** @param {"relay" | "broadcaster"} role */
+  async #joinToken(role) {
+    const arguments_ = ["token", "create", "--role", role, "--config", join(this.dir, "supervisor.toml")];
+    const made = await promisify(execFile)(program("supervisor"), arguments_);
+    return made.stdout.trim();
   }
 
   /** The fingerprint of its certificate, as the supervisor prints it for people to copy. */
@@ -359,14 +368,19 @@ ${more}
    * @param {Browser} browser
    */
   async freeze(browser) {
-    const session = await browser.newBrowserCDPSession();
-    const { processInfo } = await session.send("SystemInfo.getProcessInfo");
-    const main = processInfo.find(({ type }) => type === "browser");
-    if (!main) throw new Error("a browser without a process");
+    const [group] = await processes(browser, "browser");
     this.#browsers = this.#browsers.filter((other) => other !== browser);
-    // Playwright starts each browser as the leader of a process group.
-    this.#frozen.push(main.id);
-    process.kill(-main.id, "SIGSTOP");
+    this.#frozen.set(browser, group);
+    process.kill(-group, "SIGSTOP");
+  }
+
+  /** Lets a frozen browser go on where it stood. @param {Browser} browser */
+  thaw(browser) {
+    const group = this.#frozen.get(browser);
+    if (!group) throw new Error("a browser that is not frozen");
+    this.#frozen.delete(browser);
+    this.#browsers.push(browser);
+    process.kill(-group, "SIGCONT");
   }
 
   /**
@@ -396,11 +410,36 @@ ${more}
   }
 
   async #end() {
-    for (const group of this.#frozen) process.kill(-group, "SIGKILL");
+    for (const group of this.#frozen.values()) process.kill(-group, "SIGKILL");
     await Promise.allSettled(this.#browsers.map((browser) => browser.close()));
     await Promise.allSettled([...this.#programs.keys()].map((name) => this.kill(name)));
     await rm(this.dir, { recursive: true, force: true });
   }
+}
+
+/**
+ * The numbers of a browser's processes of this type. That of type "browser" leads the process group of all of them: so
+ * Playwright starts it.
+ * @param {Browser} browser
+ * @param {"browser" | "renderer"} type
+ */
+async function processes(browser, type) {
+  const session = await browser.newBrowserCDPSession();
+  const { processInfo } = await session.send("SystemInfo.getProcessInfo");
+  const found = processInfo.filter((one) => one.type === type).map(({ id }) => id);
+  if (!found.length) throw new Error(`a browser without a process of type ${type}`);
+  return found;
+}
+
+/** Kills a browser with all its processes. @param {Browser} browser */
+export async function killBrowser(browser) {
+  const [group] = await processes(browser, "browser");
+  process.kill(-group, "SIGKILL");
+}
+
+/** Kills the processes that a browser's pages run in, and leaves the browser itself. @param {Browser} browser */
+export async function killRenderers(browser) {
+  for (const id of await processes(browser, "renderer")) process.kill(id, "SIGKILL");
 }
 
 /**
@@ -409,6 +448,31 @@ ${more}
  */
 export async function stats(page) {
   return page.evaluate("window.ownstream.stats()");
+}
+
+/**
+ * Waits until pages are one below the other; gives them from the top down, with their figures. As they stand: on a machine
+ * with too much to do a page may have fallen silent, and stand further down since.
+ * @param {Page[]} pages
+ */
+export function inChain(pages) {
+  return until("they are a chain", async () => {
+    const all = await Promise.all(pages.map(async (page) => ({ page, ...(await stats(page)) })));
+    all.sort((one, other) => one.depth - other.depth);
+    return all.every(({ parent }, i) => i === 0 || parent === all[i - 1].peer) ? all : null;
+  });
+}
+
+/**
+ * Waits until a page has a parent again, which is another than this one.
+ * @param {Page} page
+ * @param {string} lost
+ */
+export async function isFedByAnotherThan(page, lost) {
+  await until("it has another parent", async () => {
+    const { parent } = await stats(page);
+    return parent !== null && parent !== lost;
+  });
 }
 
 /**
