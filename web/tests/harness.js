@@ -217,6 +217,20 @@ export class World {
     return made.stdout.trim();
   }
 
+  /**
+   * A relay that is honest until it gets SIGUSR1; gives its PeerID once it is let in.
+   * @param {string} trick it plays on its children then: see testbed/src/liar.rs
+   * @param {number} uplinkKbps
+   */
+  async liar(trick, uplinkKbps = 100_000) {
+    const about = ["--state-dir", join(this.dir, "liar"), "--uplink-kbps", String(uplinkKbps), "--trick", trick];
+    const approach = ["--supervisor", `ws://127.0.0.1:${this.port}/peer`, "--join-token", await this.#joinToken("relay")];
+    this.#spawn("liar", program("liar"), [...approach, ...about]);
+    await this.said("liar: Accepted");
+    const named = /^liar: \{"peer":"(\w+)"\}$/;
+    return until("it says its name", () => this.#log.map((line) => named.exec(line)?.[1]).find(Boolean));
+  }
+
   /** The fingerprint of its certificate, as the supervisor prints it for people to copy. */
   #printedFingerprint() {
     const line = this.#log.find((said) => said.includes("its SHA-256 fingerprint is"));
