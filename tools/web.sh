@@ -30,7 +30,8 @@ compile() { # CARGO_ARGUMENTS… [-- RUSTC_ARGUMENTS…]
 case ${1-} in
   --has-target) has_target ;;
   --whole)
-    compile --lib --crate-type cdylib,rlib --package "$2" -- -C link-dead-code -C link-arg=--no-gc-sections
+    # What it imports is asked, not how fast it is.
+    compile --lib --crate-type cdylib,rlib --package "$2" -- -C opt-level=0 -C link-dead-code -C link-arg=--no-gc-sections
     echo "$out/${2//-/_}.wasm"
     ;;
   --example)

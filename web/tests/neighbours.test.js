@@ -1,7 +1,7 @@
 // Pages whose neighbours break the rules of the data channels: they close the link, say why, and play on.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ONE_CHILD_KBPS, World, clockAdvances, inChain, isFedByAnotherThan, stats, testPicture, until } from "./harness.js";
+import { ONE_CHILD_KBPS, World, clockAdvances, inChain, isFedByAnotherThan, plays, stats, testPicture, until } from "./harness.js";
 
 /** @typedef {import("./harness.js").Page} Page */
 
@@ -109,10 +109,8 @@ function sayToAllWhenTold() {
 }
 
 const ATTACKS = /** @type {const} */ ([
-  ["what is of another protocol", 'sayToAll(() => new TextEncoder().encode("GET / HTTP/1.1"))', /but this peer speaks version 1$/],
   ["messages far too long", "sayToAll(() => new Uint8Array(200_000))", /of 200000 bytes, but at most 16384 are allowed$/],
   ["its first words again", "sayToAll((first) => first)", /Hello came out of order$/],
-  ["a text", 'sayToAll(() => "good morning")', /only bytes are spoken here$/],
 ]);
 
 test("a page that once breaks the rules loses its parent and its child, which play on, and others hear nothing of it", async (t) => {
@@ -127,8 +125,11 @@ test("a page that once breaks the rules loses its parent and its child, which pl
       pages.push(await world.viewer(context, "garden"));
     }
     const ears = new Map(pages.map((page) => [page, listen(page)]));
-    for (const [words, attack, reason] of ATTACKS) {
+    for (const [i, [words, attack, reason]] of ATTACKS.entries()) {
       t.diagnostic(words);
+      // Others each time, who have nothing against each other.
+      for (const page of i > 0 ? pages : []) await page.reload();
+      for (const page of pages) await plays(page);
       const [parent, attacker, child, other] = await inChain(pages);
       const heard = [parent, child, other].map(({ page }) => ears.get(page) ?? listen(page));
       for (const one of ears.values()) one.links.length = 0;
