@@ -3,6 +3,7 @@
 mod town;
 
 use futures_util::SinkExt as _;
+use futures_util::future::join_all;
 use protocol::id::{LinkId, StreamId};
 use protocol::security::suite::Suite;
 use protocol::signal::{
@@ -10,7 +11,7 @@ use protocol::signal::{
     VersionRange,
 };
 use tokio_tungstenite::tungstenite::Message;
-use town::{JOIN, STREAM, Supervisor, id, info, patiently};
+use town::{JOIN, STREAM, Socket, Supervisor, id, info, patiently};
 
 /// That the socket was closed with these words last.
 async fn refused(socket: &mut town::Socket, why: Refusal) -> String {
@@ -148,22 +149,22 @@ async fn a_thousand_joins_and_leaves_leave_nothing_behind() {
     let mut relay = supervisor.peer(10, Component::Relay).await;
     let before = (supervisor.health().await, supervisor.open_files());
     for round in 0..50 {
-        let mut viewers = Vec::new();
-        for n in 0..20 {
-            let mut viewer = supervisor
-                .peer(100 + round * 20 + n, Component::Receiver)
-                .await;
+        let comes = async |n: u16| {
+            let number = 100 + round * 20 + n;
+            let mut viewer = supervisor.peer(number, Component::Receiver).await;
             viewer.says(&JOIN).await;
             // A place, or none: those who have just left keep theirs for a moment.
             assert!(matches!(viewer.hears().await, ToPeer::Placement { .. }));
-            viewers.push(viewer);
-        }
-        for (n, mut viewer) in viewers.into_iter().enumerate() {
+            viewer
+        };
+        let viewers = join_all((0..20_u16).map(comes)).await;
+        let goes = async |(n, mut viewer): (usize, Socket)| {
             if n % 2 == 0 {
                 viewer.says(&FromPeer::Leave { stream: STREAM }).await;
             }
             viewer.hangs_up().await;
-        }
+        };
+        join_all(viewers.into_iter().enumerate().map(goes)).await;
         broadcaster.is_alive().await;
         relay.is_alive().await;
     }
