@@ -86,7 +86,7 @@ deps: ## install the Debian packages that are missing
 	@tools/deps.sh build rust wasm run node test
 
 bench: ## what it costs, how well it plays, what attackers achieve (quiet machine; 40 minutes)
-	@tools/deps.sh build rust wasm run node test bench
+	@tools/deps.sh build rust wasm run node test bench figures
 	@$(MAKE) build web/node_modules
 	$(CARGO) build --release --package testbed
 	$(CARGO) build --release --package peer --example fanout

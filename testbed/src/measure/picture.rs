@@ -6,6 +6,8 @@ use anyhow::anyhow;
 use plotters::coord::ranged1d::IntoSegmentedCoord as _;
 use plotters::prelude::*;
 
+use crate::live::draw::find_font;
+
 use super::security::Line;
 
 /// The scale, milliseconds: from a tenth of a microsecond to ten seconds.
@@ -17,6 +19,7 @@ const PAPER: RGBColor = RGBColor(0xd9, 0x7a, 0x1f);
 
 /// Draws one panel for each group of lines, one below the other, into an SVG.
 pub fn draw(path: &Path, panels: &[(&str, Vec<Line>)]) -> anyhow::Result<()> {
+    find_font()?;
     let area = SVGBackend::new(path, SIZE).into_drawing_area();
     area.fill(&WHITE).map_err(|e| anyhow!("{e}"))?;
     let total: usize = panels.iter().map(|(_, lines)| lines.len() + 3).sum();
