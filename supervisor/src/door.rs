@@ -5,7 +5,6 @@
 
 mod crowd;
 mod forwarded;
-mod refusals;
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -27,10 +26,10 @@ use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::JoinSet;
 use tower_service::Service as _;
 
+use crate::refusals::Refusals;
 use crate::tls::Current;
 use crowd::Full;
 pub(crate) use crowd::{Crowd, Seat};
-use refusals::Refusals;
 
 /// What a client may take to agree on keys, and to say what it wants; an idle connection is closed after it as
 /// well. Guess: ten round trips over a bad mobile link.
@@ -83,7 +82,7 @@ impl Door {
     /// Lets in until the service ends.
     pub(crate) async fn keep(self, mut shutdown: daemon::Shutdown) -> anyhow::Result<()> {
         let mut visits = JoinSet::new();
-        let mut refusals = Refusals::default();
+        let mut refusals = Refusals::of("refused");
         loop {
             tokio::select! {
                 () = shutdown.wait() => break,

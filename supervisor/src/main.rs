@@ -19,6 +19,7 @@ mod monitor;
 mod news;
 mod operator;
 mod redirect;
+mod refusals;
 mod server;
 mod session;
 mod store;

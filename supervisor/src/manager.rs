@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use log::{debug, info};
+use log::info;
 use protocol::id::{InvitationId, KeyFingerprint, StreamId};
 use protocol::signal::{Refusal, ToPeer};
 use protocol::stream_manager::{Census, Input, Output, SocketId, StreamManager, Wish, WishError};
@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::clerk::{Clerk, is_quick};
 use crate::news::News;
+use crate::refusals::Refusals;
 
 /// Texts that wait to be written to one socket. A relay that takes over from another is told of all its children
 /// in one step: as many as a line of 2 Gbit/s feeds.
@@ -138,6 +139,8 @@ pub(crate) struct Manager {
     outputs: Vec<Output>,
     clerk: Clerk,
     news: News,
+    /// Those closed because they kept us waiting.
+    slow: Refusals,
     /// Where tasks that take their time answer to.
     own_inbox: mpsc::WeakSender<Event>,
 }
@@ -160,6 +163,7 @@ impl Manager {
                 outputs: Vec::new(),
                 clerk,
                 news,
+                slow: Refusals::of("closed that did not answer, or read, in time"),
                 own_inbox: sender.downgrade(),
             },
             sender,
@@ -178,6 +182,7 @@ impl Manager {
                 () = shutdown.wait() => break,
                 () = wakeup => self.step(Input::Tick),
                 () = watchdog.due() => {}
+                () = self.slow.due() => self.slow.say(),
                 Some(event) = self.inbox.recv() => self.take(event),
             }
             watchdog.feed();
@@ -364,7 +369,7 @@ impl Manager {
             return;
         };
         match refusal {
-            Refusal::TooSlow => debug!(socket = socket.0, address:%; "closed: {words}"),
+            Refusal::TooSlow => self.slow.note(&format!("the last from {address}: {words}")),
             _ => info!(socket = socket.0, address:%, event = "refused"; "refused: {words}"),
         }
         self.news.count_refusal(refusal);

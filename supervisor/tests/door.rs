@@ -2,6 +2,7 @@
 
 mod town;
 
+use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_tungstenite::connect_async;
@@ -115,6 +116,31 @@ async fn a_body_that_is_too_long_is_not_taken() {
     let (more, body) = ("Content-Type: application/json\r\n", "1".repeat(5_000));
     let (head, said) = ask(supervisor.visit().await, "POST", "/api/login", more, &body).await;
     assert!(head.starts_with("HTTP/1.1 413"), "{head}{said}");
+}
+
+#[tokio::test]
+async fn those_who_leave_their_handshake_hanging_are_told_of_together() {
+    let supervisor = Supervisor::start().await;
+    let mut hanging = Vec::new();
+    for _ in 0..20 {
+        hanging.push(supervisor.connect().await);
+    }
+    // Each reads all the time, or it would answer pings when it is too late.
+    let heard = hanging.iter_mut().map(async |socket| {
+        let mut last = String::new();
+        while let Some(text) = socket.next_text().await {
+            last = text;
+        }
+        last
+    });
+    for last in join_all(heard).await {
+        assert!(last.contains("too-slow"), "{last}");
+    }
+    let told = "closed that did not answer, or read, in time: ";
+    let first = supervisor.log.after(told).await;
+    assert!(first.contains("the last from 127.0.0.1"), "{first}");
+    let lines = supervisor.log.count(told);
+    assert!(lines < 20, "{lines} lines for 20 of them");
 }
 
 #[tokio::test]
