@@ -140,6 +140,27 @@ fn a_relay_whose_certificate_has_ended_loses_its_children_and_the_picture_goes_o
     is_left("expired")
 }
 
+/// What comes in 22 s of a stream of a megabit a second.
+const TWO_LIVES_OF_A_CERTIFICATE: u64 = 22 * 1_000_000 / 8;
+
+#[test]
+fn honest_peers_have_new_certificates_before_theirs_end_and_keep_their_links() -> anyhow::Result<()>
+{
+    let stage = Stage::with_certificates_of(10)?;
+    let _supervisor = stage.supervisor()?;
+    let relay = stage.relay("relay", 50_000)?;
+    let broadcaster = stage.broadcaster(TEST_PICTURE)?;
+    let audience = Audience::new(&stage, 2)?;
+    audience.watches_on(TWO_LIVES_OF_A_CERTIFICATE)?;
+    for log in [relay.log(), broadcaster.log(), audience.log()] {
+        assert!(!log.contains("certificate"), "{log}");
+    }
+    for viewer in audience.lines() {
+        assert_eq!(viewer["playing"], true, "{viewer}");
+    }
+    Ok(())
+}
+
 #[test]
 fn a_relay_that_shows_a_receivers_certificate_gets_no_children() -> anyhow::Result<()> {
     is_left("borrowed")
