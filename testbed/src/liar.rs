@@ -1,5 +1,6 @@
 //! A relay that lies: all its machines are real, and what it passes on to its children is not what it got.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,7 +14,7 @@ use peer::transport::{
     Channel, Connection, Events, IceServer, Role, SendError, Transport, TransportError,
 };
 use protocol::chunk::{Chunk, DIGEST_LEN, HEADER_LEN};
-use protocol::id::{Fingerprint, LinkId};
+use protocol::id::{Fingerprint, LinkId, StreamHandle};
 use protocol::security::boxes::{self, purpose};
 use protocol::security::local::EllipticKey;
 use protocol::security::secret::Seed;
@@ -30,7 +31,7 @@ pub enum Trick {
     Alter,
     /// Another number on each tenth.
     Renumber,
-    /// Says that each tenth belongs to another stream.
+    /// In each tenth, what it has of another stream, under the header of this one.
     Splice,
     /// Every two in the wrong order: no lie, for that is what a network does.
     Reorder,
@@ -49,7 +50,6 @@ pub enum Trick {
 }
 
 /// The length of the header's fields before the one that is changed; `protocol::chunk` has them.
-const HANDLE_AT: usize = 8;
 const SEQUENCE_ENDS_AT: usize = 31;
 /// How many chunks it keeps to say them again.
 const REPLAYED: usize = 20;
@@ -67,6 +67,8 @@ pub struct Loot {
     pub stream_key: Mutex<Option<[u8; 32]>>,
     /// The certificate it shows in the place of its own.
     pub certificate: OnceLock<Bytes>,
+    /// Of each stream, the last chunk that it passed on.
+    last: Mutex<BTreeMap<StreamHandle, Bytes>>,
 }
 
 impl Loot {
@@ -87,6 +89,28 @@ impl Loot {
             vec![(towards, text.to_owned())]
         })
     }
+}
+
+impl Loot {
+    /// Keeps a chunk, and gives the last one of another stream.
+    fn of_another(&self, message: &Bytes) -> Option<Bytes> {
+        let stream = Chunk::decode(message.clone()).ok()?.header().handle;
+        let mut last = lock(&self.last);
+        last.insert(stream, message.clone());
+        let mut others = last.iter().filter(|(handle, _)| **handle != stream);
+        others.next().map(|(_, chunk)| chunk.clone())
+    }
+}
+
+/// One chunk's header before another's digest and payload.
+fn spliced(message: &Bytes, other: &Bytes) -> Bytes {
+    let (header, rest) = (message.get(..HEADER_LEN), other.get(HEADER_LEN..));
+    [header, rest]
+        .into_iter()
+        .flatten()
+        .flatten()
+        .copied()
+        .collect()
 }
 
 /// The stream's key is the last of what is sealed.
@@ -172,7 +196,10 @@ impl LyingConnection {
         let out = match self.trick {
             Trick::Alter if tenth => vec![flipped(message, message.len().saturating_sub(1))],
             Trick::Renumber if tenth => vec![flipped(message, SEQUENCE_ENDS_AT)],
-            Trick::Splice if tenth => vec![flipped(message, HANDLE_AT)],
+            Trick::Splice => vec![match self.loot.of_another(message) {
+                Some(other) if tenth => spliced(message, &other),
+                _ => message.clone(),
+            }],
             Trick::Garbage if tenth => vec![noise(message.len())],
             Trick::Forge if tenth => {
                 let key = *lock(&self.loot.stream_key);

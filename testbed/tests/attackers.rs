@@ -140,8 +140,8 @@ fn a_relay_whose_certificate_has_ended_loses_its_children_and_the_picture_goes_o
     is_left("expired")
 }
 
-/// What comes in 22 s of a stream of a megabit a second.
-const TWO_LIVES_OF_A_CERTIFICATE: u64 = 22 * 1_000_000 / 8;
+/// What comes of the test picture and its sound in 22 s.
+const TWO_LIVES_OF_A_CERTIFICATE: u64 = 22 * 460_000 / 8;
 
 #[test]
 fn honest_peers_have_new_certificates_before_theirs_end_and_keep_their_links() -> anyhow::Result<()>

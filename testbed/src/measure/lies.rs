@@ -24,14 +24,37 @@ pub struct Lie {
     pub evicted: bool,
 }
 
+/// What the liar passes on besides, and can take things from.
+const ANOTHER_STREAM: &str = r#"
+[[stream]]
+name = "another"
+source = { kind = "test" }
+video = { width = 320, height = 240, fps = 5, bitrate_kbps = 100 }
+"#;
+
+fn watches_another(stage: &Stage) -> anyhow::Result<Process> {
+    let viewer = stage.receiver("another", &["--stream", "another", "--leaf"])?;
+    viewer.wait_for_line("it plays", |line| line["playing"] == true)?;
+    Ok(viewer)
+}
+
 /// Viewers play below a relay that plays this trick on them, and an honest relay stands by.
 pub fn lie(trick: &str, viewers: u32) -> anyhow::Result<Lie> {
     // Certificates that end while one looks on.
     let stage = Stage::with_certificates_of(20)?;
     let supervisor = stage.supervisor()?;
-    let _broadcaster = stage.broadcaster(TEST_PICTURE)?;
+    let another = if trick == "splice" {
+        ANOTHER_STREAM
+    } else {
+        ""
+    };
+    let _broadcaster = stage.broadcaster(&format!("{TEST_PICTURE}{another}"))?;
     let process = stage.liar(trick, 50_000)?;
     let liar = process.wait_for_line("its name", |line| line["peer"].is_string())?["peer"].clone();
+    let _other = match trick {
+        "splice" => Some(watches_another(&stage)?),
+        _ => None,
+    };
     // Nobody is ever fed by one that borrowed its certificate: the broadcaster alone is too little for many.
     let borrowed = trick == "borrowed";
     let first = borrowed.then(|| stage.relay("honest", 1_000_000));
