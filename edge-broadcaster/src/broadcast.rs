@@ -149,7 +149,7 @@ impl Broadcast {
     }
 
     /// One run of the source: asks for an epoch, then sends.
-    async fn epoch(&mut self, source: &mut Running, began: Time) -> anyhow::Result<End> {
+    async fn epoch(&mut self, source: &mut Running, mut began: Time) -> anyhow::Result<End> {
         self.forget_old_verdicts();
         self.node
             .put(Input::Publish(self.registration(source)))
@@ -158,6 +158,15 @@ impl Broadcast {
             Ok(begun) => begun,
             Err(end) => return Ok(end),
         };
+        if self.plays_once() {
+            // Nobody could watch what it has played by now, and it will not come round.
+            began = self.clock.now();
+            let start = source::start_counted(&self.config, self.clock, &self.tally);
+            match fed(&mut self.watchdog, start).await {
+                Ok(anew) => std::mem::replace(source, anew).stop().await,
+                Err(error) => return Ok(End::Again(error)),
+            }
+        }
         let mut run = self.begin(epoch, began, source)?;
         let mut next_key = None;
         let mut look = tokio::time::interval(rate::LOOK_EVERY);
@@ -213,6 +222,10 @@ impl Broadcast {
     /// Whether no frame for a while is as it should be: a film may stand still, a camera that does is to be started again.
     const fn may_pause(&self) -> bool {
         matches!(self.config.source, SourceConfig::File { .. })
+    }
+
+    const fn plays_once(&self) -> bool {
+        matches!(self.config.source, SourceConfig::File { repeat: false, .. })
     }
 
     /// Has the encoder follow what the children can take.

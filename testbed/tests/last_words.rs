@@ -1,6 +1,7 @@
 //! What is said at the end, so that nobody has to find out by silence. Real programs, real sockets.
 
 use std::process::Command;
+use std::time::Duration;
 
 use testbed::stage::{self, Process, Signal, Stage, TEST_PICTURE};
 
@@ -40,6 +41,26 @@ fn the_end_of_a_film_reaches_the_viewers_and_the_broadcaster_ends_well() -> anyh
     viewer.wait_for_line("it plays", |line| line["playing"] == true)?;
     viewer.wait_for_line("it is told of the end", |line| line["ended"] == true)?;
     assert!(broadcaster.wait_for_end()?, "{}", broadcaster.log());
+    Ok(())
+}
+
+#[test]
+fn a_film_that_plays_once_begins_when_it_can_be_watched() -> anyhow::Result<()> {
+    let stage = Stage::new()?;
+    let film = film(&stage)?;
+    let broadcaster = stage.broadcaster_in(
+        &[],
+        &format!(
+            "[[stream]]\nname = \"film\"\nsource = {{ kind = \"file\", path = {film:?}, loop = false }}\n"
+        ),
+    )?;
+    broadcaster.wait_for_log("is not there")?;
+    std::thread::sleep(Duration::from_secs(2)); // half of it is over, did it play
+    let _supervisor = stage.supervisor()?;
+    let viewer = stage.receiver("viewer", &["--stream", "film"])?;
+    let last = viewer.wait_for_line("it is told of the end", |line| line["ended"] == true)?;
+    let (had, all) = (last["bytes_down"].as_u64(), std::fs::metadata(&film)?.len());
+    assert!(had > Some(all * 3 / 4), "{last} of {all} bytes");
     Ok(())
 }
 
