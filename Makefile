@@ -27,6 +27,7 @@ help: ## show this list
 demo: export PORT := $(PORT)
 demo: export SOURCE := $(SOURCE)
 demo: ## supervisor, relay and broadcaster in one terminal (SOURCE=film.webm PORT=8080)
+	@tools/demo.sh --check
 	@tools/deps.sh build rust wasm run
 	@$(MAKE) web
 	$(CARGO) build --profile demo --package supervisor --package edge-relay --package edge-broadcaster

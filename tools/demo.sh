@@ -3,6 +3,7 @@
 # usage: PORT=8080 SOURCE=film.webm tools/demo.sh     (make demo builds the programs)
 #        SOURCE is a WebM file, or "test" for the test picture; without it: a camera if there is one
 #        PROGRAMS=target/release: those of another build
+#        tools/demo.sh --check    only whether it could: before minutes of building
 set -euo pipefail
 source=${SOURCE:-auto}
 [ -f "$source" ] && source=$(realpath "$source")
@@ -40,27 +41,39 @@ stream_source() { # as the broadcaster's configuration says it
 chosen=$(stream_source)
 ! in_use || fail "port $port is in use; try another one: make demo PORT=$((port + 1))"
 
+[ "${1-}" != --check ] || exit 0
+
 mkdir -p target
 dir=$(mktemp -d "$PWD/target/demo.XXXXXX")
+trap 'rm -rf --one-file-system "$dir"' EXIT
+trap 'exit 0' INT TERM HUP
 cat >"$dir/supervisor.toml" <<TOML
 listen = "0.0.0.0:$port"
+metrics = "off" # another demo may be under way
 state_dir = "$dir/supervisor"
 TOML
-join_token() { # ROLE: lets one service in, as an operator would
-  "$programs/supervisor" token create --role "$1" --config "$dir/supervisor.toml" 2>/dev/null
+supervisor() { # ARGUMENTS: one of its commands; only what goes wrong is said
+  local words
+  words=$({ "$programs/supervisor" "$@" --config "$dir/supervisor.toml" 1>&3; } 3>"$dir/answer" 2>&1) ||
+    fail "supervisor $1: $words"
+  cat "$dir/answer"
 }
+relay_token=$(supervisor token create --role relay) # lets one service in, as an operator would
+broadcaster_token=$(supervisor token create --role broadcaster)
 cat >"$dir/edge-relay.toml" <<TOML
 supervisor = "ws://127.0.0.1:$port/peer"
-join_token = "$(join_token relay)"
+join_token = "$relay_token"
 name = "relay"
+metrics = "off"
 uplink_kbps = 100000
 state_dir = "$dir/relay"
 loopback = true
 TOML
 cat >"$dir/edge-broadcaster.toml" <<TOML
 supervisor = "ws://127.0.0.1:$port/peer"
-join_token = "$(join_token broadcaster)"
+join_token = "$broadcaster_token"
 uplink_kbps = 20000
+metrics = "off"
 state_dir = "$dir/broadcaster"
 loopback = true
 
@@ -71,7 +84,7 @@ allow_failures = true # of viewers, by hand, on /monitor
 TOML
 # For this demo alone: who reads this terminal may look at the monitor.
 password=$(od -An -N6 -tx1 /dev/urandom | tr -d ' \n')
-"$programs/supervisor" operator-password --config "$dir/supervisor.toml" >/dev/null 2>&1 <<<"$password"
+supervisor operator-password <<<"$password" >/dev/null
 
 declare -A name_of=()
 
@@ -113,7 +126,6 @@ finish() {
   rm -rf --one-file-system "$dir"
 }
 trap finish EXIT
-trap 'exit 0' INT TERM HUP
 
 watch_for_death() { # says who ended, and ends the demo
   local pid status=0
@@ -141,9 +153,11 @@ wait_until '"streams":[1-9]'
 echo
 echo "  Open in a browser:"
 echo "      http://localhost:$port"
-for address in $(hostname -I 2>/dev/null) $(hostname); do
+for address in $(hostname -I 2>/dev/null); do
   [[ $address == *:* ]] || echo "      http://$address:$port"
 done
+# Its name only where it leads others here: Debian's own hosts file says 127.0.1.1.
+getent ahostsv4 "$(hostname)" | grep -qv '^127\.' && echo "      http://$(hostname):$port"
 echo "  The topology, drawn live: http://localhost:$port/monitor   (password: $password)"
 echo "  Ctrl-C ends everything."
 echo

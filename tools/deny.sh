@@ -9,7 +9,7 @@ if ! cargo-deny --version >/dev/null 2>&1; then
   echo "Building cargo-deny $version into target/tools, once"
   # A tool that runs for a second: what counts is how soon it is there.
   CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-    tools/with-rust cargo install cargo-deny --version "$version" --locked --quiet --root target/tools --target-dir target/tools/build
+    tools/with-rust cargo install cargo-deny --version "$version" --locked --root target/tools --target-dir target/tools/build
   rm -rf --one-file-system target/tools/build
 fi
 

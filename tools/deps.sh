@@ -44,4 +44,8 @@ if [[ " ${missing[*]} " == *" coturn "* ]] && command -v systemctl >/dev/null; t
 fi
 "${as_root[@]}" apt-get update --quiet
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-  apt-get install --yes --quiet --no-install-recommends "${missing[@]}"
+  apt-get install --yes --quiet --no-install-recommends --no-remove "${missing[@]}" || {
+  echo "Nothing is removed from this machine for these packages. If that is what stands in the way: Debian's rustc-web and" >&2
+  echo "cargo-web take the place of its rustc, cargo and rustup. Remove those yourself, or install a newer Rust (https://rustup.rs)." >&2
+  exit 1
+}

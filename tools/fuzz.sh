@@ -21,7 +21,7 @@ host=$(tools/with-rust rustc -vV | sed -n 's/^host: //p')
 RUSTC_BOOTSTRAP=1 RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 \
   -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
   -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares" \
-  tools/with-rust cargo build --quiet --release --bins --manifest-path $fuzz/Cargo.toml \
+  tools/with-rust cargo build --release --bins --manifest-path $fuzz/Cargo.toml \
   --target "$host" --target-dir target/fuzz
 
 # What broke it, and the input itself: a build machine's files are gone before anybody can look.
