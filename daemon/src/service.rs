@@ -62,10 +62,14 @@ where
     }
     let result = on_runtime(main);
     if let Err(error) = &result {
-        error!("{error:#}");
-        notify(&[NotifyState::Status(
-            &format!("{error:#}").replace('\n', " "),
-        )]);
+        let words = format!("{error:#}");
+        let (first, rest) = words.split_once('\n').unwrap_or((&words, ""));
+        error!("{first}");
+        // The line of a configuration, and a mark below the place: nobody else's words, so they may have lines.
+        if !rest.is_empty() && error.is::<ConfigError>() {
+            eprintln!("{rest}");
+        }
+        notify(&[NotifyState::Status(&words.replace('\n', " "))]);
     }
     exit_code(&result)
 }

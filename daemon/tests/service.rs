@@ -130,4 +130,5 @@ fn wrong_config_ends_with_its_place_in_words() {
         stderr.contains("sample.toml:2:1: unknown field `volume`"),
         "{stderr}"
     );
+    assert!(stderr.ends_with("\n  volume = 11\n  ^\n"), "{stderr}");
 }

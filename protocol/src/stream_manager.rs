@@ -347,6 +347,13 @@ impl StreamManager {
         self.names.get(name.trim()).copied()
     }
 
+    /// What that stream is called, while it is known.
+    pub fn name_of(&self, stream: StreamId) -> Option<&str> {
+        self.streams
+            .get(&stream)
+            .map(|known| known.info.name.as_str())
+    }
+
     /// The trees, to look at.
     pub const fn forest(&self) -> &Forest {
         &self.forest

@@ -24,7 +24,11 @@ const NOT_BUILT: &str = "<!doctype html><meta charset=utf-8><title>OwnStream Edg
 
 /// The page of that name.
 pub(crate) fn page(name: &str, request: &HeaderMap) -> Response {
-    if is_built() {
+    page_if(is_built(), name, request)
+}
+
+fn page_if(is_built: bool, name: &str, request: &HeaderMap) -> Response {
+    if is_built {
         file(name, request)
     } else {
         html(StatusCode::SERVICE_UNAVAILABLE, NOT_BUILT)
@@ -99,6 +103,13 @@ mod tests {
         let mut request = HeaderMap::new();
         request.insert(header::IF_NONE_MATCH, first.headers()[header::ETAG].clone());
         assert_eq!(file(&name, &request).status(), StatusCode::NOT_MODIFIED);
+    }
+
+    #[test]
+    fn who_built_without_the_pages_reads_what_to_run() {
+        let answer = page_if(false, "receiver.html", &HeaderMap::new());
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(NOT_BUILT.contains("<code>make web</code>"));
     }
 
     #[test]

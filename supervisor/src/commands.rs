@@ -144,6 +144,18 @@ impl Desk {
                 false => error,
             }
         })?;
+        let makes = matches!(
+            command,
+            Command::Token(Token::Create { .. })
+                | Command::OperatorPassword { .. }
+                | Command::OperatorToken { .. }
+        );
+        if makes {
+            eprintln!(
+                "No supervisor runs with state_dir {} now: kept there for the next one.",
+                state_dir.display()
+            );
+        }
         Ok(Self::Stopped(Office::new(store, None)?))
     }
 

@@ -281,7 +281,10 @@ impl Manager {
 
     fn tell_news(&self) {
         for happening in self.machine.happened() {
-            self.news.tell(happening);
+            let called = happening
+                .stream
+                .and_then(|stream| self.machine.name_of(stream));
+            self.news.tell(happening, called);
         }
     }
 

@@ -60,8 +60,9 @@ impl News {
         self.with_counts(|counts| *counts.refusals.entry(name).or_default() += 1);
     }
 
-    pub(crate) fn tell(&self, happening: &Happening) {
-        log_it(happening);
+    /// `called`: its stream's name.
+    pub(crate) fn tell(&self, happening: &Happening, called: Option<&str>) {
+        log_it(happening, called);
         self.with_counts(|counts| {
             *counts.happenings.entry(happening.what.name()).or_default() += 1
         });
@@ -81,19 +82,21 @@ impl News {
 }
 
 /// One line, whose fields `journalctl PEER=… STREAM=… EVENT=…` finds.
-fn log_it(happening: &Happening) {
+fn log_it(happening: &Happening, called: Option<&str>) {
     let what = happening.what;
     let (level, words) = words(what);
     let event = what.name();
-    let other = other(what).map(|peer| peer.to_string()).unwrap_or_default();
+    let other = other(what)
+        .map(|peer| format!(" {peer}"))
+        .unwrap_or_default();
+    let called = called.map(|name| format!(": {name}")).unwrap_or_default();
     match (happening.peer, happening.stream) {
-        (Some(peer), Some(stream)) if other.is_empty() => {
-            log!(level, peer:%, stream:%, event; "{words}");
+        (Some(peer), Some(stream)) => {
+            log!(level, peer:%, stream:%, event; "{words}{other}{called}");
         }
-        (Some(peer), Some(stream)) => log!(level, peer:%, stream:%, event; "{words} {other}"),
         (Some(peer), None) if other.is_empty() => debug!(peer:%, event; "{words}"),
-        (Some(peer), None) => log!(level, peer:%, event; "{words} {other}"),
-        (None, Some(stream)) => log!(level, stream:%, event; "{words}"),
+        (Some(peer), None) => log!(level, peer:%, event; "{words}{other}"),
+        (None, Some(stream)) => log!(level, stream:%, event; "{words}{called}"),
         (None, None) => log!(level, event; "{words}"),
     }
 }
@@ -145,9 +148,9 @@ mod tests {
             stream: None,
             what: What::Joined,
         };
-        news.tell(&joined);
+        news.tell(&joined, None);
         let mut watch = news.watch();
-        news.tell(&joined);
+        news.tell(&joined, None);
         assert_eq!(watch.try_recv().expect("one").happening, joined);
         assert!(watch.try_recv().is_err());
         assert_eq!(news.counts().happenings["joined"], 2);

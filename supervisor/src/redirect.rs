@@ -81,6 +81,36 @@ mod tests {
         );
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_host_and_path_are_asked_for_the_answer_leads_to_that_host_or_nowhere(
+            host in proptest::collection::vec(0x20_u8..=0xFF, 0..40),
+            name in "[a-z0-9.:\\[\\]@/\\\\?#%-]{0,30}",
+            path in "/[!-~]{0,60}",
+        ) {
+            let target = Target { public: None, port: 443 };
+            let Ok(uri) = path.parse::<Uri>() else {
+                return Ok(());
+            };
+            for host in [host.as_slice(), name.as_bytes()] {
+                let mut request = HeaderMap::new();
+                let Ok(value) = axum::http::HeaderValue::from_bytes(host) else {
+                    continue;
+                };
+                request.insert(header::HOST, value);
+                let answer = answer(&target, &uri, &request);
+                let Some(place) = answer.headers().get(header::LOCATION) else {
+                    proptest::prop_assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+                    continue;
+                };
+                let place: Uri = place.to_str().expect("text").parse().expect("an address");
+                let said = std::str::from_utf8(host).expect("a host is ASCII");
+                proptest::prop_assert_eq!(place.host(), Some(without_port(said)));
+                proptest::prop_assert_eq!(place.path(), uri.path());
+            }
+        }
+    }
+
     #[test]
     fn a_host_that_is_none_is_nowhere() {
         assert_eq!(of(443, "a/b"), None);

@@ -117,6 +117,8 @@ async fn a_misspelt_key_is_named_with_its_line() {
         words.contains("supervisor.toml:3") && words.contains("litsen"),
         "{words}"
     );
+    assert!(words.contains("`listen`"), "{words}");
+    assert!(words.ends_with("\n  litsen = \"/tmp\"\n  ^\n"), "{words}");
     assert_eq!(code, Some(78));
 }
 

@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 use town::{JOIN, STREAM, Socket, Supervisor, id, info, patiently};
 
 /// That the socket was closed with these words last.
-async fn refused(socket: &mut town::Socket, why: Refusal) -> String {
+async fn refused(socket: &mut Socket, why: Refusal) -> String {
     match socket.hears_to_the_end().await {
         Some(ToPeer::PeerRefused { refusal, words }) => {
             assert_eq!(refusal, why, "{words}");
@@ -43,19 +43,52 @@ async fn a_peer_of_another_version_is_refused_in_words() {
     assert!(words.contains("900 to 901"), "{words}");
 }
 
-#[tokio::test]
-async fn garbage_closes_its_socket_and_no_other() {
-    let supervisor = Supervisor::start().await;
-    let mut innocent = supervisor.peer(30, Component::Receiver).await;
-    let garbage = [
+/// What nobody may say at any time.
+fn garbage() -> [Message; 5] {
+    [
         Message::text("{"),
         Message::text("{\"type\":\"MAKE_COFFEE\"}"),
         Message::text("x".repeat(MAX_TEXT + 1)),
         Message::text("[".repeat(MAX_TEXT)),
         Message::binary(vec![0; 100]),
-        Message::text(FromPeer::ListStreams.to_text()),
-    ];
-    for message in garbage {
+    ]
+}
+
+#[tokio::test]
+async fn a_member_that_says_garbage_is_put_out_and_the_others_keep_their_places() {
+    let supervisor = Supervisor::start().await;
+    let mut broadcaster = supervisor.broadcaster(1).await;
+    let mut innocent = supervisor.peer(30, Component::Receiver).await;
+    innocent.says(&JOIN).await;
+    let placed = innocent.hears().await;
+    assert!(matches!(placed, ToPeer::Placement { parent: Some(p), .. } if p.peer == id(1)));
+
+    let again = FromPeer::CollectPeerInfoResponse(info(40, Component::Receiver));
+    let too_late = Message::text(again.to_text());
+    for (n, message) in (40..).zip(garbage().into_iter().chain([too_late])) {
+        let mut member = supervisor.peer(n, Component::Receiver).await;
+        member.says(&JOIN).await;
+        assert!(matches!(member.hears().await, ToPeer::Placement { .. }));
+        member.sends(message).await;
+        refused(&mut member, Refusal::BadMessage).await;
+    }
+    broadcaster.is_alive().await;
+    innocent.says(&FromPeer::TimeRequest { sent_us: 5 }).await;
+    loop {
+        match innocent.hears().await {
+            ToPeer::TimeResponse { .. } => break,
+            ToPeer::Placement { .. } => panic!("it was placed anew"),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn garbage_closes_its_socket_and_no_other() {
+    let supervisor = Supervisor::start().await;
+    let mut innocent = supervisor.peer(30, Component::Receiver).await;
+    let too_early = Message::text(FromPeer::ListStreams.to_text());
+    for message in garbage().into_iter().chain([too_early]) {
         let mut socket = supervisor.connect().await;
         socket.sends(message).await;
         refused(&mut socket, Refusal::BadMessage).await;

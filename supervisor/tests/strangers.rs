@@ -212,7 +212,6 @@ fn whatever_is_asked_over_http_is_answered_or_hung_up_on_and_everybody_else_is_s
         assert!(!ours, "{status:?} to {request:?}");
         *answered.entry(status).or_insert(0) += 1;
     }
-    assert_eq!(supervisor.log.count("panicked"), 0);
     for status in [200, 400, 401, 404] {
         assert!(answered.contains_key(&Some(status)), "{answered:?}");
     }

@@ -265,6 +265,10 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
+        // A task of its own may panic while the program goes on.
+        if !thread::panicking() && self.log().contains("panicked at") {
+            panic!("{} panicked:\n{}", self.name, self.log());
+        }
     }
 }
 

@@ -23,6 +23,21 @@ fn a_relay_started_before_its_supervisor_says_so_and_is_taken_in_when_it_comes()
 }
 
 #[test]
+fn a_wrong_key_ends_each_service_with_its_line_and_the_keys_there_are() -> anyhow::Result<()> {
+    let stage = Stage::new()?;
+    let relay = stage.relay_alone("misspelt", "uplink_kbs = 4\n")?;
+    let broadcaster = stage.broadcaster_in(&[], &format!("uplink_kbs = 4\n{TEST_PICTURE}"))?;
+    for mut service in [relay, broadcaster] {
+        assert!(!service.wait_for_end()?);
+        let log = service.log();
+        assert!(log.contains("unknown field `uplink_kbs`"), "{log}");
+        assert!(log.contains("`uplink_kbps`"), "{log}");
+        assert!(log.ends_with("\n  uplink_kbs = 4\n  ^\n"), "{log}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_udp_port_that_is_taken_is_named() -> anyhow::Result<()> {
     let stage = Stage::new()?;
     let taken = UdpSocket::bind(("0.0.0.0", 0))?;

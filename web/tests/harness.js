@@ -175,11 +175,19 @@ export class World {
     let failed = true;
     try {
       await test(world);
+      // A task of its own may panic while the program goes on.
+      const panics = world.#log.filter((line) => line.includes("panicked at"));
+      if (panics.length) throw new Error(panics.join("\n"));
       failed = false;
     } finally {
       if (failed) console.error(world.#log.join("\n"));
       await world.#end();
     }
+  }
+
+  /** What all programs and pages said so far, a line each. */
+  get log() {
+    return this.#log;
   }
 
   /** @param {string} [more] TOML */

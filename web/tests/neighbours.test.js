@@ -108,6 +108,38 @@ function sayToAllWhenTold() {
   });
 }
 
+const ATTACKS_ON_NATIVES = /** @type {const} */ ([
+  ["what is of another protocol", 'sayToAll(() => new TextEncoder().encode("GET / HTTP/1.1"))', /but this peer speaks version 1/],
+  ["its first words again", "sayToAll((first) => first)", /Hello came out of order/],
+  ["a text", 'sayToAll(() => "good morning")', /only bytes are spoken here/],
+]);
+
+test("relay and broadcaster let go of each child that breaks the rules, say why, and feed the other on", async () => {
+  await World.run(async (world) => {
+    await world.supervisor();
+    await world.relay();
+    await world.broadcaster(testPicture("garden"));
+    const browser = await world.browser();
+    const other = await world.viewer(browser, "garden");
+    const [heard, { parent }] = [listen(other), await stats(other)];
+    for (const [words, attack, reason] of ATTACKS_ON_NATIVES) {
+      const context = await browser.newContext();
+      await context.addInitScript(sayToAllWhenTold);
+      const attacker = await world.viewer(context, "garden");
+      const { peer } = await stats(attacker);
+      await attacker.evaluate(attack);
+      // The first is the relay's child. The next may be another's: a relay that a child says it has lost is spared for a while.
+      await until(`its parent says why: ${words}`, () => world.log.some(
+        (line) => line.startsWith("edge-") && reason.test(line) && line.includes(peer),
+      ));
+      await context.close();
+    }
+    await clockAdvances(other, 3_000);
+    assert.equal((await stats(other)).parent, parent);
+    assert.deepEqual(heard, { links: [], errors: [] });
+  });
+});
+
 const ATTACKS = /** @type {const} */ ([
   ["messages far too long", "sayToAll(() => new Uint8Array(200_000))", /of 200000 bytes, but at most 16384 are allowed$/],
   ["its first words again", "sayToAll((first) => first)", /Hello came out of order$/],

@@ -40,12 +40,15 @@ impl fmt::Display for Tried {
     }
 }
 
+/// Why hardware that a board has not is no choice: each board lacks most.
+const ABSENT: &str = "it is not there";
+
 /// Tries one encoder.
 pub fn try_one(rung: &'static Rung, format: &VideoFormat, config: &VideoConfig) -> Tried {
     let outcome = match elements::exists(rung.element) {
         // What software needs can be installed; of hardware there is no element where there is none of it.
         Err(missing) if rung.on_processor => Err(format!("it is not there: {missing}")),
-        Err(_) => Err("it is not there".to_owned()),
+        Err(_) => Err(ABSENT.to_owned()),
         Ok(()) => probe::probe(rung, format, config).map_err(|error| format!("{error:#}")),
     };
     Tried { rung, outcome }
@@ -208,17 +211,22 @@ fn first(
     config: &VideoConfig,
     tally: &Tally,
 ) -> anyhow::Result<&'static Rung> {
-    let mut reasons = Vec::new();
+    let (mut reasons, mut absent) = (Vec::new(), Vec::new());
     while !left.is_empty() {
         let tried = try_one(left.remove(0), format, config);
         tally.tried(&tried);
+        if tried.outcome.as_ref().is_err_and(|why| why == ABSENT) {
+            absent.push(tried.rung.element);
+            continue;
+        }
+        say_absent(&mut absent);
+        log::info!("encoder {tried}");
         if tried.outcome.is_ok() {
-            log::info!("encoder {tried}");
             return Ok(tried.rung);
         }
-        log::info!("encoder {tried}");
         reasons.push(tried.to_string());
     }
+    say_absent(&mut absent);
     anyhow::bail!(
         "no encoder works: {}. {}",
         reasons.join("; "),
@@ -226,4 +234,12 @@ fn first(
             element: "vp8enc".into()
         }
     )
+}
+
+/// All of them in one line.
+fn say_absent(absent: &mut Vec<&str>) {
+    if !absent.is_empty() {
+        log::info!("encoders that this board has not: {}", absent.join(", "));
+        absent.clear();
+    }
 }

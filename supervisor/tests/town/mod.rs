@@ -49,6 +49,13 @@ pub(crate) struct Supervisor {
     pub(crate) home: Home,
 }
 
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        // A task of its own may panic while the program goes on.
+        assert!(std::thread::panicking() || self.log.count("panicked at") == 0);
+    }
+}
+
 /// Where a supervisor keeps what it has; removed when dropped.
 #[derive(Clone)]
 pub(crate) struct Home(Arc<TempDir>);
