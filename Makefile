@@ -40,11 +40,11 @@ test: ## all tests, those in real browsers included
 
 test-rust: web
 	$(CARGO) build --workspace # the end-to-end tests start these programs
-	$(CARGO) test --workspace
-	tools/fuzz.sh --seconds 2
+	RUST_TEST_THREADS=$$(( 2 * $$(nproc) )) $(CARGO) test --workspace # most wait for others most of the time
+	tools/fuzz.sh --seconds 1
 
 test-web: web web/node_modules
-	node --test $$(find web/tests -name '*.test.js')
+	node web/tests/all.js
 
 test-box: web ## packages, services under systemd, and the programs for boards, each in a machine of its own (as root)
 	@tools/deps.sh build rust wasm run box deb

@@ -1,0 +1,12 @@
+// Runs all tests of the pages, two files at a time: most of their time they wait for pictures.
+import { readdirSync } from "node:fs";
+import { pipeline } from "node:stream/promises";
+import { run } from "node:test";
+import { tap } from "node:test/reporters";
+import { fileURLToPath } from "node:url";
+
+const folder = fileURLToPath(new URL(".", import.meta.url));
+const files = readdirSync(folder).filter((name) => name.endsWith(".test.js")).sort();
+const tests = run({ files: files.map((name) => folder + name), concurrency: 2 });
+tests.on("test:fail", () => (process.exitCode = 1));
+await pipeline(tests, tap, process.stdout);
