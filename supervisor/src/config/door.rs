@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use axum::http::uri::Authority;
 use serde::Deserialize;
 
 /// What connections are wrapped in.
@@ -148,7 +149,14 @@ impl TryFrom<String> for Origin {
 /// A host and perhaps a port, of nothing but the letters that those have.
 pub(crate) fn is_host(text: &str) -> bool {
     let usual = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
-    !text.is_empty() && text.len() <= 255 && text.chars().all(usual) // 255: the longest name in DNS
+    let is_port = |port: &str| port.bytes().all(|c| c.is_ascii_digit());
+    let Ok(authority) = text.parse::<Authority>() else {
+        return false;
+    };
+    let (host, rest) = text.split_at(authority.host().len());
+    // 255: the longest name in DNS.
+    let host_is_well = !host.is_empty() && text.len() <= 255 && text.chars().all(usual);
+    host_is_well && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
 }
 
 #[cfg(test)]
