@@ -57,12 +57,8 @@ function viewersAre(page, count) {
 test("the third page of a chain is fed by the second, which is fed by the first", async () => {
   await World.run(async (world) => {
     const pages = await chain(world, 3);
-    // As they stand: on a machine with too much to do a page may have fallen silent, and stand further down since.
-    const [first, second, third] = await until("they are a chain", async () => {
-      const all = (await Promise.all(pages.map(stats))).sort((one, other) => one.depth - other.depth);
-      return all.every(({ depth, children }, i) => depth === i + 1 && children === (i < 2 ? 1 : 0)) ? all : null;
-    });
-    assert.deepEqual([second.parent, third.parent], [first.peer, second.peer]);
+    const [first, second, third] = await inChain(pages);
+    assert.deepEqual([first.depth, second.depth, third.depth], [1, 2, 3]);
     assert.ok(first.bytesUp > 0 && second.bytesUp > 0);
     for (const page of pages) await clockAdvances(page);
   });
@@ -88,16 +84,11 @@ test("a page below a full relay is fed by a page", async () => {
 
 test("when the tab above is closed, the tab below plays on", async () => {
   await World.run(async (world) => {
-    const [first, second, third] = await chain(world, 3);
-    const top = await stats(first);
-    await second.close({ runBeforeUnload: false });
-    const moved = await until("the third is a child of the first", async () => {
-      const now = await stats(third);
-      return now.parent === top.peer ? now : null;
-    });
-    assert.equal(moved.depth, 2);
-    await plays(third);
-    await clockAdvances(third);
+    const [, above, below] = await inChain(await chain(world, 3));
+    await above.page.close({ runBeforeUnload: false });
+    await isFedByAnotherThan(below.page, above.peer);
+    await plays(below.page);
+    await clockAdvances(below.page);
   });
 });
 
