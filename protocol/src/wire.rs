@@ -151,10 +151,10 @@ pub enum ControlError {
     /// Longer than [`MAX_MESSAGE`].
     #[error("a control message of {0} bytes, but at most {MAX_MESSAGE} are allowed")]
     TooLong(usize),
-    /// Another version, or no bytes at all.
-    #[error("control version {0:?}, but this peer speaks version {VERSION}")]
-    Version(Option<u8>),
-    /// Not the encoding of any message, or bytes left over.
+    /// Another version.
+    #[error("control version {0}, but this peer speaks version {VERSION}")]
+    Version(u8),
+    /// Not the encoding of any message, no bytes at all, or bytes left over.
     #[error("the control message cannot be read")]
     Malformed,
     /// A list or a text is longer than it may be.
@@ -186,9 +186,9 @@ impl Control {
     /// Reads one message, and checks the bounds that the encoding alone does not.
     pub fn decode(message: &[u8]) -> Result<Self, ControlError> {
         bound_message(message.len())?;
-        let (&version, body) = message.split_first().ok_or(ControlError::Version(None))?;
+        let (&version, body) = message.split_first().ok_or(ControlError::Malformed)?;
         if version != VERSION {
-            return Err(ControlError::Version(Some(version)));
+            return Err(ControlError::Version(version));
         }
         let (control, rest) =
             postcard::take_from_bytes::<Self>(body).map_err(|_| ControlError::Malformed)?;

@@ -111,7 +111,6 @@ function sayToAllWhenTold() {
 const ATTACKS_ON_NATIVES = /** @type {const} */ ([
   ["what is of another protocol", 'sayToAll(() => new TextEncoder().encode("GET / HTTP/1.1"))', /but this peer speaks version 1/],
   ["its first words again", "sayToAll((first) => first)", /Hello came out of order/],
-  ["a text", 'sayToAll(() => "good morning")', /only bytes are spoken here/],
 ]);
 
 test("relay and broadcaster let go of each child that breaks the rules, say why, and feed the other on", async () => {
