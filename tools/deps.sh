@@ -10,7 +10,7 @@ served() { # PURPOSE
     rust) tools/with-rust cargo --version ;;
     wasm) tools/web.sh --has-target ;;
     check) tools/with-rust cargo clippy --version && tools/with-rust cargo fmt --version ;;
-    node) npm --version && [[ $(node --version) =~ ^v(1[89]|[2-9][0-9]) ]] ;;
+    node) npm --version && [[ $(node --version) =~ ^v(18\.(1[5-9]|[2-9][0-9])|[2-9][0-9])\. ]] ;;
     *) false ;;
   esac >/dev/null 2>&1
 }
@@ -32,7 +32,7 @@ as_root=()
 if [ "$(id -u)" -ne 0 ]; then
   command -v sudo >/dev/null || {
     echo "Neither root nor sudo. As root, once, and then again what you called:" >&2
-    echo "  su -c 'apt-get update && apt-get install --yes --no-install-recommends ${missing[*]}'" >&2
+    echo "  su -c 'apt-get update && apt-get install --yes --no-install-recommends --no-remove ${missing[*]}'" >&2
     exit 1
   }
   as_root=(sudo)

@@ -63,11 +63,13 @@ where
     let result = on_runtime(main);
     if let Err(error) = &result {
         let words = format!("{error:#}");
-        let (first, rest) = words.split_once('\n').unwrap_or((&words, ""));
-        error!("{first}");
-        // The line of a configuration, and a mark below the place: nobody else's words, so they may have lines.
-        if !rest.is_empty() && error.is::<ConfigError>() {
-            eprintln!("{rest}");
+        match words.split_once('\n') {
+            // The line of a configuration, and a mark below the place: nobody else's words, so they may have lines.
+            Some((first, rest)) if error.is::<ConfigError>() => {
+                error!("{first}");
+                eprintln!("{rest}");
+            }
+            _ => error!("{words}"),
         }
         notify(&[NotifyState::Status(&words.replace('\n', " "))]);
     }

@@ -163,7 +163,10 @@ impl Broadcast {
             began = self.clock.now();
             let start = source::start_counted(&self.config, self.clock, &self.tally);
             match fed(&mut self.watchdog, start).await {
-                Ok(anew) => std::mem::replace(source, anew).stop().await,
+                Ok(anew) => {
+                    let old = std::mem::replace(source, anew);
+                    fed(&mut self.watchdog, old.stop()).await;
+                }
                 Err(error) => return Ok(End::Again(error)),
             }
         }
@@ -290,6 +293,8 @@ impl Broadcast {
                             return Ok(Err(End::Renewed)); // what was registered is no longer so
                         }
                         SourceEvent::Failed(error) => return Ok(Err(End::Again(error))),
+                        // It begins anew when it can be watched.
+                        SourceEvent::Ended if self.plays_once() => {}
                         // A film nobody could watch is not over.
                         SourceEvent::Ended => {
                             let error = anyhow::anyhow!("the film ended before the supervisor was there");

@@ -215,7 +215,7 @@ fn damaged(film: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// Plays a film as long as an honest one would last, and stops it; gives the number of its frames.
-async fn survives(film: Vec<u8>) -> Option<usize> {
+async fn survives((number, film): (usize, Vec<u8>)) -> Option<usize> {
     let sample = Sample::of_bytes(&film);
     let mut running = match start(&sample.source(false), "").await {
         Ok(running) => running,
@@ -238,7 +238,8 @@ async fn survives(film: Vec<u8>) -> Option<usize> {
         }
     };
     let _ = tokio::time::timeout(std::time::Duration::from_secs(2), plays).await;
-    running.stop().await; // would wait for ever for a thread that hangs
+    let stopped = tokio::time::timeout(std::time::Duration::from_secs(60), running.stop()).await;
+    assert!(stopped.is_ok(), "a thread hangs in film {number}");
     Some(frames)
 }
 
@@ -258,7 +259,7 @@ async fn whatever_is_wrong_with_a_film_it_is_refused_by_name_or_plays_what_it_ha
             std::iter::repeat_with(new).take(films).collect::<Vec<_>>()
         })
         .collect();
-    let all: tokio::task::JoinSet<_> = films.into_iter().map(survives).collect();
+    let all: tokio::task::JoinSet<_> = films.into_iter().enumerate().map(survives).collect();
     let outcomes = all.join_all().await;
     let played = outcomes
         .iter()

@@ -19,7 +19,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use log::{debug, warn};
+use log::{Level, debug, warn};
 use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
@@ -82,7 +82,7 @@ impl Door {
     /// Lets in until the service ends.
     pub(crate) async fn keep(self, mut shutdown: daemon::Shutdown) -> anyhow::Result<()> {
         let mut visits = JoinSet::new();
-        let mut refusals = Refusals::of("refused");
+        let mut refusals = Refusals::of("refused", Level::Warn);
         loop {
             tokio::select! {
                 () = shutdown.wait() => break,

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use log::info;
+use log::{Level, info};
 use protocol::id::{InvitationId, KeyFingerprint, StreamId};
 use protocol::signal::{Refusal, ToPeer};
 use protocol::stream_manager::{Census, Input, Output, SocketId, StreamManager, Wish, WishError};
@@ -163,7 +163,7 @@ impl Manager {
                 outputs: Vec::new(),
                 clerk,
                 news,
-                slow: Refusals::of("closed that did not answer, or read, in time"),
+                slow: Refusals::of("closed that kept us waiting", Level::Info),
                 own_inbox: sender.downgrade(),
             },
             sender,
@@ -372,6 +372,7 @@ impl Manager {
             return;
         };
         match refusal {
+            // Whoever goes out of range is silent too: no news for an operator each time.
             Refusal::TooSlow => self.slow.note(&format!("the last from {address}: {words}")),
             _ => info!(socket = socket.0, address:%, event = "refused"; "refused: {words}"),
         }

@@ -4,7 +4,7 @@ use axum::Router;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 
-use crate::config::door::{Origin, is_host};
+use crate::config::door::{Origin, host_and_port};
 
 /// Where to.
 #[derive(Clone)]
@@ -42,20 +42,12 @@ impl Target {
         if let Some(public) = &self.public {
             return Some(public.to_string());
         }
-        let host = without_port(host?);
+        let (host, _) = host_and_port(host?)?;
         let port = match self.port {
             443 => String::new(),
             other => format!(":{other}"),
         };
-        is_host(host).then(|| format!("https://{host}{port}"))
-    }
-}
-
-/// A host may be an IPv6 address, with colons of its own, in brackets.
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|c| c.is_ascii_digit()) => name,
-        _ => host,
+        Some(format!("https://{host}{port}"))
     }
 }
 
@@ -87,8 +79,9 @@ mod tests {
             host in proptest::collection::vec(0x20_u8..=0xFF, 0..40),
             name in "[a-z0-9.:\\[\\]@/\\\\?#%-]{0,30}",
             path in "/[!-~]{0,60}",
+            port in proptest::sample::select(vec![443, 8443]),
         ) {
-            let target = Target { public: None, port: 443 };
+            let target = Target { public: None, port };
             let Ok(uri) = path.parse::<Uri>() else {
                 return Ok(());
             };
@@ -105,7 +98,9 @@ mod tests {
                 };
                 let place: Uri = place.to_str().expect("text").parse().expect("an address");
                 let said = std::str::from_utf8(host).expect("a host is ASCII");
-                proptest::prop_assert_eq!(place.host(), Some(without_port(said)));
+                let (said, _) = host_and_port(said).expect("it leads somewhere");
+                let expected = (Some(said), (port != 443).then_some(port));
+                proptest::prop_assert_eq!((place.host(), place.port_u16()), expected);
                 proptest::prop_assert_eq!(place.path(), uri.path());
             }
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use log::warn;
+use log::{Level, log};
 use tokio::time::Instant;
 
 const PAUSE: Duration = Duration::from_secs(1);
@@ -11,6 +11,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Refusals {
     /// What was done with them.
     done: &'static str,
+    level: Level,
     count: u64,
     last: String,
     quiet_until: Option<Instant>,
@@ -18,9 +19,10 @@ pub(crate) struct Refusals {
 
 impl Refusals {
     /// Connections of which this was `done`.
-    pub(crate) const fn of(done: &'static str) -> Self {
+    pub(crate) const fn of(done: &'static str, level: Level) -> Self {
         Self {
             done,
+            level,
             count: 0,
             last: String::new(),
             quiet_until: None,
@@ -46,7 +48,7 @@ impl Refusals {
 
     pub(crate) fn say(&mut self) {
         let (done, count, last) = (self.done, self.count, &self.last);
-        warn!(count, event = "refused"; "connections {done}: {count}; {last}");
+        log!(self.level, count, event = "refused"; "connections {done}: {count}; {last}");
         self.count = 0;
         self.quiet_until = Some(Instant::now() + PAUSE);
     }

@@ -136,7 +136,7 @@ async fn those_who_leave_their_handshake_hanging_are_told_of_together() {
     for last in join_all(heard).await {
         assert!(last.contains("too-slow"), "{last}");
     }
-    let told = "closed that did not answer, or read, in time: ";
+    let told = "closed that kept us waiting: ";
     let first = supervisor.log.after(told).await;
     assert!(first.contains("the last from 127.0.0.1"), "{first}");
     let lines = supervisor.log.count(told);

@@ -212,6 +212,8 @@ fn whatever_is_asked_over_http_is_answered_or_hung_up_on_and_everybody_else_is_s
         assert!(!ours, "{status:?} to {request:?}");
         *answered.entry(status).or_insert(0) += 1;
     }
+    runtime.block_on(viewer.is_alive());
+    runtime.block_on(broadcaster.is_alive());
     for status in [200, 400, 401, 404] {
         assert!(answered.contains_key(&Some(status)), "{answered:?}");
     }

@@ -5,15 +5,12 @@ use std::time::Duration;
 
 use testbed::stage::{self, Process, Signal, Stage, TEST_PICTURE};
 
-/// Seconds of the film: long enough to be watched for a moment.
-const FILM_S: &str = "4";
-
 /// A film made of the test picture.
-fn film(stage: &Stage) -> anyhow::Result<String> {
+fn film(stage: &Stage, seconds: u32) -> anyhow::Result<String> {
     let config = stage.folder().join("film.toml");
     std::fs::write(&config, TEST_PICTURE)?;
     let made = Command::new(stage::programs()?.join("edge-broadcaster"))
-        .args(["dump", "--seconds", FILM_S, "--out"])
+        .args(["dump", "--seconds", &seconds.to_string(), "--out"])
         .args([stage.folder(), &config])
         .output()?;
     let said = String::from_utf8_lossy(&made.stderr);
@@ -34,7 +31,7 @@ fn the_end_of_a_film_reaches_the_viewers_and_the_broadcaster_ends_well() -> anyh
     let _supervisor = stage.supervisor()?;
     let _relay = stage.relay("relay", 50_000)?;
     let viewer = stage.receiver("viewer", &["--stream", "film"])?;
-    let film = film(&stage)?;
+    let film = film(&stage, 4)?; // long enough to be watched for a moment
     let mut broadcaster = stage.broadcaster(&format!(
         "[[stream]]\nname = \"film\"\nsource = {{ kind = \"file\", path = {film:?}, loop = false }}\n"
     ))?;
@@ -47,7 +44,7 @@ fn the_end_of_a_film_reaches_the_viewers_and_the_broadcaster_ends_well() -> anyh
 #[test]
 fn a_film_that_plays_once_begins_when_it_can_be_watched() -> anyhow::Result<()> {
     let stage = Stage::new()?;
-    let film = film(&stage)?;
+    let film = film(&stage, 10)?;
     let broadcaster = stage.broadcaster_in(
         &[],
         &format!(
@@ -55,12 +52,12 @@ fn a_film_that_plays_once_begins_when_it_can_be_watched() -> anyhow::Result<()> 
         ),
     )?;
     broadcaster.wait_for_log("is not there")?;
-    std::thread::sleep(Duration::from_secs(2)); // half of it is over, did it play
+    std::thread::sleep(Duration::from_secs(6)); // more than half of it is over, did it play
     let _supervisor = stage.supervisor()?;
     let viewer = stage.receiver("viewer", &["--stream", "film"])?;
     let last = viewer.wait_for_line("it is told of the end", |line| line["ended"] == true)?;
     let (had, all) = (last["bytes_down"].as_u64(), std::fs::metadata(&film)?.len());
-    assert!(had > Some(all * 3 / 4), "{last} of {all} bytes");
+    assert!(had > Some(all / 2), "{last} of {all} bytes");
     Ok(())
 }
 

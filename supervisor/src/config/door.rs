@@ -1,10 +1,9 @@
 //! How the supervisor is reached: TLS, whose pages may speak to it, whose word about addresses counts.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-use axum::http::uri::Authority;
 use serde::Deserialize;
 
 /// What connections are wrapped in.
@@ -115,8 +114,9 @@ impl Origin {
             let host = text.strip_prefix(scheme.words())?;
             Some((scheme, host))
         })?;
+        host_and_port(host)?;
         let host = host.strip_suffix(scheme.port()).unwrap_or(host);
-        is_host(host).then(|| Self {
+        Some(Self {
             scheme,
             host: host.to_owned(),
         })
@@ -146,17 +146,24 @@ impl TryFrom<String> for Origin {
     }
 }
 
-/// A host and perhaps a port, of nothing but the letters that those have.
-pub(crate) fn is_host(text: &str) -> bool {
-    let usual = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
-    let is_port = |port: &str| port.bytes().all(|c| c.is_ascii_digit());
-    let Ok(authority) = text.parse::<Authority>() else {
-        return false;
+/// The host and the port in a text that is those and nothing else: a name, an IPv4 address, or an IPv6 address in brackets.
+pub(crate) fn host_and_port(text: &str) -> Option<(&str, Option<u16>)> {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (text, None),
     };
-    let (host, rest) = text.split_at(authority.host().len());
-    // 255: the longest name in DNS.
-    let host_is_well = !host.is_empty() && text.len() <= 255 && text.chars().all(usual);
-    host_is_well && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
+    let digits = |port: &&str| port.bytes().all(|c| c.is_ascii_digit());
+    let port = match port {
+        Some(port) => Some(Some(port).filter(digits)?.parse().ok()?),
+        None => None,
+    };
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    let is_well = match host.strip_prefix('[').and_then(|ip| ip.strip_suffix(']')) {
+        Some(ip) => ip.parse::<Ipv6Addr>().is_ok(),
+        // 255: the longest name in DNS.
+        None => (1..=255).contains(&host.len()) && host.chars().all(is_name),
+    };
+    is_well.then_some((host, port))
 }
 
 #[cfg(test)]
@@ -182,6 +189,26 @@ mod tests {
             let error = tls(wrong).expect_err("must be refused");
             assert!(error.contains(why), "{wrong}: {error}");
         }
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_has_at_most_one_port() {
+        for (text, host, port) in [
+            ("tv.lan", "tv.lan", None),
+            ("tv.lan:8080", "tv.lan", Some(8080)),
+            ("192.0.2.1:80", "192.0.2.1", Some(80)),
+            ("[fe80::1]", "[fe80::1]", None),
+            ("[fe80::1]:443", "[fe80::1]", Some(443)),
+        ] {
+            assert_eq!(host_and_port(text), Some((host, port)));
+        }
+        for none in [
+            "", ":80", "a:", "a:b", "a:+5", "a:99999", "a:5:80", "a::", "]", "[]", "[zz]", "a[b]",
+            "::1", "a/b", "user@a", "a b", "é.lan",
+        ] {
+            assert_eq!(host_and_port(none), None, "{none}");
+        }
+        assert!(Origin::parse("http://a:8080:80").is_none());
     }
 
     fn at(origin: &str, host: &str) -> bool {
