@@ -52,16 +52,48 @@ fn a_relay_that_is_revoked_loses_its_children_and_they_watch_on_below_another() 
     assert!(relay.log().contains(name), "they are below the relay");
     let _second = stage.relay("second", 50_000)?;
 
-    let peers = stage.command(&["peers", "list"])?;
-    let row = peers.lines().find(|line| line.contains("first"));
-    let fingerprint = row.and_then(|row| row.split_whitespace().next());
-    stage.command(&["peers", "revoke", fingerprint.expect("it is enrolled")])?;
+    revoke(&stage, "first")?;
 
     audience.until("another parent", |line| {
         line["parent"].is_string() && line["parent"] != parent
     })?;
     audience.watches_on(100_000)?;
     relay.wait_for_log("revoked")?;
+    Ok(())
+}
+
+/// Revokes the key of the service of this name.
+fn revoke(stage: &Stage, name: &str) -> anyhow::Result<()> {
+    let peers = stage.command(&["peers", "list"])?;
+    let row = peers.lines().find(|line| line.contains(name));
+    let fingerprint = row.and_then(|row| row.split_whitespace().next());
+    stage.command(&["peers", "revoke", fingerprint.expect("it is enrolled")])?;
+    Ok(())
+}
+
+#[test]
+fn a_revoked_relay_that_goes_on_with_its_certificate_is_left_by_its_children_and_gets_no_others()
+-> anyhow::Result<()> {
+    let stage = Stage::new()?;
+    let _supervisor = stage.supervisor()?;
+    let _broadcaster = stage.broadcaster(TEST_PICTURE)?;
+    let mut deaf = stage.liar("deaf", 50_000)?;
+    let name = deaf.wait_for_line("its name", |line| line["peer"].is_string())?["peer"].clone();
+    let audience = Audience::new(&stage, 2)?;
+    for viewer in audience.lines() {
+        assert_eq!(viewer["parent"], name, "{viewer}");
+    }
+    let _second = stage.relay("second", 50_000)?;
+    revoke(&stage, "liar")?;
+
+    let is_fed_by_another = |line: &Value| line["parent"].is_string() && line["parent"] != name;
+    audience.until("another parent", is_fed_by_another)?;
+    audience.watches_on(250_000)?;
+    let newcomer = stage.receiver("newcomer", &["--stream", "test"])?;
+    newcomer.wait_for_line("it plays below another", |line| {
+        line["playing"] == true && is_fed_by_another(line)
+    })?;
+    assert!(deaf.is_running(), "{}", deaf.log());
     Ok(())
 }
 

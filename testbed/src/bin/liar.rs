@@ -81,7 +81,8 @@ async fn lie(arguments: Arguments) -> anyhow::Result<()> {
     }
     // A runtime of its own is dropped where waiting is allowed.
     let (state_dir, thief) = (identity.state_dir.clone(), Arc::clone(&loot));
-    let tap = tokio::task::spawn_blocking(move || thief.tap(&arguments.supervisor, &state_dir));
+    let tap =
+        tokio::task::spawn_blocking(move || thief.tap(&arguments.supervisor, &state_dir, trick));
     let tap = std::mem::ManuallyDrop::new(tap.await??);
     let supervisor = Supervisor::at(tap.url());
     let (_handle, mut news) =
