@@ -630,7 +630,16 @@ async fn a_trial_of_failures_needs_the_streams_consent_and_its_name() {
     let delete = ("DELETE", path.as_str());
     let (status, trial) = call(&supervisor, delete, &operator.cookie(), &Value::Null).await;
     assert_eq!((status, &trial["phase"]), (200, &json!("stopped")));
-    let trial = operator.get(&path).await;
-    assert_eq!(trial["failures"], 1, "{trial}");
+    // That it was told is noted a moment after it hears it.
+    let trial = patiently(async {
+        loop {
+            let trial = operator.get(&path).await;
+            if trial["failures"] == 1 {
+                break trial;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    })
+    .await;
     assert_eq!(trial["lives"][0]["failed"], true);
 }
