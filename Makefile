@@ -39,7 +39,7 @@ test: ## all tests, those in real browsers included
 	@$(MAKE) test-web
 
 test-rust: web
-	$(CARGO) build --workspace # the end-to-end tests start these programs
+	$(CARGO) build --workspace --all-targets # what the end-to-end tests start; without the tests' features it would be built twice
 	RUST_TEST_THREADS=$$(( 2 * $$(nproc) )) $(CARGO) test --workspace # most wait for others most of the time
 	tools/fuzz.sh --seconds 1
 
@@ -48,7 +48,7 @@ test-web: web web/node_modules
 
 test-box: web ## packages, services under systemd, and the programs for boards, each in a machine of its own (as root)
 	@tools/deps.sh build rust wasm run box deb
-	$(CARGO) build --workspace
+	$(CARGO) build --workspace --all-targets # as `make test` does, after which nothing is left to do
 	@PROFILE=dev tools/deb.sh $$(dpkg --print-architecture)
 	@CARGO_PROFILE_RELEASE_LTO=off tools/cross.sh arm64 edge-broadcaster
 	@testbed/box/run.sh

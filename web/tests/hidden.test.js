@@ -16,7 +16,7 @@ test("a hidden tab goes on feeding its child, and is live again when it is shown
       await until("the parent plays", async () => (await ask())?.started);
       const child = await world.viewer(await world.browser(), "garden");
       const before = await ask();
-      assert.equal((await stats(child)).parent, before.peer);
+      await until("it feeds the child", async () => (await stats(child)).parent === before.peer);
 
       const front = await chromium.open("about:blank");
       await front.activate();
@@ -24,9 +24,9 @@ test("a hidden tab goes on feeding its child, and is live again when it is shown
       const clock = await clockInPicture(child);
       await until("the child sees five seconds more", async () => (await clockInPicture(child)) > clock + 5_000);
 
-      assert.equal((await stats(child)).parent, before.peer, "by the same parent");
+      // Three seconds of the stream, if it is not away for a moment on a machine with too much to do.
+      await until("it has had them of the parent", async () => (await ask()).bytesUp > before.bytesUp + 300_000);
       const after = await ask();
-      assert.ok(after.bytesUp > before.bytesUp);
       // Chromium itself pauses what is hidden and muted, and that is no stall; in front again it is live again.
       assert.equal(after.stalls, before.stalls);
       await parent.activate();
