@@ -3,6 +3,9 @@
 //! A mistake is answered with the file, the line, the column and what is allowed there. Merging
 //! with environment or command line is absent on purpose: what the file says is what runs.
 
+#[doc(hidden)]
+pub mod trial;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 

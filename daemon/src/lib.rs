@@ -8,10 +8,12 @@ pub mod config;
 mod credential;
 mod limit;
 pub mod logging;
+mod memory;
 pub mod metrics;
 pub mod service;
 mod watchdog;
 
 pub use credential::credential;
+pub use memory::Ebb;
 pub use service::{Service, Shutdown, run, run_parsed};
 pub use watchdog::Watchdog;

@@ -124,7 +124,7 @@ fn encoders(report: &mut Report, video: &VideoConfig) {
                 format!("{proof}: too slow for {}", video.fps),
             ),
             Ok(proof) => (State::Good, proof.to_string()),
-            Err(reason) => (State::Told, reason),
+            Err(reason) => (State::Told, reason.to_string()),
         };
         if state != State::Told {
             chosen = chosen.or(Some(rung.element));

@@ -101,7 +101,7 @@ impl Tally {
         }
         let outcome = match &tried.outcome {
             Ok(proof) => proof.to_string(),
-            Err(reason) => reason.clone(),
+            Err(reason) => reason.to_string(),
         };
         climb.tried.push(TriedEncoder {
             encoder: tried.rung.element.to_owned(),
@@ -196,8 +196,9 @@ fn shortened(text: &str, most: usize) -> String {
 mod tests {
     use super::*;
     use crate::encode::Proof;
+    use crate::encode::ladder::No;
 
-    fn tried(element: &str, outcome: Result<Proof, String>) -> Tried {
+    fn tried(element: &str, outcome: Result<Proof, No>) -> Tried {
         let rung = Rung::named(element).expect("it is known");
         Tried { rung, outcome }
     }
@@ -212,7 +213,7 @@ mod tests {
     #[test]
     fn it_is_told_what_was_tried_what_won_and_why() {
         let tally = Tally::default();
-        tally.tried(&tried("v4l2vp8enc", Err("it is not there".into())));
+        tally.tried(&tried("v4l2vp8enc", Err(No::Absent)));
         assert_eq!(tally.encoder(), None);
         tally.tried(&tried("vp8enc", Ok(proof())));
         assert_eq!(tally.encoder(), Some(("vp8enc", "vp8")));
@@ -250,7 +251,7 @@ mod tests {
     fn what_is_told_is_never_longer_than_the_supervisor_takes() {
         let tally = Tally::default();
         for _ in 0..100 {
-            tally.tried(&tried("vp8enc", Err("ü".repeat(1_000))));
+            tally.tried(&tried("vp8enc", Err(No::Failed("ü".repeat(1_000)))));
         }
         let told = tally.encoding(&"ü".repeat(1_000));
         assert!(told.stream.len() <= MAX_NAME && told.tried.len() == MAX_TRIED);

@@ -124,10 +124,12 @@ async fn tell(me: PeerId, mut news: mpsc::Receiver<Event>) {
 /// How often the peer's task is asked whether it lives. Guess: well within systemd's shortest watchdog.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
-/// Feeds the watchdog as long as the task that forwards answers.
+/// Feeds the watchdog as long as the task that forwards answers, and gives back what children who left had.
 async fn feed(handle: peer::Handle, mut watchdog: daemon::Watchdog) {
-    while handle.snapshot().await.is_some() {
+    let mut ebb = daemon::Ebb::default();
+    while let Some(snapshot) = handle.snapshot().await {
         watchdog.feed();
+        ebb.look(snapshot.links);
         tokio::time::sleep(ASK_EVERY).await;
     }
 }

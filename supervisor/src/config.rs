@@ -391,6 +391,7 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use daemon::config::trial::{spoilt, taken_or_refused_with_its_place};
 
     fn error(text: &str) -> String {
         toml::from_str::<Config>(text)
@@ -433,20 +434,10 @@ mod tests {
             put in "-?[0-9]{1,24}|[\\[\\]{}=\"'\n.#,]{1,4}|true|nan|1e400|\"[^\"]{0,60}\"|.{0,12}",
         ) {
             let example = include_str!("../supervisor.example.toml").replace("\n#: ", "\n");
-            let all: Vec<char> = example.chars().collect();
-            let at = at.index(all.len());
-            let after = all.len().min(at + out);
-            let text = all[..at].iter().copied().chain(put.chars()).chain(all[after..].iter().copied());
+            let text = spoilt(&example, |of| at.index(of), out, &put);
             let folder = tempfile::tempdir().expect("a folder");
-            let path = folder.path().join("supervisor.toml");
-            std::fs::write(&path, text.collect::<String>()).expect("a file");
-            if let Err(error) = daemon::config::load::<Config>(&path) {
-                let words = format!("{error:#}");
-                let (_, place) = words.split_once("supervisor.toml:").expect("the file is named");
-                let place: Vec<&str> = place.splitn(3, ':').collect();
-                let numbers = place[..2].iter().all(|number| number.parse().is_ok_and(|n: usize| n > 0));
-                proptest::prop_assert!(numbers && place[2].trim().len() > 10, "{words}");
-            }
+            let told = taken_or_refused_with_its_place(folder.path(), &text, |path| daemon::config::load::<Config>(path));
+            proptest::prop_assert_eq!(told, Ok(()), "{}", text);
         }
     }
 

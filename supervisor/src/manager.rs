@@ -13,7 +13,7 @@ use protocol::signal::{Refusal, ToPeer};
 use protocol::stream_manager::{Census, Input, Output, SocketId, StreamManager, Wish, WishError};
 use protocol::time::{ClockMap, Time};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 use zeroize::Zeroizing;
 
 use crate::clerk::{Clerk, is_quick};
@@ -176,6 +176,9 @@ impl Manager {
         mut shutdown: daemon::Shutdown,
         mut watchdog: daemon::Watchdog,
     ) -> anyhow::Result<()> {
+        let mut look = tokio::time::interval(daemon::Ebb::LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ebb = daemon::Ebb::default();
         loop {
             let wakeup = tokio::time::sleep_until(self.clock.instant(self.machine.next_wakeup()));
             tokio::select! {
@@ -183,6 +186,7 @@ impl Manager {
                 () = wakeup => self.step(Input::Tick),
                 () = watchdog.due() => {}
                 () = self.slow.due() => self.slow.say(),
+                _ = look.tick() => ebb.look(self.sockets.len()),
                 Some(event) = self.inbox.recv() => self.take(event),
             }
             watchdog.feed();

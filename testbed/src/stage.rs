@@ -27,6 +27,25 @@ video = { width = 320, height = 240, fps = 25, bitrate_kbps = 400 }
 pub const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// Makes a film of so many pictures at this rate, by GStreamer.
+pub fn make_film(
+    path: &Path,
+    (count, rate): (u32, &str),
+    encoder_and_muxer: &str,
+) -> anyhow::Result<()> {
+    let pipeline = format!(
+        "videotestsrc num-buffers={count} ! video/x-raw,width=320,height=180,framerate={rate} ! {encoder_and_muxer} ! filesink"
+    );
+    let made = Command::new("gst-launch-1.0")
+        .arg("-q")
+        .args(pipeline.split_whitespace())
+        .arg(format!("location={}", path.display()))
+        .status()
+        .context("running gst-launch-1.0")?;
+    anyhow::ensure!(made.success(), "gst-launch-1.0 made no film");
+    Ok(())
+}
+
 /// A signal, by the name people know it under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
@@ -241,8 +260,17 @@ impl Process {
 
     /// Memory it has in RAM, KiB.
     pub fn resident_kib(&self) -> u64 {
+        self.memory_kib("VmRSS:")
+    }
+
+    /// What of that it made itself, without the parts of its program that were read from the file, KiB.
+    pub fn own_kib(&self) -> u64 {
+        self.memory_kib("RssAnon:")
+    }
+
+    fn memory_kib(&self, what: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(what));
         line.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok())
             .unwrap_or(0)
     }

@@ -1,14 +1,12 @@
 //! What must not bother a viewer: neighbours that die, stand still or come back. Real programs, real sockets.
 
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
-use std::process::Command;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::Value;
-use testbed::stage::{Process, Signal, Stage, TEST_PICTURE};
+use testbed::stage::{Process, Signal, Stage, TEST_PICTURE, make_film};
 
 fn plays(line: &Value) -> bool {
     line["playing"] == true
@@ -105,25 +103,8 @@ fn viewers_go_on_by_themselves_when_the_broadcaster_starts_again() -> anyhow::Re
     Ok(())
 }
 
-/// A WebM file of four seconds without sound.
-fn make_film(path: &Path) -> anyhow::Result<()> {
-    make_pictures(path, 100, "25/1")
-}
-
-/// So many pictures at this rate.
-fn make_pictures(path: &Path, count: u32, rate: &str) -> anyhow::Result<()> {
-    let pipeline = format!(
-        "videotestsrc num-buffers={count} ! video/x-raw,width=320,height=180,framerate={rate} ! vp8enc deadline=1 \
-        keyframe-max-dist=25 ! webmmux ! filesink"
-    );
-    let made = Command::new("gst-launch-1.0")
-        .arg("-q")
-        .args(pipeline.split_whitespace())
-        .arg(format!("location={}", path.display()))
-        .status()?;
-    anyhow::ensure!(made.success(), "gst-launch-1.0 made no film");
-    Ok(())
-}
+/// As the broadcaster likes them: a key frame every second.
+const ENCODED: &str = "vp8enc deadline=1 keyframe-max-dist=25 ! webmmux";
 
 #[test]
 fn a_film_that_stands_still_is_not_taken_for_a_camera_that_hangs() -> anyhow::Result<()> {
@@ -133,7 +114,7 @@ fn a_film_that_stands_still_is_not_taken_for_a_camera_that_hangs() -> anyhow::Re
         stage.folder().join("film.webm"),
         stage.folder().join("notices"),
     );
-    make_pictures(&film, 20, "1/3")?;
+    make_film(&film, (20, "1/3"), ENCODED)?;
     let systemd = UnixDatagram::bind(&notices)?;
     let environment = [
         ("NOTIFY_SOCKET", notices.to_string_lossy().into_owned()),
@@ -164,7 +145,7 @@ fn a_viewer_whose_stream_has_ended_watches_it_again_when_it_is_back() -> anyhow:
     let stage = Stage::new()?;
     let _supervisor = stage.supervisor()?;
     let film = stage.folder().join("film.webm");
-    make_film(&film)?;
+    make_film(&film, (100, "25/1"), ENCODED)?;
     let viewer = stage.receiver("viewer", &["--stream", "test"])?;
     let mut broadcaster = stage.broadcaster(&format!(
         "[[stream]]\nname = \"test\"\nsource = {{ kind = \"file\", path = {film:?}, loop = false }}"

@@ -3,10 +3,9 @@
 
 use std::net::UdpSocket;
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::Value;
-use testbed::stage::Stage;
+use testbed::stage::{Stage, make_film};
 
 const TEST_PICTURE: &str = "[[stream]]\nname = \"test\"\nsource = \"test\"\n";
 
@@ -90,28 +89,17 @@ fn plays(name: &str, film: &Path) -> String {
     format!("[[stream]]\nname = {name:?}\nsource = {{ kind = \"file\", path = {film:?} }}\n")
 }
 
-/// Has GStreamer make a film of four seconds.
-fn make_film(path: &Path, encoder_and_muxer: &str) -> anyhow::Result<()> {
-    let pipeline = format!(
-        "videotestsrc num-buffers=100 ! video/x-raw,width=320,height=180,framerate=25/1 ! {encoder_and_muxer} \
-        ! filesink"
-    );
-    let made = Command::new("gst-launch-1.0")
-        .arg("-q")
-        .args(pipeline.split_whitespace())
-        .arg(format!("location={}", path.display()))
-        .status()?;
-    anyhow::ensure!(made.success(), "gst-launch-1.0 made no film");
-    Ok(())
-}
-
 #[test]
 fn a_film_that_is_damaged_or_has_few_key_frames_plays_and_its_owner_is_told() -> anyhow::Result<()>
 {
     let stage = Stage::new()?;
     let _supervisor = stage.supervisor()?;
     let [whole, cut, spoilt] = ["whole", "cut", "spoilt"].map(|name| stage.folder().join(name));
-    make_film(&whole, "vp8enc deadline=1 keyframe-max-dist=90 ! webmmux")?;
+    make_film(
+        &whole,
+        (100, "25/1"),
+        "vp8enc deadline=1 keyframe-max-dist=90 ! webmmux",
+    )?;
     let mut bytes = std::fs::read(&whole)?;
     std::fs::write(&cut, &bytes[..bytes.len() / 2])?;
     let half = bytes.len() / 2;
@@ -171,7 +159,7 @@ fn streams_that_cannot_start_say_why_and_leave_the_others_alone() -> anyhow::Res
     let _supervisor = stage.supervisor()?;
     let [words, theora] = ["words", "theora"].map(|name| stage.folder().join(name));
     std::fs::write(&words, "no film at all\n")?;
-    make_film(&theora, "theoraenc ! matroskamux")?;
+    make_film(&theora, (100, "25/1"), "theoraenc ! matroskamux")?;
     let missing = Path::new("/no/such.webm");
     let streams = [("missing", missing), ("words", &words), ("theora", &theora)];
     let streams = streams.map(|(name, film)| plays(name, film)).concat();

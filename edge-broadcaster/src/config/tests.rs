@@ -1,3 +1,5 @@
+use daemon::config::trial::{spoilt, taken_or_refused_with_its_place};
+
 use super::*;
 
 fn parse(text: &str) -> Result<Config, toml::de::Error> {
@@ -54,20 +56,10 @@ proptest::proptest! {
         put in "-?[0-9]{1,24}|[\\[\\]{}=\"'\n.#,]{1,4}|true|nan|1e400|\"[^\"]{0,60}\"|.{0,12}",
     ) {
         let example = include_str!("../../broadcaster.example.toml").replace("\n#= ", "\n");
-        let all: Vec<char> = example.chars().collect();
-        let at = at.index(all.len());
-        let after = all.len().min(at + out);
-        let text = all[..at].iter().copied().chain(put.chars()).chain(all[after..].iter().copied());
+        let text = spoilt(&example, |of| at.index(of), out, &put);
         let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("broadcaster.toml");
-        std::fs::write(&path, text.collect::<String>()).expect("a file");
-        if let Err(error) = Config::load(&path) {
-            let words = format!("{error:#}");
-            let (_, place) = words.split_once("broadcaster.toml:").expect("the file is named");
-            let place: Vec<&str> = place.splitn(3, ':').collect();
-            let numbers = place[..2].iter().all(|number| number.parse().is_ok_and(|n: usize| n > 0));
-            proptest::prop_assert!(numbers && place[2].trim().len() > 10, "{words}");
-        }
+        let told = taken_or_refused_with_its_place(folder.path(), &text, |path| Config::load(path));
+        proptest::prop_assert_eq!(told, Ok(()), "{}", text);
     }
 }
 

@@ -27,7 +27,18 @@ pub struct Tried {
     /// Which.
     pub rung: &'static Rung,
     /// How well it did, or why not.
-    pub outcome: Result<Proof, String>,
+    pub outcome: Result<Proof, No>,
+}
+
+/// Why an encoder is no choice.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum No {
+    /// The board has no such hardware: each lacks most.
+    #[error("it is not there")]
+    Absent,
+    /// It did not do what it should; how.
+    #[error("{0}")]
+    Failed(String),
 }
 
 impl fmt::Display for Tried {
@@ -40,16 +51,15 @@ impl fmt::Display for Tried {
     }
 }
 
-/// Why hardware that a board has not is no choice: each board lacks most.
-const ABSENT: &str = "it is not there";
-
 /// Tries one encoder.
 pub fn try_one(rung: &'static Rung, format: &VideoFormat, config: &VideoConfig) -> Tried {
     let outcome = match elements::exists(rung.element) {
         // What software needs can be installed; of hardware there is no element where there is none of it.
-        Err(missing) if rung.on_processor => Err(format!("it is not there: {missing}")),
-        Err(_) => Err(ABSENT.to_owned()),
-        Ok(()) => probe::probe(rung, format, config).map_err(|error| format!("{error:#}")),
+        Err(missing) if rung.on_processor => Err(No::Failed(format!("it is not there: {missing}"))),
+        Err(_) => Err(No::Absent),
+        Ok(()) => {
+            probe::probe(rung, format, config).map_err(|error| No::Failed(format!("{error:#}")))
+        }
     };
     Tried { rung, outcome }
 }
@@ -215,7 +225,7 @@ fn first(
     while !left.is_empty() {
         let tried = try_one(left.remove(0), format, config);
         tally.tried(&tried);
-        if tried.outcome.as_ref().is_err_and(|why| why == ABSENT) {
+        if matches!(tried.outcome, Err(No::Absent)) {
             absent.push(tried.rung.element);
             continue;
         }

@@ -384,8 +384,8 @@ fn attacks(viewers: u32) -> anyhow::Result<()> {
 
 fn held(held: Held) -> String {
     format!(
-        "{} KiB and {} descriptors",
-        held.resident_kib, held.descriptors
+        "{} KiB ({} its own) and {} descriptors",
+        held.resident_kib, held.own_kib, held.descriptors
     )
 }
 

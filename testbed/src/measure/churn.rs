@@ -5,11 +5,16 @@ use std::time::Duration;
 
 use crate::stage::{Process, Stage};
 
+/// The longest grace of the supervisor is 5 s, and memory is given back 6 s after the last has left.
+const SETTLES: Duration = Duration::from_secs(15);
+
 /// What a process holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Held {
-    /// Memory, KiB.
+    /// Memory in RAM, KiB.
     pub resident_kib: u64,
+    /// What of that is no part of the program's file, KiB.
+    pub own_kib: u64,
     /// File descriptors.
     pub descriptors: usize,
 }
@@ -17,6 +22,7 @@ pub struct Held {
 fn held(process: &Process) -> Held {
     Held {
         resident_kib: process.resident_kib(),
+        own_kib: process.own_kib(),
         descriptors: process.descriptors(),
     }
 }
@@ -46,6 +52,7 @@ pub fn churn(rounds: u32, at_once: u32, mut tell: impl FnMut(Look)) -> anyhow::R
         supervisor: held(&supervisor),
         relay: held(&relay),
     };
+    sleep(SETTLES); // and the stream's window fills
     tell(look(0));
     for round in 1..=rounds {
         let mut many = stage.receiver(
@@ -63,7 +70,7 @@ pub fn churn(rounds: u32, at_once: u32, mut tell: impl FnMut(Look)) -> anyhow::R
             many.signal(crate::stage::Signal::Interrupt)?;
             many.wait_for_end()?;
         }
-        sleep(Duration::from_secs(7)); // the longest grace of the supervisor is 5 s
+        sleep(SETTLES);
         tell(look(round * at_once));
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! The system calls of the shared port: a socket with large buffers, and many datagrams per call.
 //!
-//! The only file of this workspace with `unsafe` code: `sendmmsg` with a control message for each
+//! One of the two files of this workspace with `unsafe` code: `sendmmsg` with a control message for each
 //! datagram has no safe wrapper (nix's takes one set of control messages for the whole call), nor has tokio a safe way to
 //! watch a socket for what comes alone.
 #![allow(unsafe_code)]
