@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::bucket::Bucket;
 use crate::forwarder::Flow;
-use crate::id::{Fingerprint, PeerId, StreamHandle};
+use crate::id::{Fingerprint, KeyFingerprint, PeerId, StreamHandle};
 use crate::signal::{Component, Neighbour};
 use crate::time::Time;
 use crate::wire::MAX_STREAMS;
@@ -103,6 +103,8 @@ pub struct Link {
     pub component: Component,
     /// The DTLS certificate it must show.
     pub fingerprint: Fingerprint,
+    /// The key that its certificate is for, once it has shown one.
+    pub key: Option<KeyFingerprint>,
     /// When its certificate ends, seconds since 1970; never where nobody is certified.
     pub certified_until_s: u64,
     /// Whether the offer is ours.
@@ -235,6 +237,7 @@ impl Link {
             peer: neighbour.peer,
             component: neighbour.component,
             fingerprint: neighbour.fingerprint,
+            key: None,
             certified_until_s: u64::MAX,
             ours,
             phase,

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{Fingerprint, LinkId, PeerId, SignerKey, StreamId};
+use crate::id::{Fingerprint, KeyFingerprint, LinkId, PeerId, SignerKey, StreamId};
 use crate::media::{Codec, Track};
 use crate::security::authority::Endorsement;
 use crate::security::base64::Base64;
@@ -621,6 +621,11 @@ pub enum ToPeer {
     Expel {
         /// Who.
         peer: PeerId,
+    },
+    /// Whoever has this key was put out while no supervisor ran: close whatever link there is to it.
+    ExpelKey {
+        /// As its certificate names it.
+        key: KeyFingerprint,
     },
     /// A registration or a join is refused; the socket stays.
     StreamRefused {

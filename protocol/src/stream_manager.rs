@@ -39,7 +39,7 @@ use crate::signal::{Access, FromPeer, IceServer, Order, Refusal, ToPeer, Topolog
 use crate::time::{ClockMap, Time};
 use crate::topology::{Change, Forest};
 use admission::Admissions;
-pub use admission::{Petition, RandomSource, Security};
+pub use admission::{MAX_PUT_OUT, Petition, RandomSource, Security};
 use attempts::Attempts;
 pub use attempts::network;
 use backups::Backups;
@@ -83,6 +83,9 @@ pub const SETTLING: Duration = Duration::from_secs(5);
 const ANNOUNCE_PAUSE: Duration = Duration::from_secs(1);
 /// Why a broadcaster does not get on the air.
 const BARRED: &str = "the operator has ended this stream, and not yet allowed it again";
+/// From the start until the streams' keys are changed, where somebody was put out before it. Guess: longer than the pause after
+/// which peers look for their supervisor again.
+const MEMBERS_RETURN: Duration = Duration::from_secs(30);
 /// Pause between two tries to place those who wait.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -274,6 +277,13 @@ impl StreamManager {
         if let Some(lifetime) = config.ice_lifetime {
             deadlines.set(Deadline::IceServers, now + lifetime / 2);
         }
+        if config
+            .security
+            .as_ref()
+            .is_some_and(|security| !security.put_out.is_empty())
+        {
+            deadlines.set(Deadline::ChangeKeys, now + MEMBERS_RETURN);
+        }
         let forest = match config.backups {
             true => Forest::default(),
             false => Forest::strict(),
@@ -383,6 +393,7 @@ impl StreamManager {
             Deadline::HeldBack(stream) => self.tell_held_back(stream),
             Deadline::IceServers => self.renew_ice_servers(),
             Deadline::Retry => self.change_forest(Forest::retry),
+            Deadline::ChangeKeys => self.change_keys(),
         }
     }
 

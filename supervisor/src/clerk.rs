@@ -14,7 +14,7 @@ use protocol::security::local::{EllipticKey, LocalKey, RsaKey, rsa_seal};
 use protocol::security::secret::{Seed, StreamKey};
 use protocol::security::suite::Suite;
 use protocol::signal::{Access, Component, Refusal};
-use protocol::stream_manager::{Petition, Security};
+use protocol::stream_manager::{MAX_PUT_OUT, Petition, Security};
 use zeroize::Zeroizing;
 
 use crate::config::SecurityConfig;
@@ -57,6 +57,7 @@ impl Clerk {
             keys: store.stream_keys()?,
             revoked_invitations: revoked_invitations(&store)?,
             blocked: store.blocked_keys()?,
+            put_out: lately_put_out(&store, config.certificate_lifetime_s)?,
             random: Box::new(|bytes| rand::Rng::fill_bytes(&mut rand::rng(), bytes)),
         };
         let keys = Arc::new(keys);
@@ -179,6 +180,19 @@ impl Clerk {
             error!(stream:% = id; "the stream's key cannot be kept: {error}");
         }
     }
+}
+
+/// Keys that were revoked or blocked since a certificate for them may have been made that is still good; the latest of them.
+fn lately_put_out(store: &Store, lifetime_s: u32) -> Result<BTreeSet<KeyFingerprint>, StoreError> {
+    let since_s = now_s().saturating_sub(lifetime_s.into());
+    let revoked = store.peers()?.into_iter();
+    let revoked = revoked.filter_map(|(key, peer)| Some((peer.revoked_s?, key)));
+    let blocked = store.blocks()?.into_iter();
+    let all = revoked.chain(blocked.map(|(key, blocked)| (blocked.since_s, key)));
+    let mut lately: Vec<_> = all.filter(|&(at_s, _)| at_s >= since_s).collect();
+    lately.sort_unstable_by(|a, b| b.cmp(a));
+    lately.truncate(MAX_PUT_OUT);
+    Ok(lately.into_iter().map(|(_, key)| key).collect())
 }
 
 /// Those that would still let somebody in.

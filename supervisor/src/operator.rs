@@ -282,9 +282,10 @@ impl Office {
 
     /// Whether it is the operator's password; none if none was set.
     pub(crate) async fn check_password(&self, text: String) -> Result<Option<bool>, OperatorError> {
-        // One at a time: each takes 19 MiB, and time.
-        let _turn = self.checking.lock().await;
+        // One at a time: each takes 19 MiB, and time. Whoever hangs up meanwhile does not end his turn.
+        let turn = self.checking.clone().lock_owned().await;
         self.with_store(move |store| {
+            let _turn = turn;
             let kept = store.operator_password()?;
             Ok::<_, StoreError>(kept.map(|kept| password::is_right(&kept, &text)))
         })

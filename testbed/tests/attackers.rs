@@ -4,7 +4,7 @@
 use serde_json::Value;
 use testbed::attacks::{ATTACKS, Scene};
 use testbed::audience::Audience;
-use testbed::measure::lies::{Chain, Lie, lie, lie_to_two_networks};
+use testbed::measure::lies::{ACCUSED, Chain, Lie, lie, lie_to_two_networks};
 use testbed::measure::siege::siege;
 use testbed::stage::{Stage, TEST_PICTURE};
 
@@ -98,13 +98,33 @@ fn a_revoked_relay_that_goes_on_with_its_certificate_is_left_by_its_children_and
 }
 
 #[test]
+fn a_relay_that_is_revoked_while_the_supervisor_is_down_is_left_by_its_children_when_it_is_back()
+-> anyhow::Result<()> {
+    let stage = Stage::new()?;
+    let mut supervisor = stage.supervisor()?;
+    let _broadcaster = stage.broadcaster(TEST_PICTURE)?;
+    let deaf = stage.liar("deaf", 50_000)?;
+    let name = deaf.wait_for_line("its name", |line| line["peer"].is_string())?["peer"].clone();
+    let audience = Audience::new(&stage, 2)?;
+    for viewer in audience.lines() {
+        assert_eq!(viewer["parent"], name, "{viewer}");
+    }
+    let _second = stage.relay("second", 50_000)?;
+    supervisor.kill();
+    revoke(&stage, "liar")?;
+    audience.watches_on(50_000)?; // still from the relay that nobody could tell of
+
+    let _supervisor = stage.supervisor()?;
+    audience.until("another parent", |line| {
+        line["parent"].is_string() && line["parent"] != name
+    })?;
+    audience.watches_on(250_000)
+}
+
+#[test]
 fn a_relay_that_two_networks_accuse_is_put_out_for_good() -> anyhow::Result<()> {
     let log = lie_to_two_networks("alter")?;
-    assert_eq!(
-        log.matches("was sent something forged by").count(),
-        2,
-        "{log}"
-    );
+    assert_eq!(log.matches(ACCUSED).count(), 2, "{log}");
     Ok(())
 }
 
@@ -113,6 +133,7 @@ fn is_left(trick: &str) -> anyhow::Result<()> {
     let Lie {
         viewers,
         liar,
+        accusations,
         evicted,
         ..
     } = lie(trick, 2)?;
@@ -122,6 +143,8 @@ fn is_left(trick: &str) -> anyhow::Result<()> {
     }
     // All accusers are at one address, and one alone gets nobody evicted: it may lie itself.
     assert!(!evicted);
+    let forges = matches!(trick, "alter" | "renumber" | "splice" | "forge");
+    assert_eq!(accusations, usize::from(forges), "{trick} is logged once");
     Ok(())
 }
 

@@ -231,6 +231,7 @@ impl Node {
         certificate
             .for_neighbour(link.peer, link.component, link.fingerprint)
             .map_err(|error| error.to_string())?;
+        link.key = Some(certificate.key);
         link.certified_until_s = certificate.not_after_s;
         Ok(())
     }

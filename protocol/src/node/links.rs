@@ -1,11 +1,13 @@
 //! The peer's links: set up through the supervisor, greeted, kept alive, closed.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use super::{Event, Input, Node, Output};
 use crate::chunk::Chunk;
 use crate::forwarder::AfterSend;
-use crate::id::{Fingerprint, LinkId, PeerId, StreamId};
+use crate::id::{Fingerprint, KeyFingerprint, LinkId, PeerId, StreamId};
 use crate::link::{Due, Link, Phase, Use};
 use crate::signal::{FromPeer, LinkDescription, Neighbour, VERSIONS};
 use crate::time::Time;
@@ -435,6 +437,15 @@ impl Node {
         let theirs: Vec<LinkId> = theirs.map(|(&id, _)| id).collect();
         for id in theirs {
             self.expel(now, id, "the supervisor has put this peer out", out);
+        }
+    }
+
+    /// The supervisor has put out whoever has this key; it may not know under which PeerIDs.
+    pub(super) fn expel_key(&mut self, now: Time, key: KeyFingerprint, out: &mut Vec<Output>) {
+        let links = self.links.values();
+        let theirs = links.filter(|link| link.key == Some(key));
+        for peer in theirs.map(|link| link.peer).collect::<BTreeSet<_>>() {
+            self.expel_peer(now, peer, out);
         }
     }
 

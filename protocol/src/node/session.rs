@@ -205,6 +205,7 @@ impl Node {
                 self.certificate_renewed(now, certificate.0, out);
             }
             ToPeer::Expel { peer } => self.expel_peer(now, peer, out),
+            ToPeer::ExpelKey { key } => self.expel_key(now, key, out),
             ToPeer::StreamRefused {
                 stream,
                 refusal,

@@ -95,41 +95,9 @@ impl Village {
 
     fn where_relays_check(relays_check: f64, access: Access) -> Self {
         let now = Time::from_millis(1_000);
-        let security = manager::Security {
-            examination: Arc::new(Examination {
-                software: "test".into(),
-                keys: vec![authority().endorse(handshake_key().public_key(), 1)],
-            }),
-            authority: authority(),
-            certificate_lifetime: Duration::from_secs(60),
-            owners: BTreeMap::new(),
-            keys: BTreeMap::new(),
-            revoked_invitations: BTreeSet::new(),
-            blocked: BTreeSet::new(),
-            random: Box::new({
-                let mut n = 0;
-                move |bytes| {
-                    n += 1;
-                    bytes.fill(n);
-                }
-            }),
-        };
-        let config = manager::Config {
-            term: 1,
-            epochs: BTreeMap::new(),
-            software: "test".into(),
-            wall: ClockMap::default(),
-            ice: Box::new(|_, _| Vec::new()),
-            ice_lifetime: None,
-            external_address: None,
-            topology: Topology::RelayFirst,
-            backups: true,
-            limits: Limits::default(),
-            security: Some(security),
-        };
         let mut village = Self {
             now,
-            manager: StreamManager::new(config, now),
+            manager: Self::supervisor(1, now, BTreeSet::new()),
             nodes: BTreeMap::new(),
             links: BTreeMap::new(),
             mail: VecDeque::new(),
@@ -148,6 +116,44 @@ impl Village {
         village.settle();
         village.go_on_air();
         village
+    }
+
+    /// One that starts now, and knows whose keys were revoked before.
+    fn supervisor(term: u64, now: Time, put_out: BTreeSet<KeyFingerprint>) -> StreamManager {
+        let security = manager::Security {
+            examination: Arc::new(Examination {
+                software: "test".into(),
+                keys: vec![authority().endorse(handshake_key().public_key(), term)],
+            }),
+            authority: authority(),
+            certificate_lifetime: Duration::from_secs(60),
+            owners: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            revoked_invitations: BTreeSet::new(),
+            blocked: BTreeSet::new(),
+            put_out,
+            random: Box::new({
+                let mut n = 0;
+                move |bytes| {
+                    n += 1;
+                    bytes.fill(n);
+                }
+            }),
+        };
+        let config = manager::Config {
+            term,
+            epochs: BTreeMap::new(),
+            software: "test".into(),
+            wall: ClockMap::default(),
+            ice: Box::new(|_, _| Vec::new()),
+            ice_lifetime: None,
+            external_address: None,
+            topology: Topology::RelayFirst,
+            backups: true,
+            limits: Limits::default(),
+            security: Some(security),
+        };
+        StreamManager::new(config, now)
     }
 
     fn enter(&mut self, n: u8) {
@@ -709,6 +715,50 @@ fn a_relay_that_was_away_while_a_viewer_was_revoked_closes_the_link_when_it_come
     village.settle();
     assert!(!is_linked(&village));
     village.send(3..6);
+    assert_eq!(village.seen_by(30), [0, 1, 2]);
+}
+
+#[test]
+fn who_was_revoked_while_no_supervisor_ran_is_cut_off_when_one_does_and_the_key_is_changed() {
+    let mut village = Village::new(Access::Public);
+    village.watch(30, None);
+    village.watch(31, None);
+    village.send(0..3);
+    let present = [BROADCASTER, RELAY, 31];
+    for n in present.into_iter().chain([30]) {
+        village.put(n, Input::SupervisorDown);
+    }
+    village.settle();
+    let key_of_30 = key(30).public_key().fingerprint();
+    village.manager = Village::supervisor(2, village.now, [key_of_30].into());
+    village.settle();
+    let is_linked = |village: &Village| {
+        let mut links = village.nodes[&RELAY].links.values();
+        links.any(|link| link.peer == id(30))
+    };
+    assert!(is_linked(&village), "nobody has told it");
+
+    for n in present {
+        let seed = HandshakeSeed::from_bytes([n; 32]);
+        village.put(n, Input::SupervisorUp(seed));
+        village.manage(manager::Input::Connected(SocketId(n.into()), None));
+    }
+    village.settle();
+    assert!(!is_linked(&village));
+    let keys = |village: &Village| {
+        let given = village
+            .events
+            .iter()
+            .filter(|(n, event)| *n == BROADCASTER && matches!(event, Event::StreamKey(..)));
+        given.count()
+    };
+    let before = keys(&village);
+    for _ in 0..62 {
+        village.settle(); // half a minute
+    }
+    assert_eq!(keys(&village), before + 1);
+    village.send(3..6);
+    assert_eq!(village.seen_by(31), [0, 1, 2, 3, 4, 5]);
     assert_eq!(village.seen_by(30), [0, 1, 2]);
 }
 

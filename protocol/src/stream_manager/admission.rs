@@ -59,6 +59,9 @@ pub struct Security {
     pub revoked_invitations: BTreeSet<InvitationId>,
     /// Keys that the operator has blocked.
     pub blocked: BTreeSet<KeyFingerprint>,
+    /// Keys that were revoked or blocked so shortly before this start that certificates for them may still be good, and
+    /// neighbours have heard nothing of it.
+    pub put_out: BTreeSet<KeyFingerprint>,
     /// For numbers nobody may guess.
     pub random: RandomSource,
 }
@@ -102,7 +105,7 @@ pub(super) enum TaskFor {
 }
 
 /// Of those put out this many are remembered for peers that were away. Guess: it is an operator who revokes.
-const MAX_PUT_OUT: usize = 100;
+pub const MAX_PUT_OUT: usize = 100;
 
 /// The state of all this.
 #[derive(Debug, Default)]
@@ -227,6 +230,9 @@ impl StreamManager {
                     info, key, version, ..
                 } = *introduction;
                 self.admissions.evicted.remove(&key.fingerprint());
+                if let Some(security) = &mut self.config.security {
+                    security.put_out.remove(&key.fingerprint()); // it was let in anew
+                }
                 let info = PeerInfo {
                     public_key: Some(key),
                     ..info
@@ -403,6 +409,11 @@ impl StreamManager {
         self.admissions.put_out.retain(|&(_, until)| until > now);
         for (peer, _) in self.admissions.put_out.clone() {
             self.send(from, ToPeer::Expel { peer });
+        }
+        let security = self.config.security.as_ref();
+        let certified = security.filter(|s| now < self.started + s.certificate_lifetime);
+        for key in certified.map(|s| s.put_out.clone()).unwrap_or_default() {
+            self.send(from, ToPeer::ExpelKey { key });
         }
     }
 

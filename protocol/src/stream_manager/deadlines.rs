@@ -46,6 +46,8 @@ pub(super) enum Deadline {
     IceServers,
     /// Those who wait for a place are tried again.
     Retry,
+    /// Members are back since the start, and those put out before it are to lose the streams' keys.
+    ChangeKeys,
 }
 
 /// Deadlines by time, each of which can be moved and taken back.

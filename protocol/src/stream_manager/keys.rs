@@ -144,6 +144,13 @@ impl StreamManager {
         self.give_key(broadcaster, stream);
     }
 
+    /// All streams have another key from now on.
+    pub(super) fn change_keys(&mut self) {
+        for stream in self.streams.keys().copied().collect::<Vec<_>>() {
+            self.change_key(stream);
+        }
+    }
+
     /// Whether a receiver may watch, and by which invitation where it takes one: why not, in words.
     pub(super) fn check_invitation(
         &self,

@@ -11,6 +11,9 @@ use crate::tap::{Tap, honest};
 /// Some five seconds of the stream.
 const WATCHED_AFTER: u64 = 250_000;
 
+/// What the supervisor's journal says of an accusation.
+pub const ACCUSED: &str = "was sent something forged by";
+
 /// How it ended.
 #[derive(Debug)]
 pub struct Lie {
@@ -20,7 +23,9 @@ pub struct Lie {
     pub liar: Value,
     /// How the viewers fared before it lied, and at the end.
     pub moods: (Mood, Mood),
-    /// Whether the supervisor put the liar out.
+    /// How often the supervisor said that somebody accuses the liar.
+    pub accusations: usize,
+    /// Whether it put the liar out.
     pub evicted: bool,
 }
 
@@ -78,6 +83,7 @@ pub fn lie(trick: &str, viewers: u32) -> anyhow::Result<Lie> {
         viewers: audience.lines(),
         liar,
         moods: (before, audience.mood()),
+        accusations: supervisor.log().matches(ACCUSED).count(),
         evicted: supervisor.log().contains("forged media"),
     })
 }

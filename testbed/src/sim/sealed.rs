@@ -99,6 +99,7 @@ impl Sealed {
             keys: self.keys.clone(),
             revoked_invitations: BTreeSet::new(),
             blocked: BTreeSet::new(),
+            put_out: BTreeSet::new(),
             random: Box::new(move |bytes| random.fill(bytes)),
         }
     }
