@@ -325,6 +325,9 @@ function listen() {
   });
 }
 
+/** How often a page that is looked at says so: a session ends twelve hours after its last use, a monitor on a wall does not. */
+const IN_USE = 600_000;
+
 async function begin() {
   const session = await call("GET", "session").catch(() => null);
   if (!session) return void setTimeout(begin, 1_000);
@@ -343,5 +346,8 @@ Object.defineProperty(window, "monitor", {
   }),
 });
 
+setInterval(() => {
+  if (feed && document.visibilityState === "visible") call("GET", "session").catch(() => null);
+}, IN_USE);
 listen();
 begin();

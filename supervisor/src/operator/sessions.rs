@@ -14,6 +14,9 @@ use sha2::{Digest as _, Sha256};
 const NAME: &str = "ownstream_operator";
 /// A session that nobody uses is over after this. Guess: a working day.
 const IDLE: Duration = Duration::from_secs(12 * 3600);
+/// How long a browser keeps the cookie: longer than any session should last without a break, for it is the supervisor that ends
+/// one, and a browser that forgot it first would log out whoever is at work. Guess.
+const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Sessions at once; the one unused for longest goes first. Guess: few people, several browsers each.
 const MOST: usize = 64;
 
@@ -50,7 +53,7 @@ impl Sessions {
             oldest.and_then(|oldest| used.remove(&oldest));
         }
         used.insert(hash(&token), Instant::now());
-        cookie(&token, IDLE.as_secs(), secure)
+        cookie(&token, KEPT.as_secs(), secure)
     }
 
     /// Whether the request comes from somebody who is logged in.
