@@ -10,6 +10,7 @@ pub mod lies;
 pub mod monitor;
 pub mod picture;
 pub mod relay_cost;
+pub mod revocation;
 pub mod security;
 pub mod setup;
 pub mod siege;

@@ -484,6 +484,16 @@ impl Stage {
         Ok(String::from_utf8_lossy(&ended.stdout).trim().to_owned())
     }
 
+    /// Revokes the key of the service of this name, by the operator's command.
+    pub fn revoke(&self, name: &str) -> anyhow::Result<()> {
+        let peers = self.command(&["peers", "list"])?;
+        let row = peers.lines().find(|line| line.contains(name));
+        let fingerprint = row.and_then(|row| row.split_whitespace().next());
+        let fingerprint = fingerprint.with_context(|| format!("{name} is not enrolled"))?;
+        self.command(&["peers", "revoke", fingerprint])?;
+        Ok(())
+    }
+
     /// Starts the supervisor (again), and waits until it listens.
     pub fn supervisor(&self) -> anyhow::Result<Process> {
         let config = self.supervisor_config();

@@ -52,22 +52,13 @@ fn a_relay_that_is_revoked_loses_its_children_and_they_watch_on_below_another() 
     assert!(relay.log().contains(name), "they are below the relay");
     let _second = stage.relay("second", 50_000)?;
 
-    revoke(&stage, "first")?;
+    stage.revoke("first")?;
 
     audience.until("another parent", |line| {
         line["parent"].is_string() && line["parent"] != parent
     })?;
     audience.watches_on(100_000)?;
     relay.wait_for_log("revoked")?;
-    Ok(())
-}
-
-/// Revokes the key of the service of this name.
-fn revoke(stage: &Stage, name: &str) -> anyhow::Result<()> {
-    let peers = stage.command(&["peers", "list"])?;
-    let row = peers.lines().find(|line| line.contains(name));
-    let fingerprint = row.and_then(|row| row.split_whitespace().next());
-    stage.command(&["peers", "revoke", fingerprint.expect("it is enrolled")])?;
     Ok(())
 }
 
@@ -84,7 +75,7 @@ fn a_revoked_relay_that_goes_on_with_its_certificate_is_left_by_its_children_and
         assert_eq!(viewer["parent"], name, "{viewer}");
     }
     let _second = stage.relay("second", 50_000)?;
-    revoke(&stage, "liar")?;
+    stage.revoke("liar")?;
 
     let is_fed_by_another = |line: &Value| line["parent"].is_string() && line["parent"] != name;
     audience.until("another parent", is_fed_by_another)?;
@@ -111,7 +102,7 @@ fn a_relay_that_is_revoked_while_the_supervisor_is_down_is_left_by_its_children_
     }
     let _second = stage.relay("second", 50_000)?;
     supervisor.kill();
-    revoke(&stage, "liar")?;
+    stage.revoke("liar")?;
     audience.watches_on(50_000)?; // still from the relay that nobody could tell of
 
     let _supervisor = stage.supervisor()?;

@@ -18,6 +18,7 @@ use testbed::measure::lies::lie;
 use testbed::measure::monitor::{Cost as MonitorCost, monitor};
 use testbed::measure::picture;
 use testbed::measure::relay_cost::{Cost, Plan, compare};
+use testbed::measure::revocation::revocation;
 use testbed::measure::security::{Line, authentication, key_pairs, operations, shares_of_a_relay};
 use testbed::measure::setup::set_up;
 use testbed::measure::siege::siege;
@@ -77,6 +78,15 @@ enum What {
         /// Only seals.
         #[arg(long)]
         unchecked: bool,
+    },
+    /// How long a relay that was revoked still feeds viewers, when it does not heed it.
+    Revocation {
+        /// Viewers below it.
+        #[arg(long, default_value_t = 10)]
+        viewers: u32,
+        /// Times.
+        #[arg(long, default_value_t = 5)]
+        times: u32,
     },
     /// What somebody who times the supervisor's answers sees of its RSA key.
     Timing {
@@ -175,6 +185,7 @@ fn main() -> ExitCode {
             println!("{} chunks sealed, {good} checked and good", sealed.len());
             Ok(())
         }
+        What::Revocation { viewers, times } => revocations(viewers, times),
         What::Timing { times } => timing(times),
         What::Attacks { viewers } => attacks(viewers),
         What::Siege {
@@ -396,6 +407,23 @@ fn attacks(viewers: u32) -> anyhow::Result<()> {
         harmful.join("; ")
     );
     Ok(())
+}
+
+fn revocations(viewers: u32, times: u32) -> anyhow::Result<()> {
+    let took = (0..times).map(|_| revocation(viewers));
+    let mut took = took.collect::<anyhow::Result<Vec<_>>>()?;
+    took.sort_unstable();
+    let (middle, most) = (took.get(took.len() / 2), took.last());
+    println!(
+        "revoked, and all of {viewers} viewers fed by another: p50 {:.0} ms, at most {:.0} ms",
+        milliseconds(middle.copied()),
+        milliseconds(most.copied())
+    );
+    Ok(())
+}
+
+fn milliseconds(time: Option<Duration>) -> f64 {
+    time.unwrap_or_default().as_secs_f64() * 1_000.0
 }
 
 fn held(held: Held) -> String {
