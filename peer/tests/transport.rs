@@ -333,3 +333,23 @@ async fn a_garbled_candidate_is_an_error_and_the_connection_lives_on() {
         answerer.message().await.expect("still open");
     }
 }
+
+/// A group to join is there only with a route to it, and a machine on a cable of its own has no default one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_listens_to_no_multicast_dns() {
+    const MDNS: &str = ":14E9 "; // port 5353
+    let (a, b) = (webrtc(), webrtc());
+    let (_offerer, _answerer) = connect(&*a, &*b, 1).await;
+    let read = |path: &str| std::fs::read_to_string(path).expect("the kernel's table");
+    let table = read("/proc/self/net/udp") + &read("/proc/self/net/udp6");
+    let inodes = table.lines().filter(|line| line.contains(MDNS));
+    let inodes: Vec<_> = inodes.filter_map(|l| l.split_whitespace().nth(9)).collect();
+    let ours = std::fs::read_dir("/proc/self/fd").expect("descriptors");
+    let ours: Vec<_> = ours
+        .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+        .collect();
+    for inode in inodes {
+        let socket = std::path::PathBuf::from(format!("socket:[{inode}]"));
+        assert!(!ours.contains(&socket), "{table}");
+    }
+}

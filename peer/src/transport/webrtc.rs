@@ -18,6 +18,7 @@ use ::webrtc::peer_connection::{
 };
 use async_trait::async_trait;
 use protocol::id::{Fingerprint, LinkId};
+use rtc::ice::mdns::MulticastDnsMode;
 use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
 use rtc::peer_connection::transport::RTCDtlsRole;
 
@@ -187,7 +188,10 @@ impl WebRtc {
             .with_relay_acceptance_min_wait(Some(WAIT_RELAYED))
             .with_ice_credentials(member.ufrag.clone(), member.password.clone())
             .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(ANNOUNCED_MESSAGE))
-            .with_include_loopback_candidate(self.loopback || self.binds_loopback());
+            .with_include_loopback_candidate(self.loopback || self.binds_loopback())
+            // Names of the .local kind are left out of descriptions anyway, and each connection would join a multicast group, which
+            // a machine without a default route cannot.
+            .with_multicast_dns_mode(MulticastDnsMode::Disabled);
         if has_aes_instructions() {
             return settings.build();
         }
