@@ -274,6 +274,9 @@ impl StreamManager {
             .get(&peer)
             .and_then(|known| known.places.get(&stream));
         let stale = place.is_none_or(|place| place.order.is_some_and(|newest| order < newest));
+        if !stale && self.floats(stream, peer) {
+            return self.claim_failed(stream, peer); // the one that it stands at was told by nobody
+        }
         // The supervisor may have seen the parent go before the peer's word came: then it has another place.
         if stale || self.forest.parent(stream, peer) != Some(lost) {
             return;

@@ -120,8 +120,10 @@ impl StreamManager {
     /// unless that is where it says it is.
     fn join_again(&mut self, peer: PeerId, stream: StreamId, claim: Option<PeerId>) {
         let parent = self.forest.parent(stream, peer);
-        let floats = parent.is_none() && self.deadlines.is_set(Deadline::Claim(stream, peer));
-        if claim.is_none() || (parent != claim && !floats) {
+        let floats = self.floats(stream, peer);
+        if floats && claim.is_none() {
+            self.claim_failed(stream, peer);
+        } else if claim.is_none() || (parent != claim && !floats) {
             self.tell_place(stream, peer, parent, None);
         }
         if self.backup(stream, peer).is_some() {
@@ -186,6 +188,9 @@ impl StreamManager {
             return;
         };
         let stale = place.order.is_some_and(|newest| order < newest);
+        if !stale && self.floats(stream, peer) {
+            return self.claim_failed(stream, peer);
+        }
         if stale || self.forest.parent(stream, peer) != Some(parent) {
             // Its backup refused, while it was given another place already.
             if self.backup(stream, peer) == Some(parent) {

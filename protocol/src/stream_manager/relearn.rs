@@ -86,7 +86,13 @@ impl StreamManager {
         }
     }
 
-    /// The parent a peer claims has not come back: the peer gets another.
+    /// Whether the parent that the peer claims has not come back yet.
+    pub(super) fn floats(&self, stream: StreamId, peer: PeerId) -> bool {
+        let waits = self.deadlines.is_set(Deadline::Claim(stream, peer));
+        waits && self.forest.parent(stream, peer).is_none()
+    }
+
+    /// The parent a peer claims has not come back, or is none of its any more: the peer gets another.
     pub(super) fn claim_failed(&mut self, stream: StreamId, peer: PeerId) {
         self.change_forest(|forest, out| forest.expire_claim(stream, peer, out));
     }

@@ -42,6 +42,30 @@ fn after_a_restart_a_viewer_whose_parent_does_not_come_back_is_placed_anew() {
 }
 
 #[test]
+fn after_a_restart_whoever_loses_the_parent_it_claimed_before_that_one_came_is_placed_at_once() {
+    let order = Order {
+        term: 1,
+        sequence: 99,
+    };
+    let ways: [fn(&mut Town, Order); 3] = [
+        |town, _| town.says(30, join(None)),
+        |town, order| town.lost(30, RELAY, order),
+        |town, order| town.took_over(30, BROADCASTER, RELAY, order),
+    ];
+    for say in ways {
+        let mut town = Town::new();
+        town.restart();
+        town.enter(BROADCASTER);
+        town.says(BROADCASTER, register(SHOW, "show"));
+        town.enter(30);
+        town.says(30, join(Some(RELAY)));
+        assert_eq!(town.parent(30), None);
+        say(&mut town, order);
+        assert_eq!(town.parent(30), Some(BROADCASTER));
+    }
+}
+
+#[test]
 fn after_a_restart_a_child_may_complain_about_the_parent_it_claimed() {
     let mut town = Town::new();
     town.restart();
