@@ -19,7 +19,7 @@ export CROSS_CONFIG := cross.toml
 CARGO := tools/with-rust cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build web demo test test-rust test-web test-box check bench experiments fuzz cross deb yocto-crates clean
+.PHONY: help deps build web demo test test-rust test-web test-box check bench loss experiments fuzz cross deb yocto-crates clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -107,6 +107,14 @@ bench: ## what it costs, how well it plays, what attackers achieve (quiet machin
 	[ -f target/film.webm ] || testbed/make-film.sh target/film.webm 70
 	PROFILE=release node web/bench/figures.js 60 target/film.webm
 	node web/bench/monitor.js
+
+loss: ## how late chunks come, and who stalls, where 1 % and 3 % of the packets are lost (15 minutes)
+	@tools/deps.sh build rust wasm run node network
+	@$(MAKE) build
+	$(CARGO) build --release --package testbed
+	tools/bad-network.sh "delay 20ms loss 1%" target/release/measure loss --runs 3
+	tools/bad-network.sh "delay 20ms loss 1%" target/release/measure loss --depth 4 --seconds 150
+	tools/bad-network.sh "delay 60ms 10ms loss 3%" target/release/measure loss --runs 3
 
 experiments: ## the paper's experiments beside its system (hours, may be interrupted; QUICK=1: five minutes)
 	@tools/deps.sh build rust wasm run figures

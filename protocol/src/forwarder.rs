@@ -34,6 +34,9 @@ const JOINING: usize = 32 * 1024;
 const EASY_WATER: usize = 64 * 1024;
 /// The same for a link so long that it needs more. A quarter of the transport's own limit; 3 Mbit/s up to 0.7 s away.
 const MOST_WATER: usize = 256 * 1024;
+/// The same for one of several connections of a link that loses packets. At 1 % loss one has 14 KB under way on average (1.22 / √p packets: Mathis,
+/// Semke, Mahdavi, Ott 1997), and what stands behind that is late, or lost to a time-out.
+const LANE_WATER: usize = 24 * 1024;
 /// Bytes that may be under way for each millisecond of the link's round trip: 12 Mbit/s, four times such a stream.
 const PER_MILLISECOND: usize = 1_500;
 /// A child that has not had all there is for so long needs more under way than its round trips say. Guess: twice as
@@ -42,6 +45,8 @@ const CATCH_UP: Duration = Duration::from_secs(1);
 /// What a transport has longer than this, and a round trip, it should not have been given: heartbeats, and what else has to
 /// be there at once, wait behind it. Less than half of the silence after which a child leaves.
 const STANDS: Duration = Duration::from_millis(200);
+/// A connection that stood still is given something again after this. Guess: two time-outs of SCTP.
+const TRIED_AGAIN: Duration = Duration::from_secs(3);
 /// A link that takes no more is asked again after this time: the word that it has room may have been lost, for what a
 /// transport tells of itself and what it goes by may differ for a moment. Guess.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
@@ -79,6 +84,7 @@ pub struct Flow {
     full: Option<(Time, usize)>,
     /// When the bound was last lowered.
     lowered: Option<Time>,
+    is_lane: bool,
 }
 
 impl Default for Flow {
@@ -96,6 +102,7 @@ impl Default for Flow {
             marks: VecDeque::new(),
             full: None,
             lowered: None,
+            is_lane: false,
         }
     }
 }
@@ -114,6 +121,18 @@ impl Flow {
     /// Whether the transport may be given more.
     pub const fn is_open(&self) -> bool {
         !self.blocked
+    }
+
+    /// Whether it may be given single frames that the other end lacks: while it is looked at as well, as long as that is no more
+    /// than it may have.
+    pub fn takes_repairs(&self) -> bool {
+        self.is_open() || (self.looking && self.since_look < self.water())
+    }
+
+    /// Whether what it was given is not delivered in time, as in a time-out. After some seconds nobody knows.
+    pub fn stands_still(&self, now: Time) -> bool {
+        let oldest = self.marks.front();
+        oldest.is_some_and(|&(at, _)| (STANDS..TRIED_AGAIN).contains(&now.since(at)))
     }
 
     /// The child has all there is.
@@ -172,7 +191,13 @@ impl Flow {
 
     /// Bytes that the transport may have left and be given more.
     pub fn water(&self) -> usize {
-        self.water.max(self.under_way).min(self.bound)
+        let most = if self.is_lane { LANE_WATER } else { MOST_WATER };
+        self.water.max(self.under_way).min(self.bound).min(most)
+    }
+
+    /// It is one of several connections of a link that loses packets.
+    pub const fn becomes_a_lane(&mut self) {
+        self.is_lane = true;
     }
 
     /// The transport's answer, over a link with this round trip: it has this many bytes left. To be asked again where it

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::bucket::Bucket;
 use crate::forwarder::Flow;
-use crate::id::{Fingerprint, KeyFingerprint, PeerId, StreamHandle};
+use crate::id::{Fingerprint, KeyFingerprint, LinkId, PeerId, StreamHandle};
 use crate::signal::{Component, Neighbour};
 use crate::time::Time;
 use crate::wire::MAX_STREAMS;
@@ -30,6 +30,9 @@ pub const BEAT_STANDBY: Duration = Duration::from_millis(250);
 /// Whom somebody stands by for says so this often: the other end only clears up after it. Measured: eighty viewers on two
 /// cores are kept busy by such links more than by anything else that backups cost.
 pub const BEAT_COVERED: Duration = Duration::from_secs(1);
+/// A link whose lanes are well is dead after this all the same: what it says of epochs goes over its first connection. Guess: three
+/// time-outs of SCTP, each twice the one before (RFC 9260, 6.3.3).
+const LANES_VOUCH: Duration = Duration::from_secs(7);
 /// A neighbour heard within this is well: two such beats, and some.
 pub const WELL: Duration = Duration::from_millis(700);
 /// A child silent for this long is gone. Guess: six beats.
@@ -105,6 +108,14 @@ pub struct Link {
     pub fingerprint: Fingerprint,
     /// The key that its certificate is for, once it has shown one.
     pub key: Option<KeyFingerprint>,
+    /// The link that this one is a further connection of.
+    pub lane_of: Option<LinkId>,
+    /// Its own further connections, those that are not ready included.
+    pub lanes: Vec<LinkId>,
+    /// How many connections the other end has it striped over at the most, the first included.
+    pub lanes_allowed: usize,
+    /// Where the next chunk goes, if that takes it.
+    pub turn: usize,
     /// When its certificate ends, seconds since 1970; never where nobody is certified.
     pub certified_until_s: u64,
     /// Whether the offer is ours.
@@ -127,6 +138,7 @@ pub struct Link {
     subscriptions: Bucket,
     since: Time,
     heard: Time,
+    over_a_lane: Time,
     said: Time,
     used: Time,
     grace: Time,
@@ -142,6 +154,9 @@ pub enum Due {
     /// It is dead, or was never used: close it. The reason in words.
     Close(&'static str),
 }
+
+/// Why a link is closed whose other end fell silent.
+pub const SILENT: &str = "nothing was heard for too long";
 
 /// Streams remembered as asked for over one link. Guess: all that one peer watches, and as many again.
 const MOST_ASKED: usize = 128;
@@ -238,6 +253,10 @@ impl Link {
             component: neighbour.component,
             fingerprint: neighbour.fingerprint,
             key: None,
+            lane_of: None,
+            lanes: Vec::new(),
+            lanes_allowed: 1,
+            turn: 0,
             certified_until_s: u64::MAX,
             ours,
             phase,
@@ -252,6 +271,7 @@ impl Link {
             subscriptions: Bucket::new(now, SUBSCRIPTIONS.0, SUBSCRIPTIONS.1),
             since: now,
             heard: now,
+            over_a_lane: now,
             said: now,
             used: now,
             grace: now,
@@ -272,6 +292,31 @@ impl Link {
     /// A message came.
     pub const fn heard(&mut self, now: Time) {
         self.heard = now;
+    }
+
+    /// A message came over one of its lanes.
+    pub const fn heard_over_a_lane(&mut self, now: Time) {
+        self.over_a_lane = now;
+    }
+
+    /// When the other end was heard, over whichever connection; lanes vouch for the first no longer than it may be in time-out.
+    fn last_heard(&self) -> Time {
+        let vouched = self.over_a_lane.min(self.heard + LANES_VOUCH);
+        self.heard.max(vouched)
+    }
+
+    /// How long nothing came over it, this peer's own sleep not counted.
+    pub fn silent_for(&self, now: Time) -> Duration {
+        now.since(self.heard.max(self.grace))
+    }
+
+    /// Who is at the other end.
+    pub const fn neighbour(&self) -> Neighbour {
+        Neighbour {
+            peer: self.peer,
+            component: self.component,
+            fingerprint: self.fingerprint,
+        }
     }
 
     /// A message was sent.
@@ -304,7 +349,7 @@ impl Link {
             };
         }
         if now >= self.silent_at(used) {
-            return Due::Close("nothing was heard for too long");
+            return Due::Close(SILENT);
         }
         if now >= self.used + IDLE_LIMIT {
             return Due::Close("no stream needs it any more");
@@ -331,12 +376,12 @@ impl Link {
 
     /// When a parent that goes on being silent is doubtful.
     pub fn doubtful_at(&self) -> Time {
-        (self.heard + PARENT_DOUBTFUL).max(self.grace + PARENT_DOUBTFUL / 2)
+        (self.last_heard() + PARENT_DOUBTFUL).max(self.grace + PARENT_DOUBTFUL / 2)
     }
 
     /// Until when the neighbour is well if nothing more is heard of it.
     pub fn well_until(&self) -> Time {
-        (self.heard + WELL).max(self.grace + WELL / 2)
+        (self.last_heard() + WELL).max(self.grace + WELL / 2)
     }
 
     /// Whether the neighbour was heard lately.
@@ -363,7 +408,7 @@ impl Link {
         } else {
             CHILD_SILENT
         };
-        (self.heard + limit).max(self.grace + limit / 2)
+        (self.last_heard() + limit).max(self.grace + limit / 2)
     }
 }
 

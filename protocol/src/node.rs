@@ -9,6 +9,7 @@ mod children;
 mod credentials;
 mod joining;
 mod lag;
+mod lanes;
 mod links;
 mod media;
 mod own;
@@ -232,6 +233,8 @@ pub struct Node {
     last_handled: Time,
     /// How late this peer was itself, at most, and when that was.
     own_delay: (Duration, Time),
+    /// Neighbours the way to whom lost something lately.
+    losses: BTreeMap<PeerId, lanes::Loss>,
     /// When the clock is to be looked at next.
     look_at: Time,
 }
@@ -266,6 +269,7 @@ impl Node {
             next_report: now + REPORT_EVERY,
             last_handled: now,
             own_delay: (Duration::ZERO, now),
+            losses: BTreeMap::new(),
             look_at: Time::NEVER,
         }
     }

@@ -29,8 +29,8 @@ pub type Frame = (Track, u8, Position);
 struct Hole {
     ask_at: Time,
     tries: u8,
-    /// Asked last.
-    at: Option<LinkId>,
+    /// Over which it was asked for, in this round.
+    asked: Vec<LinkId>,
     /// Not a hole in what we hold: somebody below lacks it, and our window begins after it.
     for_a_child: bool,
 }
@@ -67,7 +67,7 @@ impl Repair {
             self.holes.entry(frame).or_insert_with(|| Hole {
                 ask_at: now + patience(parent_round_trip),
                 tries: 0,
-                at: None,
+                asked: Vec::new(),
                 for_a_child: false,
             });
         }
@@ -82,7 +82,7 @@ impl Repair {
             let hole = self.holes.entry(frame).or_insert(Hole {
                 ask_at: now,
                 tries: 0,
-                at: None,
+                asked: Vec::new(),
                 for_a_child: true,
             });
             hole.ask_at = hole
@@ -105,7 +105,7 @@ impl Repair {
     pub fn expects(&self, link: LinkId, frame: &Frame) -> bool {
         self.holes
             .get(frame)
-            .is_some_and(|hole| hole.at == Some(link))
+            .is_some_and(|hole| hole.asked.contains(&link))
     }
 
     /// When [`Self::due`] has something to ask.
@@ -114,20 +114,22 @@ impl Repair {
         open.map(|hole| hole.ask_at).min().unwrap_or(Time::NEVER)
     }
 
-    /// What is to be asked for now, and where: of those who may be asked each frame's next one in turn.
+    /// What is to be asked for now, and where: for each frame the first of those who may be asked that was not asked yet.
     pub fn due(&mut self, now: Time, sources: &[Source]) -> BTreeMap<LinkId, Vec<FrameRange>> {
         let mut asked: BTreeMap<LinkId, Vec<FrameRange>> = BTreeMap::new();
         for (&(track, rendition, position), hole) in &mut self.holes {
             if hole.tries >= TRIES || hole.ask_at > now {
                 continue;
             }
-            let before = sources.iter().position(|s| Some(s.link) == hole.at);
-            let next = before.map_or(0, |at| at + 1);
-            let Some(source) = sources.get(next % sources.len().max(1)) else {
+            let fresh = sources.iter().find(|s| !hole.asked.contains(&s.link));
+            if fresh.is_none() {
+                hole.asked.clear(); // all were: from the beginning
+            }
+            let Some(source) = fresh.or_else(|| sources.first()) else {
                 hole.ask_at = now + LEAST_PATIENCE;
                 continue;
             };
-            hole.at = Some(source.link);
+            hole.asked.push(source.link);
             hole.tries += 1;
             hole.ask_at = now + patience(source.round_trip);
             add(

@@ -142,6 +142,11 @@ pub enum Control {
         /// Capture time from the oldest frame that waits to the newest.
         millis: u32,
     },
+    /// The link this comes over is a lane of another one between the same two, made by the same end.
+    Lane {
+        /// That one's [`LinkId`](crate::id::LinkId).
+        of: u64,
+    },
 }
 
 /// Why bytes off a control channel are not a message. The sender's doing, whichever it is: close that link.
@@ -402,6 +407,7 @@ mod tests {
                 },
                 "010e05ac02",
             ),
+            (Control::Lane { of: 300 }, "010fac02"),
         ]
     }
 

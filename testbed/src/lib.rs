@@ -3,6 +3,7 @@
 
 pub mod attacks;
 pub mod audience;
+pub mod delays;
 pub mod intruder;
 pub mod liar;
 pub mod live;

@@ -7,6 +7,7 @@ pub mod day;
 pub mod encoder;
 pub mod engine;
 pub mod lies;
+pub mod loss;
 pub mod monitor;
 pub mod picture;
 pub mod relay_cost;

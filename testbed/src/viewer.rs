@@ -8,8 +8,11 @@ use protocol::node::{Event, Input};
 use protocol::playback::screen::Screen;
 use protocol::playback::{self, Stats};
 use protocol::signal::{Failure, StreamInfo};
+use protocol::time::Time;
 use protocol::viewer::Viewer;
 use tokio::sync::mpsc;
+
+use crate::delays::Delays;
 
 /// How often the figures go into the node's reports.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
@@ -31,6 +34,9 @@ pub struct Receiver {
     /// The stream that was refused: asked for again when it is listed anew.
     refused: Option<StreamId>,
     ended: bool,
+    first_chunk: Option<Time>,
+    delays_after: Duration,
+    delays: Delays,
 }
 
 /// How a receiver fares.
@@ -48,6 +54,8 @@ pub struct Figures {
     pub ended: bool,
     /// When the first picture was there.
     pub first_picture: Option<Instant>,
+    /// How late chunks came, where the broadcaster is on the same machine.
+    pub delays: Delays,
 }
 
 impl Receiver {
@@ -67,12 +75,21 @@ impl Receiver {
             watching: false,
             refused: None,
             ended: false,
+            first_chunk: None,
+            delays_after: Duration::ZERO,
+            delays: Delays::default(),
         }
     }
 
     /// Keeps just so much ahead, whatever happens; by the player's own rules if none.
     pub fn holding(mut self, hold: Option<Duration>) -> Self {
         self.hold = hold;
+        self
+    }
+
+    /// Counts how late chunks come from so long after the first one on.
+    pub fn counting_delays_after(mut self, after: Duration) -> Self {
+        self.delays_after = after;
         self
     }
 
@@ -110,6 +127,14 @@ impl Receiver {
             Event::ToldToFail(how) => self.fail(*how).await,
             Event::StreamRefused(stream, ..) => {
                 (self.watching, self.refused) = (false, Some(*stream));
+            }
+            // Its clock is the broadcaster's where both run on one machine.
+            Event::Chunk(_, chunk) => {
+                let (now, capture) = (self.clock.now(), chunk.header().capture);
+                // What the parent held when this one came is not late.
+                if capture > *self.first_chunk.get_or_insert(now) + self.delays_after {
+                    self.delays.note(now.since(capture));
+                }
             }
             _ => {}
         }
@@ -223,6 +248,7 @@ impl Receiver {
             failed: self.failed,
             ended: self.ended,
             first_picture: self.first_picture,
+            delays: self.delays.clone(),
         }
     }
 }

@@ -211,9 +211,7 @@ impl Node {
         link: LinkId,
         out: &mut Vec<Output>,
     ) {
-        while let Some(flow) = self.links.get_mut(&link).map(|l| &mut l.flow)
-            && flow.is_open()
-        {
+        while let Some(lane) = self.open_lane(now, link) {
             let Some(stream) = self.streams.get_mut(&id) else {
                 return;
             };
@@ -222,11 +220,14 @@ impl Node {
             };
             let Some(chunk) = child.mailbox.pop() else {
                 child.has_caught_up = true;
-                return flow.caught_up();
+                if let Some(lane) = self.links.get_mut(&lane) {
+                    lane.flow.caught_up();
+                }
+                return;
             };
             stream.bytes_up += chunk.message().len() as u64;
             stream.chunks_up += 1;
-            self.send_media(now, link, &chunk, out);
+            self.send_media(now, lane, &chunk, out);
         }
     }
 

@@ -4,18 +4,19 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
+use super::lanes::{MOST_LANES, OFTEN};
 use super::{Event, Input, Node, Output};
 use crate::chunk::Chunk;
 use crate::forwarder::AfterSend;
 use crate::id::{Fingerprint, KeyFingerprint, LinkId, PeerId, StreamId};
-use crate::link::{Due, Link, Phase, Use};
+use crate::link::{Due, Link, Phase, SILENT, Use};
 use crate::signal::{FromPeer, LinkDescription, Neighbour, VERSIONS};
 use crate::time::Time;
 use crate::wire::{Control, short};
 
-/// Links that one neighbour may have made at a time: each costs a connection, whether it ever opens or not. One is all that an
-/// honest one has, and another when it lost that without our knowing yet.
-const MAX_OFFERED: usize = 2;
+/// Links that one neighbour may have made at a time: each costs a connection, whether it ever opens or not. One and its lanes are
+/// all that an honest one has, and another when it lost that without our knowing yet.
+const MAX_OFFERED: usize = MOST_LANES + 1;
 
 impl Node {
     /// The link to `neighbour` that there is, or a new one.
@@ -28,7 +29,7 @@ impl Node {
         let there = self
             .links
             .iter()
-            .find(|(_, link)| link.peer == neighbour.peer);
+            .find(|(_, link)| link.peer == neighbour.peer && link.lane_of.is_none());
         if let Some((&id, _)) = there {
             return id;
         }
@@ -39,7 +40,7 @@ impl Node {
     }
 
     /// SplitMix64 (Steele, Lea, Flood 2014) of the seed and a counter: distinct for 2^64 links.
-    fn new_link_id(&mut self) -> LinkId {
+    pub(super) fn new_link_id(&mut self) -> LinkId {
         self.made_links += 1;
         let mut z = self
             .config
@@ -145,7 +146,7 @@ impl Node {
         let hello = Control::Hello {
             versions: VERSIONS,
             peer: self.config.peer,
-            lanes: 1,
+            lanes: MOST_LANES as u8,
             certificate: self.papers.certificate(),
         };
         self.say(now, id, &hello, out);
@@ -193,7 +194,8 @@ impl Node {
             out.push(Output::AskBacklog(id, water));
         }
         if link.flow.is_open() {
-            self.empty_mailboxes(now, id, out);
+            let whole = self.whole(id);
+            self.empty_mailboxes(now, whole, out);
         }
     }
 
@@ -204,10 +206,10 @@ impl Node {
         bytes: &Bytes,
         out: &mut Vec<Output>,
     ) {
+        self.heard_over(now, id);
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
-        link.heard(now);
         if !link.may_say(now) {
             return self.expel(now, id, "it says more than anybody needs to hear", out);
         }
@@ -228,8 +230,8 @@ impl Node {
                 Control::Hello {
                     versions,
                     peer: says,
+                    lanes,
                     certificate,
-                    ..
                 },
             ) => {
                 if says != peer {
@@ -250,6 +252,9 @@ impl Node {
                 }
                 if let Err(reason) = self.check_certificate(now, id, &certificate) {
                     return self.expel(now, id, &reason, out);
+                }
+                if let Some(link) = self.links.get_mut(&id) {
+                    link.lanes_allowed = usize::from(lanes).min(MOST_LANES);
                 }
                 self.link_ready(now, id, out);
             }
@@ -313,6 +318,7 @@ impl Node {
                     out,
                 );
             }
+            (Phase::Ready, Control::Lane { of }) => self.lane_named(now, id, LinkId(of), out),
             (Phase::Ready, Control::Ended { stream }) => self.ended_above(now, id, stream, out),
             (_, other) => {
                 let name = format!("{other:?}");
@@ -327,6 +333,9 @@ impl Node {
             return;
         };
         link.phase = Phase::Ready;
+        if link.lane_of.is_some() {
+            return self.name_lane(now, id, out);
+        }
         self.subscribe_over(now, id, out);
         self.help_out(now, id, out);
         self.ping(now, id, out);
@@ -354,16 +363,17 @@ impl Node {
         bytes: Bytes,
         out: &mut Vec<Output>,
     ) {
-        let Some(link) = self.links.get_mut(&id) else {
+        let Some(link) = self.links.get(&id) else {
             return;
         };
         if link.phase != Phase::Ready {
             return self.expel(now, id, "media came before a hello", out);
         }
-        link.heard(now);
+        self.heard_over(now, id);
+        let whole = self.whole(id);
         match Chunk::decode(bytes) {
-            Ok(chunk) => self.chunk_came(now, id, chunk, out),
-            Err(error) => self.expel(now, id, &error.to_string(), out),
+            Ok(chunk) => self.chunk_came(now, whole, chunk, out),
+            Err(error) => self.expel(now, whole, &error.to_string(), out),
         }
     }
 
@@ -397,6 +407,7 @@ impl Node {
         let Some(link) = self.links.remove(&id) else {
             return;
         };
+        self.forget_lanes(now, id, &link, out);
         let streams: Vec<StreamId> = self.streams.keys().copied().collect();
         let mut used = false;
         for stream in streams {
@@ -409,6 +420,9 @@ impl Node {
 
     /// What the neighbour at the other end of `id` is for us.
     pub(super) fn use_of(&self, id: LinkId) -> Use {
+        if let Some(whole) = self.links.get(&id).and_then(|link| link.lane_of) {
+            return self.use_of_lane(whole);
+        }
         let mut used = Use::default();
         for stream in self.streams.values() {
             used.parent |= stream.is_fed_by(id);
@@ -459,9 +473,11 @@ impl Node {
             .into_iter()
             .filter_map(|id| {
                 let used = self.use_of(id);
+                let is_calm = self.links.get(&id).is_some_and(|l| self.is_calm(now, l));
                 let link = self.links.get_mut(&id)?;
                 let due = match link.certified_until_s <= seconds {
                     true => Due::Close("its certificate has ended"),
+                    false if is_calm => Due::Close("nothing is late any more"),
                     false => link.due(now, used),
                 };
                 (due != Due::Nothing).then_some((id, due))
@@ -479,9 +495,15 @@ impl Node {
                         out.push(Output::AskBacklog(id, water));
                     }
                 }
-                Due::Close(reason) => self.expel(now, id, reason, out),
+                Due::Close(reason) => {
+                    if reason == SILENT {
+                        self.was_late(now, id, OFTEN); // it may live, and the way to it be bad
+                    }
+                    self.expel(now, id, reason, out);
+                }
             }
         }
+        self.open_lanes(now, out);
     }
 }
 

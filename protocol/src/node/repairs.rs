@@ -26,12 +26,16 @@ impl Node {
         let due = self.streams.values().filter(|s| s.mend_at() <= now);
         let due: Vec<StreamId> = due.map(|s| s.id).collect();
         for id in due {
-            let sources = self.sources(id);
+            let sources = self.sources(now, id);
             let Some(stream) = self.streams.get_mut(&id) else {
                 continue;
             };
-            let handle = stream.handle();
-            for (link, frames) in stream.repair.due(now, &sources) {
+            let (handle, parent) = (stream.handle(), stream.parent);
+            let asked = stream.repair.due(now, &sources);
+            if let Some(parent) = parent.filter(|_| !asked.is_empty()) {
+                self.was_late(now, parent.link, 1);
+            }
+            for (link, frames) in asked {
                 if let Some(link) = self.links.get_mut(&link) {
                     link.ask_for(handle);
                 }
@@ -125,22 +129,23 @@ impl Node {
     }
 
     /// Who may have what the parent did not bring: backups first, for it was not they who were slow.
-    fn sources(&self, id: StreamId) -> Vec<Source> {
+    fn sources(&self, now: Time, id: StreamId) -> Vec<Source> {
         let Some(stream) = self.streams.get(&id) else {
             return Vec::new();
         };
-        let parents = [stream.parent, stream.leaving];
+        let parents = [stream.parent, stream.leaving].into_iter().flatten();
+        let parents = parents.flat_map(|parent| self.lanes_by_silence(now, parent.link));
         let backups = stream.stand_ins().filter(|b| stream.parent != Some(*b));
-        let links = backups.chain(parents.into_iter().flatten());
-        let source = |upstream: Upstream| {
-            let link = self.links.get(&upstream.link)?;
+        let backups = backups.map(|backup| backup.link);
+        let source = |id: LinkId| {
+            let link = self.links.get(&id)?;
             let round_trip = link.round_trip().unwrap_or_default();
             (link.phase == Phase::Ready).then_some(Source {
-                link: upstream.link,
+                link: id,
                 round_trip,
             })
         };
-        links.filter_map(source).collect()
+        backups.chain(parents).filter_map(source).collect()
     }
 
     /// Whether a chunk was asked for at a link that is no parent's.
@@ -189,9 +194,10 @@ impl Node {
         let Some(peer) = self.links.get(&link).map(|l| l.peer) else {
             return;
         };
+        let whole = self.whole(link);
         let knows = |s: &&mut super::streams::Stream| {
             s.handle() == handle
-                && (s.feeds(link)
+                && (s.feeds(whole)
                     || s.expected.contains_key(&peer)
                     || s.dismissed.contains_key(&peer))
         };
@@ -207,7 +213,7 @@ impl Node {
             }
             held.extend(chunks);
         }
-        if stream.feeds(link) {
+        if stream.feeds(whole) {
             stream.ask_for_child(now, lacking.into_iter());
         }
         for chunk in held {
@@ -215,7 +221,7 @@ impl Node {
             let Some(there) = self.links.get_mut(&link) else {
                 return;
             };
-            if !there.flow.is_open() || !there.may_repair(now, len) {
+            if !there.flow.takes_repairs() || !there.may_repair(now, len) {
                 return;
             }
             if let Some(stream) = self.streams.values_mut().find(|s| s.handle() == handle) {

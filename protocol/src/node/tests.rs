@@ -23,6 +23,7 @@ use crate::wire::{Control, FrameRange, TrackPosition};
 use proptest::prelude::*;
 
 mod backups;
+mod lanes;
 mod neighbours;
 mod supervisor;
 
@@ -70,6 +71,14 @@ struct Desk {
     frozen: BTreeSet<u8>,
     /// Links that bring no media.
     dead: BTreeSet<LinkId>,
+    /// Links that lose every third chunk.
+    lossy: BTreeSet<LinkId>,
+    /// Links over which nothing comes at all, for now.
+    mute: BTreeSet<LinkId>,
+    sent: u64,
+    /// The other end will have no link.
+    refuses_offers: bool,
+    refused_offers: u32,
     /// Links whose transport has much left to send, whenever it is asked.
     full: BTreeSet<LinkId>,
     order: u64,
@@ -181,11 +190,16 @@ impl Desk {
                 self.put(other, Input::LinkOpen(link));
                 self.put(n, Input::LinkOpen(link));
             }
+            Output::Control(link, _) | Output::Media(link, _) if self.mute.contains(&link) => {}
             Output::Control(link, bytes) => {
                 self.put(self.other_end(n, link), Input::Control(link, bytes))
             }
             Output::Media(link, _) if self.dead.contains(&link) => {}
             Output::Media(link, bytes) => {
+                self.sent += 1;
+                if self.lossy.contains(&link) && self.sent.is_multiple_of(3) {
+                    return;
+                }
                 self.put(self.other_end(n, link), Input::Media(link, bytes))
             }
             Output::AskBacklog(link, _) => {
@@ -213,6 +227,11 @@ impl Desk {
         let other = |d: &LinkDescription| d.peer.as_bytes()[0];
         let from = |d: LinkDescription| LinkDescription { peer: id(n), ..d };
         match message {
+            FromPeer::LinkOffer(d) if self.refuses_offers => {
+                self.refused_offers += 1;
+                self.links.insert(d.link, (n, other(&d)));
+                self.tell(n, ToPeer::LinkRefused(d));
+            }
             FromPeer::LinkOffer(d) => {
                 self.links.insert(d.link, (n, other(&d)));
                 self.tell(other(&d), ToPeer::LinkOffer(from(d)));
@@ -282,6 +301,20 @@ impl Desk {
         for chunk in frame(1, sequence) {
             self.put(1, Input::Own(chunk));
         }
+    }
+
+    /// Sends frames as a camera does.
+    fn send_frames(&mut self, sequences: std::ops::Range<u64>) {
+        for sequence in sequences {
+            self.send_frame(sequence);
+            self.wait(Duration::from_millis(30));
+        }
+    }
+
+    /// How often a peer has told the supervisor something like this.
+    fn said_by(&self, n: u8, like: impl Fn(&FromPeer) -> bool) -> usize {
+        let said = self.said.iter();
+        said.filter(|(who, what)| *who == n && like(what)).count()
     }
 
     /// Lets time pass, in steps of 10 ms.

@@ -15,6 +15,7 @@ use testbed::measure::day::day;
 use testbed::measure::encoder;
 use testbed::measure::engine::{depth, engine as measure_engine};
 use testbed::measure::lies::lie;
+use testbed::measure::loss;
 use testbed::measure::monitor::{Cost as MonitorCost, monitor};
 use testbed::measure::picture;
 use testbed::measure::relay_cost::{Cost, Plan, compare};
@@ -87,6 +88,24 @@ enum What {
         /// Times.
         #[arg(long, default_value_t = 5)]
         times: u32,
+    },
+    /// How late chunks come, and how often viewers stall, over the loopback that there is (tools/bad-network.sh makes it a bad one).
+    Loss {
+        /// The stream's rate, kbit/s.
+        #[arg(long, default_value_t = 3000)]
+        kbps: u32,
+        /// Viewers, each below the one before.
+        #[arg(long, default_value_t = 1)]
+        depth: u32,
+        /// Seconds of a run.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// Runs.
+        #[arg(long, default_value_t = 1)]
+        runs: u32,
+        /// Milliseconds that each viewer keeps ahead; by its own rules if left out.
+        #[arg(long)]
+        hold_ms: Option<u64>,
     },
     /// What somebody who times the supervisor's answers sees of its RSA key.
     Timing {
@@ -186,6 +205,21 @@ fn main() -> ExitCode {
             Ok(())
         }
         What::Revocation { viewers, times } => revocations(viewers, times),
+        What::Loss {
+            kbps,
+            depth,
+            seconds,
+            runs,
+            hold_ms,
+        } => losses(
+            &loss::Plan {
+                kbps,
+                depth,
+                length: Duration::from_secs(seconds),
+                hold: hold_ms.map(Duration::from_millis),
+            },
+            runs,
+        ),
         What::Timing { times } => timing(times),
         What::Attacks { viewers } => attacks(viewers),
         What::Siege {
@@ -419,6 +453,21 @@ fn revocations(viewers: u32, times: u32) -> anyhow::Result<()> {
         milliseconds(middle.copied()),
         milliseconds(most.copied())
     );
+    Ok(())
+}
+
+fn losses(plan: &loss::Plan, runs: u32) -> anyhow::Result<()> {
+    for run in 1..=runs {
+        for fared in loss::loss(plan)? {
+            let [p50, p99, most] = fared.delays_ms;
+            let (stalls, stalled) = fared.stalls;
+            println!(
+                "run {run}, depth {}: chunks p50 {p50} ms, p99 {p99} ms, at most {most} ms; {stalls} stalls, {stalled} ms; \
+                 {} connections",
+                fared.depth, fared.connections
+            );
+        }
+    }
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use protocol::node::Input;
 use protocol::security::suite::Suite;
 use protocol::signal::Component;
 use serde_json::json;
+use testbed::delays::Delays;
 use testbed::viewer::{Figures, Receiver};
 use tokio::task::JoinSet;
 
@@ -51,6 +52,9 @@ struct Arguments {
     /// Keep just so many milliseconds ahead of the picture, whatever happens; by the player's own rules if left out.
     #[arg(long)]
     hold_ms: Option<u64>,
+    /// Print how late chunks came that were captured so many seconds after the first one came; the broadcaster has to run on the same machine.
+    #[arg(long)]
+    delays_after: Option<u64>,
 }
 
 fn main() -> ExitCode {
@@ -157,7 +161,8 @@ async fn view(number: u32, arguments: Arguments, (node, news): Peer) {
     let (began, peer) = (Instant::now(), node.peer());
     let hold = arguments.hold_ms.map(Duration::from_millis);
     let receiver = Receiver::new(node, news, peer::Clock::new(), arguments.stream.clone());
-    let receiver = receiver.holding(hold);
+    let after = Duration::from_secs(arguments.delays_after.unwrap_or(0));
+    let receiver = receiver.holding(hold).counting_delays_after(after);
     let mut joined_ms = None;
     receiver
         .run(Duration::from_millis(arguments.interval_ms), |figures| {
@@ -165,19 +170,26 @@ async fn view(number: u32, arguments: Arguments, (node, news): Peer) {
                 let first = figures.first_picture.map(|at| at - began);
                 joined_ms = first.map(|took| took.as_millis() as u64);
             }
-            print(number, peer, joined_ms, &figures)
+            let delays = arguments.delays_after.map(|_| &figures.delays);
+            print(number, peer, joined_ms, &figures, delays)
         })
         .await;
 }
 
-fn print(number: u32, peer: PeerId, joined_ms: Option<u64>, figures: &Figures) {
+fn print(
+    number: u32,
+    peer: PeerId,
+    joined_ms: Option<u64>,
+    figures: &Figures,
+    delays: Option<&Delays>,
+) {
     let node = figures
         .stream
         .and_then(|stream| figures.node.streams.get(&stream))
         .copied()
         .unwrap_or_default();
     let player = figures.player.unwrap_or_default();
-    let line = json!({
+    let mut line = json!({
         "viewer": number,
         "peer": peer.to_string(),
         "joined_ms": joined_ms,
@@ -196,6 +208,11 @@ fn print(number: u32, peer: PeerId, joined_ms: Option<u64>, figures: &Figures) {
         "bytes_up": node.bytes_up,
         "failed": figures.failed,
         "ended": figures.ended,
+        "links": figures.node.links,
     });
+    if let Some(delays) = delays {
+        let [p50, p99, most] = [0.5, 0.99, 1.0].map(|share| delays.quantile_ms(share));
+        line["delays_ms"] = json!({ "p50": p50, "p99": p99, "most": most });
+    }
     let _ = writeln!(std::io::stdout(), "{line}"); // whoever reads it may be gone
 }

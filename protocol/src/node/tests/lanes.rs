@@ -1,0 +1,121 @@
+//! Further connections of a link that loses packets.
+
+use super::*;
+use crate::node::lanes::MOST_LANES;
+
+/// Peer 3 watches the broadcaster over a connection that loses every third chunk, and has seen this many frames.
+fn over_a_bad_connection(frames: u64) -> Desk {
+    let mut desk = Desk::with_peers(3);
+    desk.watch_below(3, 1);
+    desk.lossy.extend(desk.links.keys().copied());
+    desk.send_frames(0..frames);
+    desk
+}
+
+#[test]
+fn a_connection_that_loses_frames_gets_a_second_over_which_they_are_had() {
+    let mut desk = over_a_bad_connection(30);
+    assert!(desk.nodes[&3].link_count() > 1);
+    assert_eq!(desk.nodes[&3].link_count(), desk.nodes[&1].link_count());
+    desk.wait(Duration::from_millis(500));
+    let mut seen = desk.seen_by(3);
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen, (0..30).collect::<Vec<_>>());
+    assert_eq!(desk.parent_of(3), Some(id(1)));
+    assert!(desk.said_by(3, |m| matches!(m, FromPeer::ParentLost { .. })) == 0);
+}
+
+#[test]
+fn there_are_no_more_lanes_than_allowed_and_none_where_nothing_is_lost() {
+    let mut desk = over_a_bad_connection(1);
+    desk.lossy.clear();
+    desk.send_frames(1..200);
+    assert_eq!(desk.nodes[&3].link_count(), 1);
+    // All that there are lose.
+    for frame in 200..800 {
+        desk.lossy.extend(desk.links.keys().copied());
+        desk.send_frames(frame..frame + 1);
+    }
+    assert_eq!(desk.nodes[&3].link_count(), MOST_LANES);
+}
+
+#[test]
+fn lanes_are_closed_when_nothing_was_late_for_a_minute() {
+    let mut desk = over_a_bad_connection(60);
+    desk.lossy.clear();
+    desk.send_frames(60..120);
+    assert!(desk.nodes[&3].link_count() > 1);
+    desk.wait(Duration::from_secs(61));
+    assert_eq!(desk.nodes[&3].link_count(), 1);
+    assert_eq!(desk.nodes[&1].link_count(), 1);
+    desk.send_frames(120..130);
+    assert!(desk.seen_by(3).contains(&129));
+}
+
+#[test]
+fn a_parent_that_is_heard_over_a_lane_is_not_silent() {
+    let mut desk = over_a_bad_connection(60);
+    let first = desk.links.keys().find(|link| desk.lossy.contains(link));
+    let first = *first.expect("the first connection");
+    desk.mute.insert(first); // in time-out
+    desk.send_frames(60..120);
+    let seen = desk.seen_by(3);
+    // What follows the last ones would show that they lack.
+    assert!((60..115).all(|frame| seen.contains(&frame)));
+    assert_eq!(desk.parent_of(3), Some(id(1)));
+    assert_eq!(
+        desk.said_by(3, |m| matches!(m, FromPeer::ParentLost { .. })),
+        0
+    );
+    // Epochs are told over the first one: it may not be out of order for ever.
+    desk.wait(Duration::from_secs(10));
+    assert!(!desk.nodes[&3].links.contains_key(&first));
+}
+
+#[test]
+fn with_their_link_the_lanes_are_gone() {
+    let mut desk = over_a_bad_connection(60);
+    let first = *desk.lossy.first().expect("the first connection");
+    desk.put(3, Input::LinkClosed(first, "closed".into()));
+    assert_eq!(desk.nodes[&3].link_count(), 0);
+}
+
+#[test]
+fn a_lane_that_the_other_end_does_not_take_is_not_offered_again_at_once() {
+    let mut desk = over_a_bad_connection(10);
+    desk.refuses_offers = true;
+    desk.send_frames(10..110);
+    assert_eq!(desk.refused_offers, 1, "in three seconds");
+    assert_eq!(desk.nodes[&3].link_count(), 1);
+}
+
+#[test]
+fn a_link_is_no_lane_of_itself() {
+    let mut desk = Desk::with_peers(3);
+    let link = LinkId(77);
+    neighbours::offer(&mut desk, link);
+    let hello = Control::Hello {
+        versions: VERSIONS,
+        peer: id(3),
+        lanes: 1,
+        certificate: Bytes::new(),
+    };
+    let ready = [
+        Input::LinkOpen(link),
+        Input::Control(link, hello.encode()),
+        Input::Control(link, Control::Lane { of: link.0 }.encode()),
+    ];
+    ready.into_iter().for_each(|input| desk.put(1, input));
+    assert!(desk.closed.contains(&(1, link)));
+}
+
+#[test]
+fn a_link_in_use_is_no_lane() {
+    let mut desk = Desk::with_peers(4);
+    desk.watch_below(3, 1);
+    let link = *desk.links.keys().next().expect("a link");
+    let lane = Control::Lane { of: link.0 }.encode();
+    desk.put(1, Input::Control(link, lane));
+    assert!(desk.closed.contains(&(1, link)));
+}
