@@ -240,6 +240,9 @@ impl Playback {
         }
         self.phase = Phase::Playing;
         self.push_if_stuck(now, out);
+        if !self.ended && !self.meter.is_stalled() {
+            self.hold.has_ahead(now, ahead);
+        }
         let unsettled = now >= self.settle_at;
         if unsettled {
             self.settle_at = Time::NEVER;
