@@ -51,6 +51,13 @@ pub enum Trick {
     Deaf,
 }
 
+impl Trick {
+    /// Whether it shows in what a child is sent.
+    pub const fn lies(self) -> bool {
+        !matches!(self, Self::Deaf)
+    }
+}
+
 /// The length of the header's fields before the one that is changed; `protocol::chunk` has them.
 const SEQUENCE_ENDS_AT: usize = 31;
 /// How many chunks it keeps to say them again.

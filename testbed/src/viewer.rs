@@ -197,6 +197,15 @@ impl Receiver {
         }
     }
 
+    /// And what its player made of that.
+    fn log_player(&self, output: &playback::Output) {
+        let now = self.clock.now();
+        if let (playback::Output::Event(event), Some(viewer)) = (output, &self.viewer) {
+            let ms = now.as_micros() / 1000;
+            eprintln!("{ms} ms: {event:?}, holding {:?}", viewer.stats(now).hold);
+        }
+    }
+
     /// Shows the player its element.
     fn look(&mut self) {
         let now = self.clock.now();
@@ -218,6 +227,7 @@ impl Receiver {
     fn carry_out(&mut self, mut out: Vec<playback::Output>) {
         let now = self.clock.now();
         while !out.is_empty() {
+            out.iter().for_each(|output| self.log_player(output));
             let told: Vec<_> = out
                 .drain(..)
                 .filter_map(|output| self.screen.carry_out(now, &output))

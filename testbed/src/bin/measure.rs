@@ -426,7 +426,8 @@ fn attacks(viewers: u32) -> anyhow::Result<()> {
         tell(attack.name, before, after);
     }
     drop(scene);
-    for trick in Trick::value_variants() {
+    let lies = Trick::value_variants().iter().filter(|t| t.lies());
+    for trick in lies {
         let word = trick.to_possible_value().context("a trick has a name")?;
         let seen = lie(word.get_name(), viewers)?;
         tell(
