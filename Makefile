@@ -40,7 +40,8 @@ test: ## all tests, those in real browsers included
 
 test-rust: web
 	$(CARGO) build --workspace --all-targets # what the end-to-end tests start; without the tests' features it would be built twice
-	RUST_TEST_THREADS=$$(( 2 * $$(nproc) )) $(CARGO) test --workspace # most wait for others most of the time
+	@# What two tests of the pages look at is compiled meanwhile; if it does not compile, they will say so.
+	@{ tools/web.sh --whole protocol; tools/web.sh --example replay; } >/dev/null 2>&1 & tools/test-rust.sh && wait
 	tools/fuzz.sh --seconds 1
 
 test-web: web web/node_modules
@@ -107,6 +108,7 @@ bench: ## what it costs, how well it plays, what attackers achieve (quiet machin
 	[ -f target/film.webm ] || testbed/make-film.sh target/film.webm 70
 	PROFILE=release node web/bench/figures.js 60 target/film.webm
 	node web/bench/monitor.js
+	PROFILE=release node web/bench/killed.js
 
 loss: ## how late chunks come, and who stalls, where 1 % and 3 % of the packets are lost (15 minutes)
 	@tools/deps.sh build rust wasm run node network
@@ -127,7 +129,7 @@ fuzz: ## every parser: a million inputs each (FUZZ_RUNS=…), or so many seconds
 	tools/fuzz.sh $(if $(FUZZ_SECONDS),--seconds $(FUZZ_SECONDS),--runs $(FUZZ_RUNS))
 	@tools/deps.sh wasm run test
 	@$(MAKE) web
-	PROPTEST_CASES=$(FUZZ_CASES) $(CARGO) test --workspace whatever
+	PROPTEST_CASES=$(FUZZ_CASES) tools/test-rust.sh whatever
 
 clean: ## remove everything that was built
 	rm -rf --one-file-system target web/pkg web/node_modules

@@ -6,8 +6,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 case ${1-} in
-  --runs) until=-runs ;;
-  --seconds) until=-max_total_time ;;
+  --runs) until=-runs keep= ;;
+  --seconds) until=-max_total_time keep= ;;
   --keep) until= keep=$2 ;;
   *) echo "usage: tools/fuzz.sh --runs INPUTS | --seconds SECONDS | --keep BYTES [TARGET…]" >&2; exit 2 ;;
 esac
@@ -36,21 +36,22 @@ broken() {
 
 targets=("$@")
 [ $# -gt 0 ] || mapfile -t targets < <(cd $fuzz/fuzz_targets && basename -s .rs -- *.rs)
-for target in "${targets[@]}"; do
-  corpus=target/fuzz/corpus/$target
-  log=target/fuzz/$target.log
-  began=$SECONDS
+
+one() { # TARGET
+  local target=$1 corpus=target/fuzz/corpus/$1 log=target/fuzz/$1.log began=$SECONDS seeds=()
   mkdir -p "$corpus" $fuzz/artifacts
-  seeds=()
   [ ! -d "$fuzz/seeds/$target" ] || seeds=("$fuzz/seeds/$target")
-  if [ -n "${keep-}" ]; then
+  if [ -n "$keep" ]; then
     mkdir -p "$fuzz/seeds/$target"
     "target/fuzz/$host/release/$target" -merge=1 -max_len="$keep" "$fuzz/seeds/$target" "$corpus" 2>"$log"
     echo "fuzz: $target has $(find "$fuzz/seeds/$target" -type f | wc -l) seeds"
-    continue
+    return
   fi
   "target/fuzz/$host/release/$target" "$until" -max_len=20000 -rss_limit_mb=1024 -timeout=5 \
     -artifact_prefix="$fuzz/artifacts/$target-" -print_final_stats=1 "$corpus" "${seeds[@]}" 2>"$log" ||
-    { broken "$target" "$log" >&2; exit 1; }
+    { broken "$target" "$log" >&2; exit 255; } # and no other begins
   echo "fuzz: $target took $(sed -n 's/^stat::number_of_executed_units: //p' "$log") inputs in $((SECONDS - began)) s"
-done
+}
+export -f one broken
+export fuzz host until keep
+printf '%s\0' "${targets[@]}" | xargs --null --max-args=1 --max-procs="$(nproc)" bash -euo pipefail -c 'one "$1"' one
