@@ -40,8 +40,9 @@ test: ## all tests, those in real browsers included
 
 test-rust: web
 	$(CARGO) build --workspace --all-targets # what the end-to-end tests start; without the tests' features it would be built twice
-	@# What two tests of the pages look at is compiled meanwhile; if it does not compile, they will say so.
-	@{ tools/web.sh --whole protocol; tools/web.sh --example replay; } >/dev/null 2>&1 & tools/test-rust.sh && wait
+	@# Compiled meanwhile, in what time that leaves: what comes next. If one does not compile, its turn to say so will come.
+	@for next in "web.sh --whole protocol" "web.sh --example replay" "fuzz.sh --build"; do nice -n 19 tools/$$next; done >/dev/null 2>&1 & \
+		tools/test-rust.sh && wait
 	tools/fuzz.sh --seconds 1
 
 test-web: web web/node_modules

@@ -2,17 +2,21 @@
 # Feeds every parser with made-up input; what breaks one stays in fuzz/artifacts.
 # usage: tools/fuzz.sh --runs INPUTS [TARGET…]
 #        tools/fuzz.sh --seconds SECONDS [TARGET…]
+#        tools/fuzz.sh --build                    only compiles them
 #        tools/fuzz.sh --keep BYTES [TARGET…]     add what was found and is no longer than this to the seeds
 set -euo pipefail
 cd "$(dirname "$0")/.."
+until= keep= number=${2-}
 case ${1-} in
-  --runs) until=-runs keep= ;;
-  --seconds) until=-max_total_time keep= ;;
-  --keep) until= keep=$2 ;;
-  *) echo "usage: tools/fuzz.sh --runs INPUTS | --seconds SECONDS | --keep BYTES [TARGET…]" >&2; exit 2 ;;
+  --runs) until=-runs=$number ;;
+  --seconds) until=-max_total_time=$number ;;
+  --keep) keep=$number ;;
+  --build) number=0 ;;
 esac
-until+=="$2"
-shift 2
+if ! [[ $number =~ ^[0-9]+$ ]]; then
+  echo "usage: tools/fuzz.sh --runs INPUTS | --seconds SECONDS | --keep BYTES [TARGET…]; or --build" >&2
+  exit 2
+fi
 fuzz=protocol/fuzz
 host=$(tools/with-rust rustc -vV | sed -n 's/^host: //p')
 
@@ -23,6 +27,9 @@ RUSTC_BOOTSTRAP=1 RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Ccodegen-unit
   -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares" \
   tools/with-rust cargo build --release --bins --manifest-path $fuzz/Cargo.toml \
   --target "$host" --target-dir target/fuzz
+
+[ "$1" != --build ] || exit 0
+shift 2
 
 # What broke it, and the input itself: a build machine's files are gone before anybody can look.
 broken() {

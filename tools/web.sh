@@ -40,8 +40,10 @@ case ${1-} in
     target/debug/web-bindgen "$out/examples/$2.wasm" "target/wasm/$2"
     ;;
   *)
+    # Two compilers, for the last step of the first is one thread's.
+    tools/with-rust cargo build --quiet --package web-bindgen &
     compile --lib --crate-type cdylib,rlib --package web
-    tools/with-rust cargo build --package web-bindgen
+    wait $!
     made=web/pkg/web_bg.wasm
     if [ $out/web.wasm -nt $made ] || [ target/debug/web-bindgen -nt $made ]; then
       target/debug/web-bindgen $out/web.wasm web/pkg

@@ -433,8 +433,9 @@ ${more}
 
   async #end() {
     for (const group of this.#frozen.values()) process.kill(-group, "SIGKILL");
-    await Promise.allSettled(this.#browsers.map((browser) => browser.close()));
-    await Promise.allSettled([...this.#programs.keys()].map((name) => this.kill(name)));
+    const closed = this.#browsers.map((browser) => browser.close());
+    const killed = [...this.#programs.keys()].map((name) => this.kill(name));
+    await Promise.allSettled([...closed, ...killed]);
     await rm(this.dir, { recursive: true, force: true });
   }
 }
