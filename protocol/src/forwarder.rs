@@ -332,6 +332,24 @@ impl Mailbox {
         gap
     }
 
+    /// Takes a chunk that the child lacks and asked for: the next one to go, if it is not among those that wait already, and
+    /// not so old that it would come too late whatever is done.
+    pub fn push_first(&mut self, chunk: Chunk) {
+        let name = |c: &Chunk| {
+            let header = c.header();
+            let frame = (header.track, header.rendition, header.position);
+            (frame, header.part)
+        };
+        let last = self.waiting.back();
+        let age = last.map(|last| last.header().capture.since(chunk.header().capture));
+        let is_old = age.is_some_and(|age| age > MAX_LAG / 2);
+        if is_old || self.waiting.iter().any(|c| name(c) == name(&chunk)) {
+            return;
+        }
+        self.bytes += chunk.message().len();
+        self.waiting.push_front(chunk);
+    }
+
     fn resume(&mut self, chunk: &Chunk) -> Resume {
         let header = chunk.header();
         let name = (header.track, header.rendition);

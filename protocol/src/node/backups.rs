@@ -1,4 +1,4 @@
-//! Backup parents: connections that stand ready, and taking over without asking anybody (design §5).
+//! Backup parents: connections that stand ready, and taking over without asking anybody (docs/protocol.md).
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! Lanes: further connections of one link, where one alone loses packets (design §4).
+//! Lanes: further connections of one link, where one alone loses packets (docs/protocol.md).
 //!
 //! SCTP waits a second after a time-out, and meanwhile delivers nothing; and at 1 % loss and 40 ms one connection carries no
-//! 3 Mbit/s (findings: 2.3). So whoever is fed and has to ask for late frames again and again opens another connection to the
+//! 3 Mbit/s (measured: 2.3). So whoever is fed and has to ask for late frames again and again opens another connection to the
 //! same parent, and says of which link it is a lane ([`Control::Lane`]). The parent spreads what waits for the child over all
 //! that take more, and what was late is asked for over another than it was on. On a network that loses nothing there are none.
 
@@ -58,13 +58,12 @@ impl Node {
         };
         let was_silent = link.silent_for(now) >= TIMED_OUT && link.phase == Phase::Ready;
         link.heard(now);
-        let whole = link.lane_of.and_then(|whole| self.links.get_mut(&whole));
-        if let Some(whole) = whole {
+        let lane_of = link.lane_of;
+        if let Some(whole) = lane_of.and_then(|whole| self.links.get_mut(&whole)) {
             whole.heard_over_a_lane(now);
         }
-        let whole = self.whole(id);
         if was_silent {
-            self.was_late(now, whole, SIGNS);
+            self.was_late(now, lane_of.unwrap_or(id), SIGNS);
         }
     }
 
@@ -169,6 +168,23 @@ impl Node {
             link.turn = at + 1;
         }
         Some(id)
+    }
+
+    /// Where to send what was asked for over `asked`: there, unless that takes nothing or stands still, and another lane does not.
+    pub(super) fn way_of_repairs(&self, now: Time, asked: LinkId) -> Option<LinkId> {
+        let whole = self.whole(asked);
+        let lanes = self.links.get(&whole).map(|link| link.lanes.as_slice());
+        let others = std::iter::once(&whole).chain(lanes.unwrap_or_default());
+        let takes = |id: &&LinkId| {
+            let link = self.links.get(id);
+            link.is_some_and(|l| l.phase == Phase::Ready && l.flow.takes_repairs())
+        };
+        let all = std::iter::once(&asked).chain(others.filter(|id| **id != asked));
+        let stands_still = |id: &&LinkId| {
+            let link = self.links.get(id);
+            link.is_some_and(|link| link.flow.stands_still(now))
+        };
+        all.filter(takes).min_by_key(stands_still).copied()
     }
 
     /// The connections of a link, the one that was heard last first: it is in no time-out.

@@ -218,17 +218,31 @@ impl Node {
         }
         for chunk in held {
             let len = chunk.message().len();
-            let Some(there) = self.links.get_mut(&link) else {
+            let has_lanes = self.links.get(&whole).is_some_and(|l| !l.lanes.is_empty());
+            let way = self.way_of_repairs(now, link);
+            if way.is_none() && !has_lanes {
+                return;
+            }
+            let asked = self.links.get_mut(&link);
+            if asked.is_none_or(|link| !link.may_repair(now, len)) {
+                return;
+            }
+            let Some(stream) = self.streams.values_mut().find(|s| s.handle() == handle) else {
                 return;
             };
-            if !there.flow.takes_repairs() || !there.may_repair(now, len) {
-                return;
+            stream.repairs += 1;
+            match way {
+                Some(way) => {
+                    stream.bytes_up += len as u64;
+                    self.send_media(now, way, &chunk, out);
+                }
+                // None of them takes anything: the first one that does, before what is newer.
+                None => {
+                    if let Some(child) = stream.children.get_mut(&whole) {
+                        child.mailbox.push_first(chunk);
+                    }
+                }
             }
-            if let Some(stream) = self.streams.values_mut().find(|s| s.handle() == handle) {
-                stream.bytes_up += len as u64;
-                stream.repairs += 1;
-            }
-            self.send_media(now, link, &chunk, out);
         }
     }
 }

@@ -106,6 +106,9 @@ enum What {
         /// Milliseconds that each viewer keeps ahead; by its own rules if left out.
         #[arg(long)]
         hold_ms: Option<u64>,
+        /// What each viewer logged, too: who fed it, and when its picture stood still.
+        #[arg(long)]
+        logs: bool,
     },
     /// What somebody who times the supervisor's answers sees of its RSA key.
     Timing {
@@ -211,6 +214,7 @@ fn main() -> ExitCode {
             seconds,
             runs,
             hold_ms,
+            logs,
         } => losses(
             &loss::Plan {
                 kbps,
@@ -219,6 +223,7 @@ fn main() -> ExitCode {
                 hold: hold_ms.map(Duration::from_millis),
             },
             runs,
+            logs,
         ),
         What::Timing { times } => timing(times),
         What::Attacks { viewers } => attacks(viewers),
@@ -457,7 +462,7 @@ fn revocations(viewers: u32, times: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn losses(plan: &loss::Plan, runs: u32) -> anyhow::Result<()> {
+fn losses(plan: &loss::Plan, runs: u32, logs: bool) -> anyhow::Result<()> {
     for run in 1..=runs {
         for fared in loss::loss(plan)? {
             let [p50, p99, most] = fared.delays_ms;
@@ -467,6 +472,9 @@ fn losses(plan: &loss::Plan, runs: u32) -> anyhow::Result<()> {
                  {} connections",
                 fared.depth, fared.connections
             );
+            if logs {
+                print!("{}", fared.log);
+            }
         }
     }
     Ok(())

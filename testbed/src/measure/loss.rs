@@ -33,6 +33,8 @@ pub struct Fared {
     pub stalls: (u64, u64),
     /// Connections of all its links at the end.
     pub connections: u64,
+    /// What it logged.
+    pub log: String,
 }
 
 /// Runs it; gives how each viewer fared from the moment when all of them played for a while.
@@ -69,6 +71,7 @@ pub fn loss(plan: &Plan) -> anyhow::Result<Vec<Fared>> {
             delays_ms: [p50, p99, most],
             stalls: (since("stalls"), since("stalled_ms")),
             connections: number(&line, "links"),
+            log: viewer.log(),
         })
     });
     fared.collect()

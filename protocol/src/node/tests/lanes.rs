@@ -119,3 +119,51 @@ fn a_link_in_use_is_no_lane() {
     desk.put(1, Input::Control(link, lane));
     assert!(desk.closed.contains(&(1, link)));
 }
+
+/// Two lanes or more that lose nothing any more, and what asks for the last frame.
+fn over_lanes() -> (Desk, Vec<LinkId>, Control) {
+    let mut desk = over_a_bad_connection(60);
+    desk.lossy.clear();
+    desk.send_frames(60..120);
+    let lanes: Vec<LinkId> = desk.links.keys().copied().collect();
+    assert!(lanes.len() > 1);
+    let from = Position {
+        epoch: 1,
+        sequence: 119,
+    };
+    let frames = vec![FrameRange {
+        track: Track::Video,
+        rendition: 0,
+        from,
+        to: from.next(),
+    }];
+    let handle = STREAM.handle();
+    (desk, lanes, Control::Want { handle, frames })
+}
+
+#[test]
+fn what_is_asked_for_over_a_lane_that_takes_no_more_comes_over_another() {
+    let (mut desk, lanes, want) = over_lanes();
+    for full in lanes {
+        desk.put(1, Input::Backlog(full, usize::MAX));
+        let before = desk.sent;
+        desk.put(1, Input::Control(full, want.encode()));
+        assert_eq!(desk.sent, before + 1);
+        desk.put(1, Input::Backlog(full, 0));
+    }
+}
+
+#[test]
+fn what_is_asked_for_while_no_lane_takes_more_comes_once_as_soon_as_one_does() {
+    let (mut desk, lanes, want) = over_lanes();
+    for &full in &lanes {
+        desk.put(1, Input::Backlog(full, usize::MAX));
+    }
+    let before = desk.sent;
+    for &lane in &lanes {
+        desk.put(1, Input::Control(lane, want.encode()));
+    }
+    assert_eq!(desk.sent, before);
+    desk.put(1, Input::Backlog(lanes[0], 0));
+    assert_eq!(desk.sent, before + 1);
+}
