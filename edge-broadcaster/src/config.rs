@@ -144,7 +144,7 @@ impl VideoConfig {
 }
 
 impl Default for VideoConfig {
-    /// 720p30 at the rate that played in all browsers tried (findings), and down to a fourth of it (guess: below it is
+    /// 720p30 at the rate that played in all browsers tried, and down to a fourth of it (guess: below it is
     /// no picture of that size); a key frame each second.
     fn default() -> Self {
         Self {

@@ -90,7 +90,7 @@ impl TryFrom<String> for Token {
     }
 }
 
-/// All of them (design §7): who checks less takes the blame for what it passes on unchecked.
+/// All of them: who checks less takes the blame for what it passes on unchecked.
 const fn default_threshold() -> f64 {
     1.0
 }

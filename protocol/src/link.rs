@@ -14,7 +14,7 @@ use crate::signal::{Component, Neighbour};
 use crate::time::Time;
 use crate::wire::MAX_STREAMS;
 
-/// A parent that has said nothing for this long says that it is there (design §5).
+/// A parent that has said nothing for this long says that it is there. Guess.
 pub const BEAT_DOWN: Duration = Duration::from_millis(50);
 /// A child says so this often: its parent only clears up after it, and 64 children beating every 50 ms would
 /// cost a relay more than the media. Guess.

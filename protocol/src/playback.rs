@@ -2,7 +2,7 @@
 //!
 //! Takes chunks in any order and looks at the play head; gives what is to be done with a media element. Knows
 //! nothing of any element: the page carries the outputs out on `MediaSource`, the headless receiver on
-//! [`screen::Screen`], and both are told the same. Design §8 has the rules, the findings what browsers do.
+//! [`screen::Screen`], and both are told the same. docs/protocol.md has the rules.
 
 mod arrivals;
 mod captured;
@@ -40,7 +40,7 @@ const HOLE_NEAR: Duration = Duration::from_millis(50);
 const SOUND_LATE: Duration = Duration::from_millis(150);
 /// "Run out", and how far silence then goes ahead of the play head.
 const SOUND_LOW: Duration = Duration::from_millis(50);
-/// Media behind the play head that stays buffered, and how often the rest is removed (design §8).
+/// Media behind the play head that stays buffered, and how often the rest is removed. Guess.
 const BEHIND: Duration = Duration::from_secs(10);
 /// Media behind the play head that stays when the browser's quota is used up.
 const BEHIND_WHEN_FULL: Duration = Duration::from_secs(1);

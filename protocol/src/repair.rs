@@ -1,4 +1,4 @@
-//! Single frames that did not come: which, since when, and whom to ask for them (design §5).
+//! Single frames that did not come: which, since when, and whom to ask for them (docs/protocol.md).
 //!
 //! Channels are reliable, so on a clean network nothing is ever lacking for long. Frames are lost where a parent is:
 //! whoever feeds a peer next may itself have joined a moment ago and hold nothing older. And a connection that lost a
@@ -13,7 +13,7 @@ use crate::media::Track;
 use crate::time::Time;
 use crate::wire::{FrameRange, MAX_RANGES};
 
-/// Frames overtake each other by so much on unordered channels; what is lacking longer is asked for (design §5).
+/// Frames overtake each other by so much on unordered channels; what is lacking longer is asked for. Guess.
 const LEAST_PATIENCE: Duration = Duration::from_millis(40);
 /// A frame is asked for so often. Guess: parent, backup, and once more each.
 const TRIES: u8 = 4;
@@ -50,7 +50,7 @@ pub struct Repair {
     holes: BTreeMap<Frame, Hole>,
 }
 
-/// A number still missing after max(40 ms, 1.5 round trips) is asked for (design §5).
+/// A number still missing after max(40 ms, 1.5 round trips) is asked for (docs/protocol.md).
 fn patience(round_trip: Duration) -> Duration {
     (round_trip * 3 / 2).max(LEAST_PATIENCE)
 }

@@ -13,9 +13,9 @@ use crate::repair::Frame;
 use crate::security::otdp::GroupId;
 use crate::wire::TrackPosition;
 
-/// Media kept at least, newest minus oldest (design §4).
+/// Media kept at least, newest minus oldest. Guess.
 pub const MIN_SPAN: Duration = Duration::from_secs(4);
-/// Bytes kept at most (design §4).
+/// Bytes kept at most. Guess.
 pub const MAX_BYTES: usize = 16 << 20;
 
 /// Frames of one track that are counted as lacking; more are no matter of single frames. Guess: two seconds of sound.

@@ -9,7 +9,7 @@ use crate::capture::slate;
 
 /// 1 January 2026, in seconds since 1970: this program was not written before.
 const WRITTEN: u64 = 1_767_225_600;
-/// What the kernel should allow a socket to hold (findings: less overflows at some 100 Mbit/s).
+/// What the kernel should allow a socket to hold (measured: less overflows at some 100 Mbit/s).
 const BUFFER: u64 = 4 << 20;
 /// Time for the supervisor's machine to answer. Guess: the other side of the world takes half a second.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(3);

@@ -25,7 +25,7 @@ use crate::feed::TrackFeed;
 use crate::repeats::Repeats;
 use crate::tally::{Lost, Tally};
 
-/// Pictures that may wait for the encoder. It needs some 450 ms to start (findings), and what waited
+/// Pictures that may wait for the encoder. It needs some 450 ms to start (measured), and what waited
 /// then would come in one burst: better to lose it. Two are within the jitter of a loaded board.
 const MOST_WAITING: u64 = 2;
 

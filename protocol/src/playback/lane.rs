@@ -13,7 +13,7 @@ use crate::chunk::{Chunk, Header, Position};
 use crate::media::{Codec, Descriptor, Track, TrackInfo};
 use crate::time::Time;
 
-/// A gap is given up when so little is left to play before it (design §8).
+/// A gap is given up when so little is left to play before it. Guess.
 const PATIENCE: Duration = Duration::from_millis(150);
 /// A longer gap in the sound is jumped, a shorter one filled with silence. Guess: a second of silence is worse than
 /// a jump to live.

@@ -15,7 +15,7 @@ use crate::time::Time;
 const START_SLACK: Duration = Duration::from_millis(25);
 /// The same, before the first sound came. Guess.
 const FIRST_SOUND_LATE: Duration = Duration::from_millis(500);
-/// A gap younger than this is no loss. Guess: as long as until a repair is asked for (design §5).
+/// A gap younger than this is no loss. Guess: as long as until a repair is asked for.
 const GAP_GRACE: Duration = Duration::from_millis(40);
 /// The same while nothing plays yet, and nothing is gained by hurry. Guess.
 const FIRST_GAP_GRACE: Duration = Duration::from_millis(250);

@@ -29,7 +29,7 @@ mod proven;
 #[cfg(test)]
 mod tests;
 
-/// Packets of sound that share a signature: five of 20 ms (design §7). Signing each would cost the smallest
+/// Packets of sound that share a signature: five of 20 ms (docs/security.md). Signing each would cost the smallest
 /// board 50 signatures a second; a viewer waits at most 80 ms for one.
 pub const AUDIO_GROUP: u64 = 5;
 

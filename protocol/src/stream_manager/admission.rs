@@ -29,7 +29,7 @@ use super::{Output, SocketId, StreamManager};
 
 /// An accusation counts for this long. Guess: a relay that forges does it all the time.
 const ACCUSATION_LASTS: Duration = Duration::from_secs(600);
-/// Accusers at so many addresses put a peer out (design §7).
+/// Accusers at so many addresses put a peer out (docs/security.md).
 const ACCUSERS: usize = 2;
 /// Addresses remembered for one accused peer.
 const MAX_ACCUSERS: usize = 16;

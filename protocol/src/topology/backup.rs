@@ -1,4 +1,4 @@
-//! Who could feed a peer if its parent were lost (design §5).
+//! Who could feed a peer if its parent were lost (docs/protocol.md).
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::{Change, Forest, Op};
 
 /// How many open slots are looked at. Guess: the best few are as good as the best.
 const LOOK_AT: usize = 24;
-/// So many peers may count on one free slot: they do not all lose their parents in the same moment (design §5).
+/// So many peers may count on one free slot: they do not all lose their parents in the same moment. Guess.
 pub(super) const PROMISES_PER_SLOT: usize = 4;
 
 /// Whose parent is this near to the broadcaster, the broadcaster counted, is backed up by it as far as its uplink goes, not only as

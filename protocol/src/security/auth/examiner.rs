@@ -22,7 +22,7 @@ use crate::signal::{Component, FromPeer, PeerInfo, Refusal, ToPeer, VERSIONS};
 use crate::time::Time;
 
 /// The outcome leaves at a multiple of this after the answer came: the first that is not over by then. RSA
-/// of 4096 bits takes 5 ms or so; design §7.
+/// of 4096 bits takes 5 ms or so (docs/security.md).
 const OUTCOME_AFTER: Duration = Duration::from_millis(25);
 
 /// What is wrong with an answer, whatever is wrong with it.
