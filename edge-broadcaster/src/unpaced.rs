@@ -48,9 +48,9 @@ impl Unpaced {
         let rung = Rung::named("vp8enc").context("vp8enc is not known")?;
         let (video, audio) = (VideoConfig::default(), AudioConfig::default());
         let (to_video, to_audio) = (feed.track(Track::Video), feed.track(Track::Audio));
-        let origin = Time::ZERO;
+        let (origin, kbps) = (Time::ZERO, video.bitrate_kbps);
         Ok(Self {
-            pictures: VideoEncoder::start(rung, &FORMAT, &FORMAT, &video, origin, to_video)?,
+            pictures: VideoEncoder::start(rung, &FORMAT, &FORMAT, &video, kbps, origin, to_video)?,
             sound: AudioEncoder::start(&Tone::FORMAT, &audio, origin, to_audio)?,
             tone: Tone::new(origin),
             fed,

@@ -64,6 +64,12 @@ pub fn try_one(rung: &'static Rung, format: &VideoFormat, config: &VideoConfig) 
     Tried { rung, outcome }
 }
 
+/// An encoder that has to begin anew for another rate does so for this much more, and for all there is to have. Each time is a new
+/// epoch, and a cut that viewers see. Guess: two steps of [`crate::rate`].
+const MUCH_MORE: (u32, u32) = (3, 2);
+/// And for anything below this share of what it has. Guess: what an encoder misses its rate by.
+const LESS: (u32, u32) = (9, 10);
+
 /// The encoder of a stream's pictures, and those that may follow it.
 pub(crate) struct Ladder {
     format: VideoFormat,
@@ -90,13 +96,13 @@ impl Ladder {
         let mut left = config.in_order();
         feed.tally().climbs_anew();
         let rung = first(&mut left, format, config, feed.tally())?;
-        let track = feed.track(Track::Video);
+        let (track, kbps) = (feed.track(Track::Video), config.bitrate_kbps);
         Ok(Self {
-            encoder: VideoEncoder::start(rung, format, format, config, origin, track)?,
+            encoder: VideoEncoder::start(rung, format, format, config, kbps, origin, track)?,
             format: *format,
             config: config.clone(),
             origin,
-            kbps: config.bitrate_kbps,
+            kbps,
             feed: feed.clone(),
             left,
             pace: Pace::new(format),
@@ -114,7 +120,7 @@ impl Ladder {
             self.feed.tally().lost(Lost::Paced);
             return Ok(());
         }
-        self.follow();
+        self.follow()?;
         match self.encoder.push(capture, picture) {
             Ok(()) => Ok(()),
             Err(error) => self.replace(&error),
@@ -127,21 +133,31 @@ impl Ladder {
         self.push(frame.capture, buffer)
     }
 
-    /// Sets the rate that is wished.
-    fn follow(&mut self) {
-        let wished = self.feed.wish().kbps().unwrap_or(self.config.bitrate_kbps);
-        if wished != self.kbps {
-            if !self.encoder.set_rate(wished) {
-                let element = self.encoder.rung().element;
-                log::warn!("{element} cannot change its rate while it works, and keeps it");
-            }
-            self.kbps = wished;
+    /// Sets the rate that is wished. The error is that of the last encoder.
+    fn follow(&mut self) -> anyhow::Result<()> {
+        let (wished, most) = (self.wished(), self.config.bitrate_kbps);
+        if wished == self.kbps {
+            return Ok(());
         }
+        if self.encoder.set_rate(wished) {
+            self.kbps = wished;
+            return Ok(());
+        }
+        // It would change the parameter sets, which players were given with the epoch.
+        let less = wished < self.kbps * LESS.0 / LESS.1;
+        if less || wished >= most || wished >= self.kbps * MUCH_MORE.0 / MUCH_MORE.1 {
+            let element = self.encoder.rung().element;
+            log::info!(
+                "{element} begins anew with {wished} kbit/s, in a new epoch: it cannot change its rate while it works"
+            );
+            self.begin_anew(self.pace.step())?;
+        }
+        Ok(())
     }
 
-    /// Puts another encoder in place of the one before, which ends with what it had not finished.
-    fn put(&mut self, encoder: VideoEncoder) {
-        (self.encoder, self.kbps) = (encoder, self.config.bitrate_kbps);
+    fn wished(&self) -> u32 {
+        let most = self.config.bitrate_kbps;
+        self.feed.wish().kbps().unwrap_or(most)
     }
 
     /// Whether the board has time for the picture seen at `now`. The error is that of the last encoder.
@@ -163,14 +179,16 @@ impl Ladder {
                 ),
             }
             if (width, height) != (before.width, before.height) {
-                self.resize(step)?;
+                self.begin_anew(step)?;
             }
         }
         Ok(self.pace.picture())
     }
 
-    /// Goes on with pictures of another size, by the same encoder.
-    fn resize(&mut self, step: Step) -> anyhow::Result<()> {
+    /// Goes on by the same encoder, with pictures of this size and at the rate that is wished. The one before ends with what it had
+    /// not finished.
+    fn begin_anew(&mut self, step: Step) -> anyhow::Result<()> {
+        self.kbps = self.wished();
         let rung = self.encoder.rung();
         let format = VideoFormat {
             width: step.width,
@@ -180,15 +198,12 @@ impl Ladder {
         let track = match rung.coding {
             // A key frame of VP8 says its size, and all players follow; the size in the container is the largest.
             Coding::Vp8 => self.feed.track_on(Track::Video),
-            // H.264 has it in the parameter sets, which players were given with the epoch.
-            Coding::H264 => {
-                log::info!("another size of H.264 is a new epoch: its parameter sets say the size");
-                self.feed.track_anew(Track::Video)
-            }
+            // H.264 has it in the parameter sets, which players were given with the epoch, and its rate may be there too.
+            Coding::H264 => self.feed.track_anew(Track::Video),
         };
-        let (config, origin) = (&self.config, self.origin);
-        match VideoEncoder::start(rung, &self.format, &format, config, origin, track) {
-            Ok(encoder) => self.put(encoder),
+        let (config, kbps, origin) = (&self.config, self.kbps, self.origin);
+        match VideoEncoder::start(rung, &self.format, &format, config, kbps, origin, track) {
+            Ok(encoder) => self.encoder = encoder,
             Err(error) => self.replace(&error)?,
         }
         Ok(())
@@ -204,9 +219,8 @@ impl Ladder {
         let rung = first(&mut self.left, &self.format, &self.config, tally)
             .with_context(|| format!("the encoder {failed} failed, and was the last: {error:#}"))?;
         let track = self.feed.track_anew(Track::Video);
-        let (format, config) = (&self.format, &self.config);
-        let encoder = VideoEncoder::start(rung, format, format, config, self.origin, track)?;
-        self.put(encoder);
+        let (format, config, origin) = (&self.format, &self.config, self.origin);
+        self.encoder = VideoEncoder::start(rung, format, format, config, self.kbps, origin, track)?;
         self.pace = Pace::new(&self.format);
         let ms = began.elapsed().as_millis();
         log::warn!("{} goes on in its place, after {ms} ms", rung.element);

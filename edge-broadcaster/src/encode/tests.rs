@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use gstreamer_app as gst_app;
 use protocol::container::Shape;
 use protocol::media::Track;
@@ -127,13 +129,52 @@ async fn vp8_in_software_follows_the_rate_while_it_works() {
     let (rung, to) = (rungs::Rung::named("vp8enc"), format(Pixels::I420, WIDTH));
     let (rung, track) = (rung.expect("known"), feed.track(Track::Video));
     let origin = Time::from_millis(5_000);
-    let encoder = VideoEncoder::start(rung, &to, &to, &config, origin, track);
+    let encoder = VideoEncoder::start(rung, &to, &to, &config, 4_000, origin, track);
     let mut encoder = encoder.expect("it starts");
     let much = bytes_of_two_seconds(&mut encoder, &mut fed, 0).await;
     assert!(encoder.set_rate(500));
     bytes_of_two_seconds(&mut encoder, &mut fed, 60).await; // it changes in its own time
     let little = bytes_of_two_seconds(&mut encoder, &mut fed, 120).await;
     assert!(2 * little < much, "{much} bytes, then {little}");
+}
+
+#[tokio::test]
+async fn an_encoder_of_h264_begins_anew_for_less_and_only_for_much_more() {
+    crate::elements::init().expect("GStreamer");
+    let config = VideoConfig {
+        bitrate_kbps: 2_000,
+        encoders: vec!["openh264enc".to_owned()].try_into().expect("known"),
+        ..VideoConfig::default()
+    };
+    let (feed, mut fed) = Feed::new(Clock::start()).expect("a feed");
+    let to = format(Pixels::I420, WIDTH);
+    let mut ladder = Ladder::start(&to, &config, Time::ZERO, &feed).expect("an encoder");
+    let mut pictures = 0_u64;
+    let mut epochs = async |kbps| {
+        feed.wish().set(kbps);
+        let mut begun = 0;
+        for _ in 0..5 {
+            let data = vec![100; to.size().expect("a size")];
+            let picture = described(&to, data).expect("a picture");
+            pictures += 1;
+            let capture = Time::from_millis(pictures * 40);
+            ladder.push(capture, picture).expect("taken");
+            // Where the machine has no time for a picture none comes.
+            loop {
+                match tokio::time::timeout(Duration::from_secs(1), fed.events.recv()).await {
+                    Ok(Some(SourceEvent::Anew(..))) => begun += 1,
+                    Ok(Some(SourceEvent::Frame(..))) | Err(_) => break,
+                    Ok(other) => panic!("no frame: {other:?}"),
+                }
+            }
+        }
+        begun
+    };
+    assert_eq!(epochs(2_000).await, 0);
+    assert_eq!(epochs(1_000).await, 1, "less");
+    assert_eq!(epochs(1_250).await, 0, "a little more");
+    assert_eq!(epochs(1_563).await, 1, "much more");
+    assert_eq!(epochs(2_000).await, 1, "all there is to have");
 }
 
 #[tokio::test]

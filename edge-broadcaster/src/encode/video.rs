@@ -49,13 +49,14 @@ pub(crate) struct VideoEncoder {
 }
 
 impl VideoEncoder {
-    /// Starts the encoder for pictures of `given`, which is I420, brought to the size of `format`; frames go to `feed`,
-    /// timed from `origin`.
+    /// Starts the encoder for pictures of `given`, which is I420, brought to the size of `format`, with `kbps` kbit/s to begin with;
+    /// frames go to `feed`, timed from `origin`.
     pub(crate) fn start(
         rung: &'static Rung,
         given: &VideoFormat,
         format: &VideoFormat,
         config: &VideoConfig,
+        kbps: u32,
         origin: Time,
         feed: TrackFeed,
     ) -> anyhow::Result<Self> {
@@ -63,7 +64,11 @@ impl VideoEncoder {
         if (given.width, given.height) != (format.width, format.height) {
             chain.extend(scaling(format)?);
         }
-        let made = rung.make(format, config)?;
+        let begins = VideoConfig {
+            bitrate_kbps: kbps,
+            ..config.clone()
+        };
+        let made = rung.make(format, &begins)?;
         let encoder = made[0].clone();
         chain.extend(made);
         let (began, took) = (Arc::new(Mutex::new(None)), Arc::new(AtomicU64::new(0)));
