@@ -409,13 +409,17 @@ impl Run {
             media_origin_us: origin_us,
             tracks: tracks.collect(),
         };
-        Self {
+        let pictures = formats.iter().find(|f| f.track() == Track::Video);
+        let kbps = pictures.map(|format| format.kbps).filter(|kbps| *kbps > 0);
+        let mut run = Self {
             descriptor,
             sealer,
             writers,
             origin_us,
             started: false,
-        }
+        };
+        run.heed(kbps); // a film has no other than its own
+        run
     }
 
     /// Sends frames in parts as short as this rate of the pictures asks for, kbit/s.
