@@ -9,7 +9,7 @@ use daemon::Service;
 use daemon::metrics::Sheet;
 use log::{error, info, warn};
 use peer::board::Board;
-use peer::identity::{self, Identity};
+use peer::identity::{self, Identity, LinkChoice};
 use peer::keystore;
 use peer::signalling::Supervisor;
 use protocol::id::StreamId;
@@ -200,6 +200,7 @@ fn who(config: &Config, signing: Seed) -> Identity {
         udp_address: config.udp_address,
         loopback: config.loopback,
         software: concat!("edge-broadcaster ", env!("CARGO_PKG_VERSION")).into(),
+        links: LinkChoice::default(),
     }
 }
 

@@ -11,7 +11,7 @@ use config::Config;
 use daemon::metrics::Sheet;
 use log::{info, warn};
 use peer::board::Board;
-use peer::identity::{self, Identity};
+use peer::identity::{self, Identity, LinkChoice};
 use peer::signalling::Supervisor;
 use protocol::id::PeerId;
 use protocol::node::Event;
@@ -48,6 +48,7 @@ async fn relay(mut service: daemon::Service) -> anyhow::Result<()> {
         udp_address: config.udp_address,
         loopback: config.loopback,
         software: concat!("edge-relay ", env!("CARGO_PKG_VERSION")).into(),
+        links: LinkChoice::default(),
     };
     let supervisor = Supervisor {
         url: config.supervisor.0.clone(),

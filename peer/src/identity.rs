@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use log::warn;
 use protocol::id::PeerId;
-use protocol::node::{Config, Event, Security};
+use protocol::node::{Config, Event, MOST_LANES, Security};
 use protocol::security::local::{EllipticKey, LocalKey, RsaKey, RsaKeyError};
 use protocol::security::otdp::signer;
 use protocol::security::secret::Seed;
@@ -54,6 +54,26 @@ pub struct Identity {
     pub loopback: bool,
     /// Program and version.
     pub software: String,
+    /// How links are made.
+    pub links: LinkChoice,
+}
+
+/// How links are made. Other than usual, it is there to be compared with that.
+#[derive(Debug, Clone, Copy)]
+pub struct LinkChoice {
+    /// Connections of a link at most, one to [`MOST_LANES`].
+    pub lanes: u8,
+    /// Whether a parent's chunks are delivered in the order in which they were sent: what comes after a lost one waits.
+    pub ordered: bool,
+}
+
+impl Default for LinkChoice {
+    fn default() -> Self {
+        Self {
+            lanes: MOST_LANES,
+            ordered: false,
+        }
+    }
 }
 
 /// Why a peer could not start. A person must act.
@@ -140,6 +160,7 @@ pub fn start_over(
         relays: identity.relays,
         software: identity.software,
         name: identity.name,
+        lanes: identity.links.lanes,
         seed: rand::random(),
         security: Some(security),
     };
@@ -185,6 +206,7 @@ fn open(
         bind: identity.udp_address,
         loopback: identity.loopback,
         uplink_kbps: Some(identity.uplink_kbps),
+        ordered: identity.links.ordered,
     };
     match WebRtc::new(config(certificate_pem)) {
         Err(TransportError::Certificate(reason)) => {

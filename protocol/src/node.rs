@@ -45,6 +45,7 @@ use crate::time::{ClockMap, Time};
 use credentials::Papers;
 pub use credentials::Security;
 pub(crate) use credentials::key_contents;
+pub use lanes::MOST_LANES;
 use session::Session;
 use streams::Stream;
 
@@ -65,6 +66,8 @@ pub struct Config {
     pub software: String,
     /// What its owner calls it, for people.
     pub name: Option<String>,
+    /// Connections of a link at most, one to [`MOST_LANES`]: how many to a parent, and how many it lets a child have.
+    pub lanes: u8,
     /// Random bits, from which link ids are made, and which decide what is checked.
     pub seed: u64,
     /// What it proves itself with. None: nobody is certified and nothing sealed, as in simulations.
@@ -249,8 +252,8 @@ const MOST_DELAY: Duration = Duration::from_millis(125);
 /// How often members report. Guess: the monitor's picture is fresh enough, 100 000 peers cost 50 000 texts a
 /// second.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
-/// With more links than this not every message is followed by a look at the clock, for that goes through all of
-/// them: with 64 children it took a tenth of a relay's processor time (measured).
+/// With more links than this not even their deadlines are looked through after every message: with 64 children that took a
+/// tenth of a relay's processor time (measured).
 const FEW_LINKS: usize = 8;
 /// How much later than it should the clock may be looked at then. Guess: an eighth of the shortest time-out.
 const COARSE: Duration = Duration::from_millis(5);
@@ -304,9 +307,15 @@ impl Node {
             Input::Health(health) => self.tell(&FromPeer::Health(health), out),
             Input::Tick => {}
         }
-        if frequent && self.links.len() > FEW_LINKS && now < self.look_at {
-            self.look_at = self.look_at.min(now + COARSE);
-            return;
+        // Nothing of what follows does anything before the first deadline.
+        if frequent && now < self.look_at {
+            self.look_at = match self.links.len() > FEW_LINKS {
+                true => self.look_at.min(now + COARSE),
+                false => self.first_deadline(),
+            };
+            if now < self.look_at {
+                return;
+            }
         }
         self.look_at_the_clock(now, out);
         self.look_at = self.first_deadline();
@@ -406,6 +415,7 @@ impl Node {
         self.mend(now, out);
         self.probe(now, out);
         self.tend_streams(now, out);
+        self.open_lanes(now, out);
         if now >= self.report_at() {
             self.next_report = now + REPORT_EVERY;
             self.report(out);

@@ -1,12 +1,16 @@
 //! A seeded simulator: the very machines of supervisor, broadcaster, relays and viewers under virtual time.
 //!
-//! No socket, no thread, no clock: what one machine puts out reaches another after a latency, and after it had its turn on an
+//! No socket, no clock: what one machine puts out reaches another after a latency, and after it had its turn on an
 //! uplink that is slow; whatever is random comes from the seed. Two runs from one seed are the same to the last chunk. What is
 //! lost on the way comes later, as with SCTP: losses slow no sender down here, and cost control messages nothing.
 
+mod actor;
 pub mod draw;
+mod office;
+mod queue;
 pub mod scenarios;
 mod sealed;
+mod shard;
 mod uplink;
 mod world;
 
@@ -67,6 +71,8 @@ pub struct Plan {
     pub latency_ms: (u64, u64),
     /// Where all randomness comes from.
     pub seed: u64,
+    /// Threads that work at it, which change nothing of what comes out. None: as many as there are processors, where it is worth it.
+    pub threads: Option<usize>,
 }
 
 /// How a viewer fails.
@@ -105,6 +111,7 @@ impl Default for Plan {
             loss: 0.0,
             latency_ms: (5, 40),
             seed: 1,
+            threads: None,
         }
     }
 }
@@ -158,6 +165,23 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// A delivery: who, what, when.
+    fn follow(&mut self, fact: &[u64]) {
+        for number in fact {
+            self.trace = (self.trace ^ number).wrapping_mul(0x0100_0000_01B3);
+        }
+    }
+
+    /// Adds what peers of a shard came to.
+    fn add(&mut self, shard: &Self) {
+        self.lives += shard.lives;
+        self.takeovers += shard.takeovers;
+        self.complaints += shard.complaints;
+        self.connections += shard.connections;
+        self.chunks += shard.chunks;
+        self.follow(&[shard.trace]);
+    }
+
     /// The share of their time for which viewers' pictures stood still, 0 to 1.
     pub fn stalled_share(&self) -> f64 {
         match self.watched.is_zero() {

@@ -27,6 +27,27 @@ fn two_runs_from_one_seed_deliver_the_same_chunks_to_the_same_viewers_at_the_sam
 }
 
 #[test]
+fn however_many_threads_work_at_a_run_the_same_comes_out() {
+    let of = |plan: &Plan, threads| {
+        run(&Plan {
+            threads: Some(threads),
+            ..plan.clone()
+        })
+    };
+    let crowd = Plan {
+        failures_per_s: 2.0,
+        loss: 0.01,
+        length: Duration::from_secs(10),
+        ..plan()
+    };
+    assert_eq!(of(&crowd, 1), of(&crowd, 3));
+    for seed in 0..12 {
+        let plan = scenario(seed);
+        assert_eq!(of(&plan, 1), of(&plan, 8), "{plan:?}");
+    }
+}
+
+#[test]
 fn a_stream_nobody_leaves_never_stalls_in_any_topology() {
     for topology in [Topology::Tree { arity: 2 }, Topology::RelayFirst] {
         let outcome = run(&Plan { topology, ..plan() });

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use js_sys::Array;
 use protocol::id::{LinkId, PeerId, StreamId};
 use protocol::media::Track;
-use protocol::node::{self, Config, Event, Node, Security};
+use protocol::node::{self, Config, Event, MOST_LANES, Node, Security};
 use protocol::playback::{self, Element};
 use protocol::security::boxes::KeyTask;
 use protocol::security::local::EllipticKey;
@@ -100,6 +100,7 @@ impl Peer {
             relays,
             software,
             name: None,
+            lanes: MOST_LANES,
             seed: u64::from_be_bytes(*seed),
             security: Some(Security {
                 keys: vec![public],

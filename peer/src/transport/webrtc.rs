@@ -86,6 +86,8 @@ pub struct WebRtcConfig {
     /// What this machine's line can send, kbit/s: datagrams to other machines leave not much faster. None: as
     /// fast as they come.
     pub uplink_kbps: Option<u32>,
+    /// Whether media is delivered in order over the connections that this end opens; usually it is not.
+    pub ordered: bool,
 }
 
 /// The transport to browsers and boards.
@@ -94,6 +96,7 @@ pub struct WebRtc {
     port: Arc<SharedPort>,
     bind: Option<IpAddr>,
     loopback: bool,
+    ordered: bool,
     servers: RwLock<Servers>,
 }
 
@@ -121,6 +124,7 @@ impl WebRtc {
             )?,
             bind: config.bind,
             loopback: config.loopback,
+            ordered: config.ordered,
             servers: RwLock::default(),
         }))
     }
@@ -254,7 +258,7 @@ impl Transport for WebRtc {
         let library = self.build(&member, handler).await?;
         let channels = Arc::<Channels>::default();
         let described = role != Role::Offer;
-        let description = match describe(&library, &channels, role).await {
+        let description = match describe(&library, &channels, role, self.ordered).await {
             Ok(description) => description,
             Err(error) => {
                 // Else its driver would live on: it ends only when told so.
@@ -291,9 +295,10 @@ async fn describe(
     library: &Arc<dyn PeerConnection>,
     channels: &Channels,
     role: Role,
+    ordered: bool,
 ) -> Result<String, TransportError> {
     let local = match role {
-        Role::Offer => offer(library, channels).await?,
+        Role::Offer => offer(library, channels, ordered).await?,
         Role::Answer { offer } => answer(library, &offer).await?,
     };
     let description = session::without_candidates(&local.sdp);
@@ -304,11 +309,11 @@ async fn describe(
 async fn offer(
     library: &Arc<dyn PeerConnection>,
     channels: &Channels,
+    ordered: bool,
 ) -> Result<RTCSessionDescription, TransportError> {
     for channel in [Channel::Control, Channel::Media] {
-        let ordered = channel == Channel::Control;
         let init = RTCDataChannelInit {
-            ordered,
+            ordered: ordered || channel == Channel::Control,
             ..Default::default()
         };
         let made = library

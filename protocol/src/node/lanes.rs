@@ -16,7 +16,7 @@ use crate::wire::Control;
 
 /// Connections of one link, the first included. At 1 % loss and 40 ms one carries 2.3 Mbit/s while it is not in time-out; of four, two
 /// are well nearly always.
-pub(super) const MOST_LANES: usize = 4;
+pub const MOST_LANES: u8 = 4;
 /// So often within [`LATELY`] something has to be asked for again before another lane is opened. Guess: what lacks after a change of
 /// parents is asked for two or three times.
 pub(super) const OFTEN: usize = 5;
@@ -84,9 +84,10 @@ impl Node {
         loss.late.retain(|at| now.since(*at) < LATELY);
         loss.late.extend(std::iter::repeat_n(now, signs));
         let often = loss.late.len() >= OFTEN && now >= loss.not_before;
-        if often && loss.lanes + 1 < MOST_LANES {
+        if often && loss.lanes + 1 < usize::from(self.config.lanes) {
             loss.lanes += 1;
             loss.late.clear(); // what the new one does is to be seen first
+            self.look_at = now;
         }
     }
 
@@ -134,7 +135,7 @@ impl Node {
         let Some(whole) = whole.filter(|l| l.peer == peer && !l.ours && l.lane_of.is_none()) else {
             return; // it was closed a moment ago: nobody needs this one
         };
-        if whole.lanes.len() + 1 >= MOST_LANES {
+        if whole.lanes.len() + 1 >= usize::from(self.config.lanes) {
             return self.expel(now, id, "that link has lanes enough", out);
         }
         whole.lanes.push(id);

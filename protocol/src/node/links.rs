@@ -16,7 +16,7 @@ use crate::wire::{Control, short};
 
 /// Links that one neighbour may have made at a time: each costs a connection, whether it ever opens or not. One and its lanes are
 /// all that an honest one has, and another when it lost that without our knowing yet.
-const MAX_OFFERED: usize = MOST_LANES + 1;
+const MAX_OFFERED: usize = MOST_LANES as usize + 1;
 
 impl Node {
     /// The link to `neighbour` that there is, or a new one.
@@ -146,7 +146,7 @@ impl Node {
         let hello = Control::Hello {
             versions: VERSIONS,
             peer: self.config.peer,
-            lanes: MOST_LANES as u8,
+            lanes: self.config.lanes,
             certificate: self.papers.certificate(),
         };
         self.say(now, id, &hello, out);
@@ -214,7 +214,15 @@ impl Node {
             return self.expel(now, id, "it says more than anybody needs to hear", out);
         }
         match Control::decode(bytes) {
-            Ok(message) => self.heard(now, id, message, out),
+            Ok(message) => {
+                if !matches!(
+                    message,
+                    Control::Heartbeat(_) | Control::Ping(_) | Control::Pong(_)
+                ) {
+                    self.look_at = now; // it may change what its link is for
+                }
+                self.heard(now, id, message, out);
+            }
             Err(error) => self.expel(now, id, &error.to_string(), out),
         }
     }
@@ -254,7 +262,7 @@ impl Node {
                     return self.expel(now, id, &reason, out);
                 }
                 if let Some(link) = self.links.get_mut(&id) {
-                    link.lanes_allowed = usize::from(lanes).min(MOST_LANES);
+                    link.lanes_allowed = usize::from(lanes.min(self.config.lanes));
                 }
                 self.link_ready(now, id, out);
             }
@@ -503,7 +511,6 @@ impl Node {
                 }
             }
         }
-        self.open_lanes(now, out);
     }
 }
 

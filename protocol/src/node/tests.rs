@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Config, Event, Input, Node, Output};
+use super::{Config, Event, Input, MOST_LANES, Node, Output};
 use crate::chunk::{Chunk, Header, Position, cut};
 use crate::id::{Fingerprint, LinkId, PeerId, StreamId};
 use crate::link::{
@@ -103,6 +103,7 @@ impl Desk {
                 software: "test".into(),
                 name: None,
                 seed: n.into(),
+                lanes: MOST_LANES,
                 security: None,
             };
             desk.nodes.insert(n, Node::new(config, desk.now));

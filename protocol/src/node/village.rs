@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Config, Event, Input, Node, Output, Security};
+use super::{Config, Event, Input, MOST_LANES, Node, Output, Security};
 use crate::chunk::{Chunk, Header, Position};
 use crate::id::{Fingerprint, InvitationId, KeyFingerprint, LinkId, PeerId, StreamId};
 use crate::media::{Codec, Descriptor, Track, TrackInfo};
@@ -180,6 +180,7 @@ impl Village {
             relays: true,
             software: "test".into(),
             name: None,
+            lanes: MOST_LANES,
             seed: n.into(),
             security: Some(security),
         };

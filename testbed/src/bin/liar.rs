@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use clap::Parser;
-use peer::identity::{self, Identity};
+use peer::identity::{self, Identity, LinkChoice};
 use peer::signalling::Supervisor;
 use protocol::security::suite::Suite;
 use protocol::security::token::JoinToken;
@@ -63,6 +63,7 @@ async fn lie(arguments: Arguments) -> anyhow::Result<()> {
         udp_address: None,
         loopback: true,
         software: "liar".into(),
+        links: LinkChoice::default(),
     };
     let (begun, trick) = (Arc::new(AtomicBool::new(false)), arguments.trick);
     let (told, mut order) = (Arc::clone(&begun), signal(SignalKind::user_defined1())?);

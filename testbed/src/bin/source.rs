@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use clap::Parser;
 use peer::Clock;
-use peer::identity::{self, Identity};
+use peer::identity::{self, Identity, LinkChoice};
 use peer::signalling::Supervisor;
 use protocol::chunk::{Header, Position};
 use protocol::id::StreamId;
@@ -121,6 +121,7 @@ fn who(state_dir: &std::path::Path, signing: Seed, join_token: Option<JoinToken>
         udp_address: None,
         loopback: true,
         software: concat!("source ", env!("CARGO_PKG_VERSION")).into(),
+        links: LinkChoice::default(),
     }
 }
 

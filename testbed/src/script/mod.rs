@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use protocol::id::{AuthorityFingerprint, Fingerprint, PeerId, SignerKey, StreamId};
-use protocol::node::{self, Config, Event, Node};
+use protocol::node::{self, Config, Event, MOST_LANES, Node};
 use protocol::playback;
 use protocol::security::suite::PublicKey;
 use protocol::signal::Component;
@@ -122,6 +122,7 @@ impl Part {
             relays: self.relays,
             software: "simulated".into(),
             name: None,
+            lanes: MOST_LANES,
             seed: self.seed,
             security: self.trust.as_ref().map(|trust| node::Security {
                 keys: trust.keys.clone(),
@@ -351,6 +352,7 @@ mod tests {
             component: Component::Receiver,
             fingerprint: Fingerprint::from_bytes([2; 32]),
             uplink_kbps: 1_000,
+            lanes: MOST_LANES,
             relays: true,
             software: "simulated".into(),
             name: None,

@@ -50,5 +50,6 @@ pub fn scenario(seed: u64) -> Plan {
         hold: (one_of(8) == 0).then(|| millis(200 + one_of(800))),
         latency_ms: [(0, 4), (5, 40), (30, 120)][one_of(3) as usize],
         seed,
+        threads: None,
     }
 }

@@ -37,7 +37,18 @@ fn there_are_no_more_lanes_than_allowed_and_none_where_nothing_is_lost() {
         desk.lossy.extend(desk.links.keys().copied());
         desk.send_frames(frame..frame + 1);
     }
-    assert_eq!(desk.nodes[&3].link_count(), MOST_LANES);
+    assert_eq!(desk.nodes[&3].link_count(), usize::from(MOST_LANES));
+}
+
+#[test]
+fn who_is_to_have_two_connections_at_most_has_two() {
+    let mut desk = over_a_bad_connection(1);
+    desk.nodes.get_mut(&3).expect("it is there").config.lanes = 2;
+    for frame in 1..300 {
+        desk.lossy.extend(desk.links.keys().copied());
+        desk.send_frames(frame..frame + 1);
+    }
+    assert_eq!(desk.nodes[&3].link_count(), 2);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use clap::{Args, ValueEnum};
 use protocol::signal::Topology;
-use testbed::sim::{Failure, Plan, draw, run};
+use testbed::sim::{Failure, Plan, draw, run_watched};
 use testbed::victims::Distribution;
 
 /// What to simulate.
@@ -62,6 +62,9 @@ pub(crate) struct Arguments {
     /// Where all randomness comes from.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Threads that work at it, which change nothing of what comes out; as many as there are processors if left out.
+    #[arg(long)]
+    threads: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -70,6 +73,9 @@ enum Arrangement {
     BinaryTree,
     RelayFirst,
 }
+
+/// How often somebody who waits is told how far it is. Guess.
+const TELL_EVERY: Duration = Duration::from_secs(10);
 
 pub(crate) fn sim(arguments: &Arguments) -> anyhow::Result<()> {
     let mut plan = Plan {
@@ -90,11 +96,22 @@ pub(crate) fn sim(arguments: &Arguments) -> anyhow::Result<()> {
         real_uplinks: arguments.real_uplinks,
         loss: (arguments.loss_percent / 100.0).clamp(0.0, 1.0),
         seed: arguments.seed,
+        threads: arguments.threads,
         ..Plan::default()
     };
     plan.length = plan.settling() + Duration::from_secs(arguments.seconds);
     let began = Instant::now();
-    let o = run(&plan);
+    let mut told = began;
+    let o = run_watched(&plan, Duration::from_secs(1), |look| {
+        if told.elapsed() >= TELL_EVERY {
+            told = Instant::now();
+            let (at, of) = (look.at.as_secs(), plan.length.as_secs());
+            eprintln!(
+                "{at} of {of} s, after {:.0} s",
+                began.elapsed().as_secs_f64()
+            );
+        }
+    });
     println!(
         "seed={} lives={} alive={} playing={} stalls={} stalled_s={:.2} stalled_percent={:.4} takeovers={} complaints={} connections={} deepest={} chunks={} trace={:016x} took_s={:.2}",
         plan.seed,
