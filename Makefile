@@ -110,14 +110,25 @@ bench: ## what it costs, how well it plays, what attackers achieve (quiet machin
 	PROFILE=release node web/bench/figures.js 60 target/film.webm
 	node web/bench/monitor.js
 	PROFILE=release node web/bench/killed.js
+	PROFILE=release node web/bench/mixed.js
 
-loss: ## how late chunks come, and who stalls, where 1 % and 3 % of the packets are lost (15 minutes)
+# Two bad networks, each way: 1 % loss and 40 ms there and back; 3 %, 120 ms, and 20 ms of jitter.
+BAD_NETWORKS := "delay 20ms loss 1%" "delay 60ms 10ms loss 3%"
+
+loss: ## how late chunks come, and who stalls, where 1 % and 3 % of the packets are lost (50 minutes)
 	@tools/deps.sh build rust wasm run node network
 	@$(MAKE) build
 	$(CARGO) build --release --package testbed
-	tools/bad-network.sh "delay 20ms loss 1%" target/release/measure loss --runs 3
-	tools/bad-network.sh "delay 20ms loss 1%" target/release/measure loss --depth 4 --seconds 150
+	tools/bad-network.sh "delay 20ms loss 1%" target/release/measure loss --runs 16 --seconds 40
+	tools/bad-network.sh "delay 20ms loss 1%" target/release/measure loss --depth 4 --seconds 300
 	tools/bad-network.sh "delay 60ms 10ms loss 3%" target/release/measure loss --runs 3
+	@# The paper's experiment there, smaller: one viewer of six leaves each five seconds.
+	for network in $(BAD_NETWORKS); do \
+		for how in "--lanes 1 --ordered" "--lanes 1" "--lanes 2 --ordered" "--lanes 2" "--ordered" ""; do \
+			echo "$$network $$how"; \
+			tools/bad-network.sh "$$network" target/release/testbed live --viewers 6 --rate 0.2 --source-kbps 3000 $$how; \
+		done; \
+	done
 
 experiments: ## the paper's experiments beside its system (hours, may be interrupted; QUICK=1: five minutes)
 	@tools/deps.sh build rust wasm run figures

@@ -5,6 +5,7 @@
 
 mod crowd;
 pub mod draw;
+pub mod kept;
 pub mod matrix;
 mod record;
 
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
 
 use crate::stage::{Process, Signal, Stage};
 use crate::victims::Distribution;
@@ -28,6 +30,8 @@ source = { kind = "test" }
 video = { width = 640, height = 360, fps = 25, bitrate_kbps = 1000 }
 audio = { enabled = false }
 "#;
+/// The paper's viewers.
+pub(crate) const PAPERS_VIEWERS: usize = 80;
 /// What a viewer may send: two children, as in the paper's tree.
 pub(crate) const VIEWER_KBPS: u32 = 3_300;
 /// What a relay may send: ten children, so that of 80 viewers 50 are fed by viewers.
@@ -150,6 +154,40 @@ pub struct Plan {
     pub seconds: u64,
     /// Who is drawn.
     pub seed: u64,
+    /// What is not as in the paper's experiment.
+    pub unlike: Unlike,
+}
+
+/// What a run may have otherwise than the paper's experiment: for networks that lose packets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unlike {
+    /// A source that encodes nothing and sends at this rate, kbit/s, in place of the broadcaster with its test picture.
+    pub source_kbps: Option<u32>,
+    /// Connections of a viewer's link at most; as many as usual if none.
+    pub lanes: Option<u8>,
+    /// Whether a viewer has its media delivered in order.
+    pub ordered: bool,
+}
+
+impl Unlike {
+    /// Whether there is nothing.
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What there is, for lines and names: nothing, or words that begin with a space.
+    fn words(&self) -> String {
+        let kbps = self.source_kbps.map(|kbps| format!(" kbps={kbps}"));
+        let lanes = self.lanes.map(|lanes| format!(" lanes={lanes}"));
+        let ordered = self.ordered.then(|| " ordered".to_owned());
+        [kbps, lanes, ordered].into_iter().flatten().collect()
+    }
+
+    /// What a viewer may send: two children, and some more.
+    fn viewer_kbps(&self) -> u32 {
+        self.source_kbps
+            .map_or(VIEWER_KBPS, |kbps| kbps * 2 + kbps / 5)
+    }
 }
 
 struct World {
@@ -170,7 +208,10 @@ impl World {
         };
         let relays = (0..count).map(|n| stage.relay(&relay_name(n), RELAY_KBPS));
         let relays = relays.collect::<anyhow::Result<_>>()?;
-        let broadcaster = stage.broadcaster(STREAM)?;
+        let broadcaster = match plan.unlike.source_kbps {
+            Some(kbps) => stage.source(kbps)?,
+            None => stage.broadcaster(STREAM)?,
+        };
         Ok(Self {
             stage,
             relays,

@@ -4,7 +4,7 @@
 // usage: PROFILE=release node web/bench/figures.js [SECONDS] [FILM.webm]     (after `make build`)
 import { readFile } from "node:fs/promises";
 
-import { World, film, clockInPicture, sleep, stats, testPicture, until } from "../tests/harness.js";
+import { World, film, clockInPicture, percentile, sleep, stats, testPicture, until } from "../tests/harness.js";
 
 const SECONDS = Number(process.argv[2] ?? 60);
 const FILM = process.argv[3];
@@ -12,12 +12,6 @@ const LOOK_EVERY = 250;
 const JOINS = 15;
 
 /** @typedef {import("playwright-core").Page} Page */
-
-/** @param {number[]} values @param {number} share */
-function percentile(values, share) {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN;
-}
 
 /** @param {number[]} values */
 function spread(values) {

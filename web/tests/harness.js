@@ -93,6 +93,16 @@ export function sleep(ms) {
 }
 
 /**
+ * The value that a share of all is not above.
+ * @param {number[]} values
+ * @param {number} share
+ */
+export function percentile(values, share) {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN;
+}
+
+/**
  * Whether a supervisor answers there; who signed its certificate is not asked.
  * @param {string} url
  * @returns {Promise<boolean>}

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum as _};
+use protocol::node::MOST_LANES;
 use testbed::attacks::{ATTACKS, Scene};
 use testbed::audience::Mood;
 use testbed::liar::Trick;
@@ -106,6 +107,12 @@ enum What {
         /// Milliseconds that each viewer keeps ahead; by its own rules if left out.
         #[arg(long)]
         hold_ms: Option<u64>,
+        /// Connections of a link at most; more than one are opened where packets are lost.
+        #[arg(long, value_parser = clap::value_parser!(u8).range(1..=i64::from(MOST_LANES)))]
+        lanes: Option<u8>,
+        /// Media is delivered in the order in which it was sent: what comes after a lost chunk waits.
+        #[arg(long)]
+        ordered: bool,
         /// What each viewer logged, too: who fed it, and when its picture stood still.
         #[arg(long)]
         logs: bool,
@@ -214,6 +221,8 @@ fn main() -> ExitCode {
             seconds,
             runs,
             hold_ms,
+            lanes,
+            ordered,
             logs,
         } => losses(
             &loss::Plan {
@@ -221,6 +230,8 @@ fn main() -> ExitCode {
                 depth,
                 length: Duration::from_secs(seconds),
                 hold: hold_ms.map(Duration::from_millis),
+                lanes,
+                ordered,
             },
             runs,
             logs,

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Parser;
-use peer::identity::{self, Identity};
+use peer::identity::{self, Identity, LinkChoice};
 use peer::signalling::Supervisor;
 use protocol::id::{Fingerprint, PeerId};
-use protocol::node::Input;
+use protocol::node::{Input, MOST_LANES};
 use protocol::security::suite::Suite;
 use protocol::signal::Component;
 use serde_json::json;
@@ -52,6 +52,12 @@ struct Arguments {
     /// Keep just so many milliseconds ahead of the picture, whatever happens; by the player's own rules if left out.
     #[arg(long)]
     hold_ms: Option<u64>,
+    /// Connections of a link at most: more than one are opened where packets are lost.
+    #[arg(long, default_value_t = MOST_LANES, value_parser = clap::value_parser!(u8).range(1..=i64::from(MOST_LANES)))]
+    lanes: u8,
+    /// Have media delivered in the order in which it was sent, so that what comes after a lost chunk waits.
+    #[arg(long)]
+    ordered: bool,
     /// Print how late chunks came that were captured so many seconds after the first one came; the broadcaster has to run on the same machine.
     #[arg(long)]
     delays_after: Option<u64>,
@@ -149,6 +155,10 @@ fn start(arguments: &Arguments, state_dir: PathBuf) -> anyhow::Result<Peer> {
         udp_address: None,
         loopback: true,
         software: concat!("headless receiver ", env!("CARGO_PKG_VERSION")).into(),
+        links: LinkChoice {
+            lanes: arguments.lanes,
+            ordered: arguments.ordered,
+        },
     };
     let supervisor = Supervisor {
         url: arguments.supervisor.clone(),

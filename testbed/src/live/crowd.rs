@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::record::{Life, Looks, Record};
-use super::{Plan, VIEWER_KBPS};
+use super::{Plan, Unlike};
 use crate::stage::{PATIENCE, Process, Signal, Stage};
 
 /// Viewers come one after the other, this far apart: how they come is not what is measured.
@@ -31,6 +31,7 @@ pub(super) struct Crowd {
     lives: Vec<Life>,
     made: usize,
     hold: Option<Duration>,
+    unlike: Unlike,
     looks: Looks,
 }
 
@@ -43,6 +44,7 @@ impl Crowd {
             lives: Vec::new(),
             made: 0,
             hold: plan.system.hold(),
+            unlike: plan.unlike,
             looks: Looks::default(),
         };
         for _ in 0..plan.viewers {
@@ -76,18 +78,20 @@ impl Crowd {
     fn let_in(&mut self, stage: &Stage, is_first: bool) -> anyhow::Result<()> {
         let number = self.made;
         self.made += 1;
-        let (every, uplink) = (SAYS_EVERY_MS.to_string(), VIEWER_KBPS.to_string());
-        let mut words = vec![
-            "--stream",
-            "test",
-            "--interval-ms",
-            &every,
-            "--uplink-kbps",
-            &uplink,
-        ];
+        let unlike = self.unlike;
+        let every = SAYS_EVERY_MS.to_string();
+        let uplink = unlike.viewer_kbps().to_string();
+        let mut words = vec!["--interval-ms", &every, "--uplink-kbps", &uplink];
         let hold = self.hold.map(|hold| hold.as_millis().to_string());
         if let Some(hold) = &hold {
             words.extend(["--hold-ms", hold]);
+        }
+        let lanes = unlike.lanes.map(|lanes| lanes.to_string());
+        if let Some(lanes) = &lanes {
+            words.extend(["--lanes", lanes]);
+        }
+        if unlike.ordered {
+            words.push("--ordered");
         }
         self.viewers.push(Viewer {
             process: stage.receiver(&format!("viewer-{number}"), &words)?,

@@ -11,7 +11,7 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::register_font;
 
-use super::matrix::Kept;
+use super::kept::Kept;
 use super::{Fault, Record, System};
 use crate::victims::Distribution;
 

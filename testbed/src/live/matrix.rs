@@ -1,16 +1,16 @@
 //! All runs there are to make: made one after the other, kept in files, and not made twice.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::{Fault, Plan, Record, System, run as run_one};
+use super::{Fault, PAPERS_VIEWERS, Plan, Record, System, Unlike, kept::Kept, run as run_one};
 use crate::sim;
 use crate::victims::Distribution;
 
-/// The paper's viewers, and its minute.
-const VIEWERS: usize = 80;
+/// The paper's minute.
 const SECONDS: u64 = 60;
 /// A run on a machine that was too slow is made again, so often.
 const TRIES: usize = 3;
@@ -27,22 +27,9 @@ pub struct Run {
 impl Run {
     /// Its file's name, without what comes after the dot.
     pub fn name(&self) -> String {
-        let Plan {
-            system,
-            distribution,
-            rate,
-            fault,
-            seconds,
-            seed,
-            ..
-        } = self.plan;
-        format!(
-            "{}-{}-{}-{}-{rate}-{seconds}s-{seed}",
-            if self.simulated { "sim" } else { "live" },
-            system.name(),
-            fault.name(),
-            distribution.name(),
-        )
+        let record = Record::empty(&self.plan);
+        let simulated = self.simulated;
+        Kept { simulated, record }.name()
     }
 }
 
@@ -52,9 +39,10 @@ fn plan(system: System, distribution: Distribution, rate: f64, fault: Fault, see
         distribution,
         rate,
         fault,
-        viewers: VIEWERS,
+        viewers: PAPERS_VIEWERS,
         seconds: SECONDS,
         seed,
+        unlike: Unlike::default(),
     }
 }
 
@@ -126,11 +114,19 @@ pub fn quick() -> Vec<Run> {
     [quick(true), quick(false)].concat()
 }
 
-/// Makes the runs that are not there yet, and says how far it is.
-pub fn run(runs: &[Run], data: &Path, only: &str) -> anyhow::Result<()> {
+/// Makes the runs that are not there yet, nor among those that are known, and says how far it is.
+pub fn run(
+    runs: &[Run],
+    known: &BTreeMap<String, Kept>,
+    data: &Path,
+    only: &str,
+) -> anyhow::Result<()> {
     fs::create_dir_all(data).with_context(|| format!("making {}", data.display()))?;
     let path = |run: &Run| data.join(format!("{}.json", run.name()));
-    let open = |run: &&Run| run.name().contains(only) && !path(run).exists();
+    let open = |run: &&Run| {
+        let name = run.name();
+        name.contains(only) && !known.contains_key(&name) && !path(run).exists()
+    };
     let open: Vec<&Run> = runs.iter().filter(open).collect();
     let mut unsound = Vec::new();
     for (at, run) in open.iter().enumerate() {
@@ -168,66 +164,4 @@ pub fn run(runs: &[Run], data: &Path, only: &str) -> anyhow::Result<()> {
         );
     }
     Ok(())
-}
-
-/// A run's record, and whether it was simulated.
-#[derive(Debug, Clone)]
-pub struct Kept {
-    /// The record.
-    pub record: Record,
-    /// Whether it was simulated.
-    pub simulated: bool,
-}
-
-/// All records there are.
-pub fn read(data: &Path) -> anyhow::Result<Vec<Kept>> {
-    let entries = fs::read_dir(data).with_context(|| format!("reading {}", data.display()))?;
-    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-    paths.sort();
-    let records = paths
-        .iter()
-        .filter(|path| path.extension().is_some_and(|e| e == "json"));
-    records
-        .map(|path| {
-            let text = fs::read(path)?;
-            let record = serde_json::from_slice(&text)
-                .with_context(|| format!("{} is no record", path.display()))?;
-            let name = path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            Ok(Kept {
-                record,
-                simulated: name.starts_with("sim-"),
-            })
-        })
-        .collect()
-}
-
-/// One line a system: what all its runs together came to.
-pub fn sums(runs: &[Kept]) -> Vec<String> {
-    let line = |system: System, simulated: bool| {
-        let of_it =
-            |kept: &&Kept| kept.simulated == simulated && kept.record.system == system.name();
-        let own: Vec<&Record> = runs.iter().filter(of_it).map(|kept| &kept.record).collect();
-        let latencies = own.iter().filter_map(|r| r.latency_p50_ms).collect();
-        let latency = super::record::percentile(latencies, 0.5);
-        (!own.is_empty()).then(|| {
-            format!(
-                "system={}{} runs={} lives={} stalls={} stalled_s={:.2} latency_p50_ms={}",
-                system.name(),
-                if simulated { " (simulated)" } else { "" },
-                own.len(),
-                own.iter().map(|r| r.lives).sum::<usize>(),
-                own.iter().map(|r| r.stalls).sum::<u64>(),
-                own.iter().map(|r| r.stalled_s).sum::<f64>(),
-                latency.map_or_else(|| "-".into(), |ms| ms.to_string()),
-            )
-        })
-    };
-    let both = [true, false].into_iter();
-    both.flat_map(|simulated| System::ALL.map(|system| (system, simulated)))
-        .filter_map(|(system, simulated)| line(system, simulated))
-        .collect()
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{MOST_DELAY, Plan};
+use super::{MOST_DELAY, PAPERS_VIEWERS, Plan, Unlike};
 
 /// One viewer's life, as far as it was counted.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -45,6 +45,12 @@ pub struct Record {
     pub seconds: u64,
     /// Who was drawn.
     pub seed: u64,
+    /// Viewers at a time.
+    #[serde(default = "papers_viewers")]
+    pub viewers: usize,
+    /// What was not as in the paper's experiment.
+    #[serde(default, skip_serializing_if = "Unlike::is_none")]
+    pub unlike: Unlike,
     /// Viewers' lives.
     pub lives: usize,
     /// Stalls, over every life.
@@ -71,8 +77,13 @@ pub struct Record {
     pub delay_p99_ms: f64,
     /// Whether the machine was quick enough for this to mean anything.
     pub valid: bool,
-    /// Life for life.
+    /// Life for life; none in a list of runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub each: Vec<Life>,
+}
+
+const fn papers_viewers() -> usize {
+    PAPERS_VIEWERS
 }
 
 /// What was seen of a crowd while it watched.
@@ -103,6 +114,8 @@ impl Record {
             rate: plan.rate,
             seconds: plan.seconds,
             seed: plan.seed,
+            viewers: plan.viewers,
+            unlike: plan.unlike,
             lives: each.len(),
             stalls: each.iter().map(|life| life.stalls).sum(),
             stalled_s: each.iter().map(|life| life.stalled_ms).sum::<u64>() as f64 / 1000.0,
@@ -124,8 +137,9 @@ impl Record {
     pub fn line(&self) -> String {
         let show = |n: Option<u64>| n.map_or_else(|| "-".into(), |n: u64| n.to_string());
         format!(
-            "system={} distribution={} fault={} rate={} seed={} lives={} stalls={} stalled_s={:.2} most_ms={} rejoin_p50_ms={} rejoin_max_ms={} latency_p50_ms={} deepest_latency_p99_ms={} depth={} hold_max_ms={} below_viewers={:.2} delay_p99_ms={:.1}{}",
+            "system={}{} distribution={} fault={} rate={} seed={} lives={} stalls={} stalled_s={:.2} most_ms={} rejoin_p50_ms={} rejoin_max_ms={} latency_p50_ms={} deepest_latency_p99_ms={} depth={} hold_max_ms={} below_viewers={:.2} delay_p99_ms={:.1}{}",
             self.system,
+            self.unlike.words(),
             self.distribution,
             self.fault,
             self.rate,

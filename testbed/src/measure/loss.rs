@@ -20,6 +20,10 @@ pub struct Plan {
     pub length: Duration,
     /// What each keeps ahead; by its own rules if none.
     pub hold: Option<Duration>,
+    /// Connections of a link at most; as many as usual if none.
+    pub lanes: Option<u8>,
+    /// Whether media is delivered in order.
+    pub ordered: bool,
 }
 
 /// How one viewer fared.
@@ -47,6 +51,13 @@ pub fn loss(plan: &Plan) -> anyhow::Result<Vec<Fared>> {
     let mut words = vec!["--delays-after", &after];
     if let Some(hold) = &hold {
         words.extend(["--hold-ms", hold]);
+    }
+    let lanes = plan.lanes.map(|lanes| lanes.to_string());
+    if let Some(lanes) = &lanes {
+        words.extend(["--lanes", lanes]);
+    }
+    if plan.ordered {
+        words.push("--ordered");
     }
     let mut viewers = Vec::new();
     for depth in 1..=plan.depth {

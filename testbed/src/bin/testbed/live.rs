@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use testbed::live::{Fault, Plan, System, run};
+use protocol::node::MOST_LANES;
+use testbed::live::{Fault, Plan, System, Unlike, run};
 use testbed::victims::Distribution;
 
 /// What to run.
@@ -32,6 +33,15 @@ pub(crate) struct Arguments {
     /// Who is drawn.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// In place of the broadcaster's test picture, which has 1000 kbit/s, a source that encodes nothing and sends so many.
+    #[arg(long)]
+    source_kbps: Option<u32>,
+    /// Connections of a viewer's link at most; more than one are opened where packets are lost.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=i64::from(MOST_LANES)))]
+    lanes: Option<u8>,
+    /// Viewers have media delivered in the order in which it was sent.
+    #[arg(long)]
+    ordered: bool,
     /// Where all there is to know of the run is written, as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -46,6 +56,11 @@ pub(crate) fn live(arguments: &Arguments) -> anyhow::Result<()> {
         viewers: arguments.viewers,
         seconds: arguments.seconds,
         seed: arguments.seed,
+        unlike: Unlike {
+            source_kbps: arguments.source_kbps,
+            lanes: arguments.lanes,
+            ordered: arguments.ordered,
+        },
     };
     let record = run(&plan, |how_far| eprintln!("{how_far}"))?;
     println!("{}", record.line());
