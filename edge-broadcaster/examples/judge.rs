@@ -1,9 +1,10 @@
 //! Looks at what `edge-broadcaster dump` wrote, picture by picture and packet by packet, and says whether it is what was
 //! expected. Used by `make test-box` on what the emulated board recorded.
 //!
-//! usage: judge STREAM.video.webm STREAM.audio.webm SHOWN tone|silence|none
+//! usage: judge STREAM.video.webm[,STREAM.video.2.mp4…] STREAM.audio.webm SHOWN tone|silence|none
 //!
-//! SHOWN is the order of what is seen, as in `picture,slate,picture`, or its beginning: `picture,slate,...`. A run of fewer than three pictures does not count.
+//! Several files are the epochs of one stream. SHOWN is the order of what is seen, as in `picture,slate,picture`, or its
+//! beginning: `picture,slate,...`. A run of fewer than three pictures does not count.
 
 use std::process::ExitCode;
 
@@ -37,10 +38,15 @@ fn main() -> ExitCode {
 
 fn judge(arguments: &[String]) -> anyhow::Result<String> {
     let [video, audio, shown, sound] = arguments else {
-        anyhow::bail!("usage: judge VIDEO.webm AUDIO.webm picture,slate,… tone|silence|none");
+        anyhow::bail!(
+            "usage: judge VIDEO.webm[,VIDEO.mp4…] AUDIO.webm picture,slate,… tone|silence|none"
+        );
     };
     gst::init()?;
-    let pictures = pictures(video)?;
+    let mut pictures = Vec::new();
+    for path in video.split(',') {
+        pictures.extend(self::pictures(path)?);
+    }
     let times: Vec<u64> = pictures.iter().map(|(ms, _)| *ms).collect();
     ensure!(!times.is_empty(), "not one picture");
     ensure!(
@@ -121,9 +127,12 @@ fn longest(times: &[u64]) -> u64 {
 
 /// When each picture is shown, in ms, and what it is.
 fn pictures(path: &str) -> anyhow::Result<Vec<(u64, &'static str)>> {
+    let decoder = match path.ends_with(".mp4") {
+        true => "qtdemux ! h264parse ! openh264dec",
+        false => "matroskademux ! vp8dec",
+    };
     let line = format!(
-        "filesrc location={path} ! matroskademux ! vp8dec ! videoconvert ! video/x-raw,format=I420 \
-         ! appsink name=out sync=false"
+        "filesrc location={path} ! {decoder} ! videoconvert ! video/x-raw,format=I420 ! appsink name=out sync=false"
     );
     each(&line, |sample| {
         let info = gst_video::VideoInfo::from_caps(sample.caps().context("no format")?)?;

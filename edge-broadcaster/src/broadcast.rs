@@ -41,6 +41,9 @@ const KEY_SETTLES: Duration = Duration::from_secs(1);
 /// Less than players hold: a page that has run dry before it hears of the end does not play when the stream comes back
 /// (seen in Chromium; why is not known). Guess: a way down a tree of some levels.
 const LAST_MEDIA: Duration = Duration::from_millis(200);
+/// Frames that are kept for an epoch that is to begin. Guess: the longest group there may be, with its sound; one that is longer
+/// begins late.
+const MOST_KEPT: usize = 1_500;
 
 /// What the supervisor says about one stream.
 #[derive(Debug, Clone, PartialEq)]
@@ -154,7 +157,8 @@ impl Broadcast {
         self.node
             .put(Input::Publish(self.registration(source)))
             .await;
-        let (epoch, grant) = match self.wait_for_epoch(source).await? {
+        let mut newest = Newest::of(&source.tracks);
+        let (epoch, grant) = match self.wait_for_epoch(source, &mut newest).await? {
             Ok(begun) => begun,
             Err(end) => return Ok(end),
         };
@@ -164,6 +168,7 @@ impl Broadcast {
             let start = source::start_counted(&self.config, self.clock, &self.tally);
             match fed(&mut self.watchdog, start).await {
                 Ok(anew) => {
+                    newest.frames.clear();
                     let old = std::mem::replace(source, anew);
                     fed(&mut self.watchdog, old.stop()).await;
                 }
@@ -179,6 +184,9 @@ impl Broadcast {
         self.node
             .put(Input::StartEpoch(self.signed(&run, grant)))
             .await;
+        for (track, frame) in newest.frames {
+            self.send_frame(&mut run, track, frame).await;
+        }
         loop {
             tokio::select! {
                 event = source.frames.recv() => match event {
@@ -268,10 +276,12 @@ impl Broadcast {
         }
     }
 
-    /// Waits for the supervisor, and meanwhile throws away what the source makes: nobody can watch it.
+    /// Waits for the supervisor, and meanwhile throws away what the source makes, for nobody can watch it: all but the
+    /// newest, with which the epoch begins.
     async fn wait_for_epoch(
         &mut self,
         source: &mut Running,
+        newest: &mut Newest,
     ) -> anyhow::Result<Result<(u32, Bytes), End>> {
         let pauses = self.may_pause();
         loop {
@@ -287,7 +297,7 @@ impl Broadcast {
                 Some(event) = source.frames.recv() => {
                     self.watchdog.feed();
                     match event {
-                        SourceEvent::Frame(..) => {}
+                        SourceEvent::Frame(track, frame) => newest.keep(track, frame),
                         SourceEvent::Anew(format) => {
                             source.renew(format);
                             return Ok(Err(End::Renewed)); // what was registered is no longer so
@@ -344,6 +354,31 @@ impl Broadcast {
             access: self.config.access,
             running_key: None,
             allow_failures: self.config.allow_failures,
+        }
+    }
+}
+
+/// What a source has given since its last key frame: a new epoch begins with that, and not up to a group later.
+struct Newest {
+    has_video: bool,
+    frames: Vec<(Track, EncodedFrame)>,
+}
+
+impl Newest {
+    fn of(tracks: &[TrackFormat]) -> Self {
+        Self {
+            has_video: tracks.iter().any(|t| t.track() == Track::Video),
+            frames: Vec::new(),
+        }
+    }
+
+    fn keep(&mut self, track: Track, frame: EncodedFrame) {
+        let begins = frame.key && (track == Track::Video || !self.has_video);
+        if begins || self.frames.len() >= MOST_KEPT {
+            self.frames.clear();
+        }
+        if begins || !self.frames.is_empty() {
+            self.frames.push((track, frame));
         }
     }
 }

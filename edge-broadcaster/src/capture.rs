@@ -25,6 +25,8 @@ pub enum Pixels {
     Yuyv,
     /// A JPEG picture.
     Mjpeg,
+    /// A picture of H.264, as the camera's own encoder made it.
+    H264,
 }
 
 /// What all pictures of a source have in common.
@@ -38,7 +40,7 @@ pub struct VideoFormat {
     pub height: u32,
     /// Nominal frames per second.
     pub fps: u32,
-    /// Bytes from one row of the first plane to the next; 0 for JPEG.
+    /// Bytes from one row of the first plane to the next; 0 for JPEG and H.264.
     pub stride: u32,
 }
 
@@ -57,17 +59,17 @@ impl VideoFormat {
             }
             Pixels::Nv12 => (vec![0, luma], vec![stride as i32; 2]),
             Pixels::Yuyv => (vec![0], vec![stride as i32]),
-            Pixels::Mjpeg => (Vec::new(), Vec::new()),
+            Pixels::Mjpeg | Pixels::H264 => (Vec::new(), Vec::new()),
         }
     }
 
-    /// Bytes of a whole picture; `None` for JPEG, where each differs.
+    /// Bytes of a whole picture; `None` for JPEG and H.264, where each differs.
     pub fn size(&self) -> Option<usize> {
         let luma = self.stride as usize * self.height as usize;
         match self.pixels {
             Pixels::I420 | Pixels::Nv12 => Some(luma * 3 / 2),
             Pixels::Yuyv => Some(luma),
-            Pixels::Mjpeg => None,
+            Pixels::Mjpeg | Pixels::H264 => None,
         }
     }
 }

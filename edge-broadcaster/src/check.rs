@@ -67,7 +67,13 @@ fn cameras(report: &mut Report) {
 /// Sizes and rates by layout, the largest first.
 fn offers(camera: &Camera) -> String {
     let mut lines = Vec::new();
-    for pixels in [Pixels::I420, Pixels::Nv12, Pixels::Yuyv, Pixels::Mjpeg] {
+    for pixels in [
+        Pixels::I420,
+        Pixels::Nv12,
+        Pixels::Yuyv,
+        Pixels::Mjpeg,
+        Pixels::H264,
+    ] {
         let mut of: Vec<_> = camera
             .offers
             .iter()
@@ -117,6 +123,15 @@ fn encoders(report: &mut Report, video: &VideoConfig) {
     };
     let mut chosen = None;
     for rung in video.in_order() {
+        if rung.is_camera() {
+            report.add(
+                "ENCODERS",
+                State::Told,
+                rung.element,
+                own(&v4l2::cameras(), video),
+            );
+            continue;
+        }
         let tried = ladder::try_one(rung, &format, video);
         let (state, words) = match tried.outcome {
             Ok(proof) if proof.fps < f64::from(video.fps) => (
@@ -127,7 +142,7 @@ fn encoders(report: &mut Report, video: &VideoConfig) {
             Err(reason) => (State::Told, reason.to_string()),
         };
         if state != State::Told {
-            chosen = chosen.or(Some(rung.element));
+            chosen = chosen.or(Some(rung));
         }
         report.add(
             "ENCODERS",
@@ -138,12 +153,14 @@ fn encoders(report: &mut Report, video: &VideoConfig) {
     }
     let size = format!("{}x{} at {} frames/s", video.width, video.height, video.fps);
     match chosen {
-        Some(element) => report.add(
-            "ENCODERS",
-            State::Good,
-            "used",
-            format!("{element}, for {size}"),
-        ),
+        Some(rung) => {
+            let own = match video.own_before(rung) {
+                true => ", where a camera's own H.264 is not",
+                false => "",
+            };
+            let words = format!("{}, for {size}{own}", rung.element);
+            report.add("ENCODERS", State::Good, "used", words);
+        }
         None => report.add(
             "ENCODERS",
             State::Bad,
@@ -161,6 +178,21 @@ fn encoders(report: &mut Report, video: &VideoConfig) {
             &missing.element,
             missing.to_string(),
         );
+    }
+}
+
+/// Which cameras have H.264 of their own that a stream could be made of.
+fn own(cameras: &[Camera], video: &VideoConfig) -> String {
+    let have =
+        |camera: &&Camera| v4l2::has_own(&camera.offers, video.width, video.height, video.fps);
+    let have: Vec<_> = cameras.iter().filter(have).collect();
+    let paths: Vec<_> = have.iter().map(|c| c.path.display().to_string()).collect();
+    match paths.is_empty() {
+        true => "a camera's own H.264: none here has it in this size and rate".to_owned(),
+        false => format!(
+            "{}: has H.264 of its own, which is looked at when its stream begins",
+            paths.join(", ")
+        ),
     }
 }
 

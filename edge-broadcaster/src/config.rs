@@ -141,6 +141,13 @@ impl VideoConfig {
     pub(crate) fn in_order(&self) -> Vec<&'static Rung> {
         self.encoders.in_order(self.prefer)
     }
+
+    /// Whether a camera's own H.264 may be sent, and comes before this encoder.
+    pub(crate) fn own_before(&self, rung: &Rung) -> bool {
+        let order = self.in_order();
+        let place = |of: &Rung| order.iter().position(|one| one.element == of.element);
+        place(Rung::camera()).is_some_and(|own| place(rung).is_none_or(|rung| own < rung))
+    }
 }
 
 impl Default for VideoConfig {

@@ -18,15 +18,19 @@ mod audio;
 mod conduct;
 mod convert;
 pub mod ladder;
+mod own;
 mod pace;
 mod probe;
 pub mod rungs;
+mod trial;
 mod video;
 
 pub(crate) use audio::{AudioEncoder, stream_headers};
 pub(crate) use convert::{Converter, described};
 pub(crate) use ladder::Ladder;
+pub(crate) use own::{Own, OwnPicture, decodes};
 pub use probe::Proof;
+pub(crate) use trial::{Measured, Trial};
 pub(crate) use video::VideoEncoder;
 
 /// The elements that encoding needs.

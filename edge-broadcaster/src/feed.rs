@@ -3,7 +3,7 @@
 //! Capture never waits for it. When it is full, a packet of sound is lost, or video up to the next key
 //! frame: what follows a lost frame cannot be decoded anyway.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
@@ -32,6 +32,8 @@ pub(crate) struct Feed {
     last_word: Arc<Mutex<Option<mpsc::OwnedPermit<SourceEvent>>>>,
     tally: Tally,
     wish: Wish,
+    /// Whether somebody has said what the pictures are.
+    pictures_said: Arc<AtomicBool>,
 }
 
 /// The bitrate that whoever sends the stream on wishes of its encoder: goes the other way.
@@ -72,6 +74,7 @@ impl Feed {
             last_word: Arc::new(Mutex::new(Some(permit))),
             tally: Tally::default(),
             wish: Wish::default(),
+            pictures_said: Arc::default(),
         };
         let fed = Fed {
             events: fed_events,
@@ -97,6 +100,9 @@ impl Feed {
 
     /// Says what a track is, once, before its first frame.
     pub(crate) fn announce(&self, format: TrackFormat) {
+        if format.track() == Track::Video {
+            self.pictures_said.store(true, Ordering::Relaxed);
+        }
         let _ = self.formats.try_send(Ok(format));
     }
 
@@ -128,8 +134,12 @@ impl Feed {
         }
     }
 
-    /// The queue for a track whose encoder was replaced: its format comes before its next key frame.
-    pub(crate) fn track_anew(&self, track: Track) -> TrackFeed {
+    /// The queue for pictures whose encoder was replaced, and gives no more: their format comes before the next key frame.
+    pub(crate) fn pictures_anew(&self) -> TrackFeed {
+        let track = Track::Video;
+        if !self.pictures_said.load(Ordering::Relaxed) {
+            return self.track(track); // the one before never gave any
+        }
         TrackFeed {
             skipping: true,
             format: Format::Anew(None),
@@ -283,7 +293,8 @@ mod tests {
         let (feed, mut fed) = Feed::new(Clock::start()).expect("a feed");
         let mut audio = feed.track(Track::Audio);
         (0..2 * CAPACITY as u64).for_each(|n| audio.send(frame(true, n)));
-        let mut video = feed.track_anew(Track::Video);
+        feed.track(Track::Video).announce(format());
+        let mut video = feed.pictures_anew();
         video.announce(format());
         video.send(frame(true, 1)); // no room
         drain(&mut fed);
@@ -293,6 +304,17 @@ mod tests {
         let first = fed.events.try_recv().expect("something");
         assert!(matches!(first, SourceEvent::Anew(_)), "{first:?}");
         assert_eq!(drain(&mut fed), [3, 4]);
+    }
+
+    #[tokio::test]
+    async fn one_that_comes_after_none_that_gave_anything_is_the_first() {
+        let (feed, mut fed) = Feed::new(Clock::start()).expect("a feed");
+        drop(feed.track(Track::Video));
+        let mut video = feed.pictures_anew();
+        video.announce(format());
+        video.send(frame(true, 1));
+        assert_eq!(fed.formats(1).await.expect("a track").len(), 1);
+        assert_eq!(drain(&mut fed), [1]);
     }
 
     #[tokio::test]

@@ -95,7 +95,9 @@ impl Tally {
 
     pub(crate) fn tried(&self, tried: &Tried) {
         let mut climb = self.climb();
-        climb.chosen = tried.outcome.is_ok().then_some(tried.rung);
+        if tried.outcome.is_ok() {
+            climb.chosen = Some(tried.rung);
+        }
         if climb.tried.len() >= MAX_TRIED {
             climb.tried.remove(0);
         }
@@ -111,11 +113,19 @@ impl Tally {
         });
     }
 
+    /// This one of those that work is at work now.
+    pub(crate) fn at_work(&self, rung: &'static Rung) {
+        self.climb().chosen = Some(rung);
+    }
+
     /// The encoder at work does not work any more; why.
-    pub(crate) fn failed(&self, error: &anyhow::Error) {
+    pub(crate) fn failed(&self, rung: &Rung, error: &anyhow::Error) {
         let mut climb = self.climb();
-        climb.chosen = None;
-        if let Some(last) = climb.tried.last_mut() {
+        climb
+            .chosen
+            .take_if(|chosen| chosen.element == rung.element);
+        let mut tried = climb.tried.iter_mut();
+        if let Some(last) = tried.rfind(|tried| tried.encoder == rung.element) {
             last.works = false;
             last.outcome = shortened(&format!("it failed: {error:#}"), MAX_OUTCOME);
         }
@@ -237,7 +247,9 @@ mod tests {
     fn an_encoder_that_fails_at_work_is_no_longer_the_one() {
         let tally = Tally::default();
         tally.tried(&tried("v4l2vp8enc", Ok(proof())));
-        tally.failed(&anyhow::anyhow!("the device is gone"));
+        tally.tried(&tried("camera", Ok(proof())));
+        let failed = Rung::named("v4l2vp8enc").expect("it is known");
+        tally.failed(failed, &anyhow::anyhow!("the device is gone"));
         tally.tried(&tried("openh264enc", Ok(proof())));
         assert_eq!(tally.encoder(), Some(("openh264enc", "h264")));
         let first = &tally.encoding("garden").tried[0];

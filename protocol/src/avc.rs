@@ -72,11 +72,20 @@ impl AvcProfile {
 
 /// Whether decoding can start with these NAL units, each behind its length of four bytes: one is a slice of an IDR
 /// picture. (Not every picture without a reference to others is one: what follows may refer to what was before it.)
-pub fn is_idr(mut units: &[u8]) -> bool {
+pub fn is_idr(units: &[u8]) -> bool {
+    has_unit(units, |kind| kind == 5)
+}
+
+/// Whether there is a slice of a picture among these NAL units, and not parameter sets and the like alone.
+pub fn is_picture(units: &[u8]) -> bool {
+    has_unit(units, |kind| (1..=5).contains(&kind))
+}
+
+fn has_unit(mut units: &[u8], is_it: impl Fn(u8) -> bool) -> bool {
     while let Some((length, rest)) = units.split_first_chunk() {
         let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
         match rest.first() {
-            Some(header) if header & 0x1f == 5 => return true,
+            Some(header) if is_it(header & 0x1f) => return true,
             _ => units = rest.get(length..).unwrap_or_default(),
         }
     }

@@ -48,10 +48,13 @@ pub const MOST_DELAY: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum System {
     /// Binary tree, no backup parents, 300 ms held.
+    #[value(name = "paper-300")]
     Paper300,
     /// The same with 500 ms.
+    #[value(name = "paper-500")]
     Paper500,
     /// The same with a second.
+    #[value(name = "paper-1000")]
     Paper1000,
     /// Binary tree with all we have.
     Ours,
@@ -89,6 +92,15 @@ impl System {
             Self::Ours | Self::Relays => return None,
         };
         Some(Duration::from_millis(fixed))
+    }
+
+    /// The systems that differ from it in nothing but what players hold, and are watched in the same run, by players of
+    /// their own: who feeds whom does not depend on it.
+    pub(crate) fn beside(self) -> &'static [Self] {
+        match self {
+            Self::Paper500 => &[Self::Paper300, Self::Paper1000],
+            _ => &[],
+        }
     }
 
     fn supervisor_lines(self) -> &'static str {
@@ -244,8 +256,9 @@ fn relay_name(n: usize) -> String {
     format!("relay-{n}")
 }
 
-/// Runs it. `tell` hears how far it is.
-pub fn run(plan: &Plan, mut tell: impl FnMut(&str)) -> anyhow::Result<Record> {
+/// Runs it, and gives its record, and after it those of the systems that were watched beside it. `tell` hears how far it
+/// is.
+pub fn run(plan: &Plan, mut tell: impl FnMut(&str)) -> anyhow::Result<Vec<Record>> {
     tell("starting");
     let mut world = World::new(plan)?;
     let mut crowd = Crowd::new(&world.stage, plan)?;

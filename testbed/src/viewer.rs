@@ -23,10 +23,8 @@ pub struct Receiver {
     news: mpsc::Receiver<Event>,
     clock: Clock,
     wanted: String,
-    hold: Option<Duration>,
-    first_picture: Option<Instant>,
-    viewer: Option<Viewer>,
-    screen: Screen,
+    /// The viewer's own, and those beside it.
+    players: Vec<Player>,
     /// It was told to fail, as a test, and does nothing any more.
     failed: bool,
     /// False before the stream is found, and when it has ended or was refused.
@@ -45,32 +43,47 @@ pub struct Figures {
     /// The stream, once it was found.
     pub stream: Option<StreamId>,
     /// The player's.
-    pub player: Option<Stats>,
+    pub player: Played,
+    /// Those of the players beside it.
+    pub beside: Vec<Played>,
     /// The node's.
     pub node: Snapshot,
     /// It was told to fail, as a test.
     pub failed: bool,
     /// The stream is over.
     pub ended: bool,
-    /// When the first picture was there.
-    pub first_picture: Option<Instant>,
     /// How late chunks came, where the broadcaster is on the same machine.
     pub delays: Delays,
+}
+
+/// How a player fares.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Played {
+    /// Its figures, all zero before the stream was found.
+    pub stats: Stats,
+    /// When the first picture was there.
+    pub first_picture: Option<Instant>,
+}
+
+/// A player, and its model of a media element.
+#[derive(Default)]
+struct Player {
+    /// What it keeps ahead, whatever happens; by its own rules if none.
+    hold: Option<Duration>,
+    viewer: Option<Viewer>,
+    screen: Screen,
+    first_picture: Option<Instant>,
 }
 
 impl Receiver {
     /// A receiver that watches the stream called `wanted`, or the first there is if that is empty.
     pub fn new(node: Handle, news: mpsc::Receiver<Event>, clock: Clock, wanted: String) -> Self {
-        let screen = Screen::new();
         Self {
             node,
             news,
             clock,
             wanted,
-            hold: None,
-            first_picture: None,
-            viewer: None,
-            screen,
+            players: vec![Player::default()],
             failed: false,
             watching: false,
             refused: None,
@@ -83,7 +96,17 @@ impl Receiver {
 
     /// Keeps just so much ahead, whatever happens; by the player's own rules if none.
     pub fn holding(mut self, hold: Option<Duration>) -> Self {
-        self.hold = hold;
+        self.players[0].hold = hold;
+        self
+    }
+
+    /// Has the same chunks played by so many players more, each of which keeps just so much ahead. They are only looked at:
+    /// what the viewer reports, and what it says when it stalls, is of the first.
+    pub fn beside(mut self, holds: &[Duration]) -> Self {
+        self.players.extend(holds.iter().map(|&hold| Player {
+            hold: Some(hold),
+            ..Player::default()
+        }));
         self
     }
 
@@ -139,11 +162,10 @@ impl Receiver {
             _ => {}
         }
         self.log(&event);
-        let mut out = Vec::new();
-        if let Some(viewer) = &mut self.viewer {
-            viewer.news(self.clock.now(), &event, &mut out);
+        let now = self.clock.now();
+        for (at, player) in self.players.iter_mut().enumerate() {
+            player.news(now, &event, at == 0);
         }
-        self.carry_out(out);
         if !self.failed {
             self.look();
         }
@@ -170,11 +192,9 @@ impl Receiver {
             return;
         };
         let now = self.clock.now();
-        self.viewer = Some(match self.hold {
-            Some(hold) => Viewer::holding(stream, now, hold),
-            None => Viewer::new(stream, now),
-        });
-        self.screen = Screen::new();
+        for player in &mut self.players {
+            player.watch(stream, now);
+        }
         (self.watching, self.ended) = (true, false);
         self.node.put(Input::Watch(stream, None)).await;
     }
@@ -197,37 +217,73 @@ impl Receiver {
         }
     }
 
-    /// And what its player made of that.
-    fn log_player(&self, output: &playback::Output) {
+    /// Shows the players their elements.
+    fn look(&mut self) {
         let now = self.clock.now();
-        if let (playback::Output::Event(event), Some(viewer)) = (output, &self.viewer) {
-            let ms = now.as_micros() / 1000;
-            eprintln!("{ms} ms: {event:?}, holding {:?}", viewer.stats(now).hold);
+        for (at, player) in self.players.iter_mut().enumerate() {
+            player.look(now, at == 0);
         }
     }
 
-    /// Shows the player its element.
-    fn look(&mut self) {
+    async fn report(&self) {
+        if let Some(viewer) = &self.players[0].viewer {
+            let report = viewer.report(self.clock.now());
+            self.node.put(Input::Viewing(viewer.stream(), report)).await;
+        }
+    }
+
+    async fn figures(&self) -> Figures {
         let now = self.clock.now();
+        Figures {
+            stream: self.players[0].viewer.as_ref().map(Viewer::stream),
+            player: self.players[0].played(now),
+            beside: self.players[1..].iter().map(|p| p.played(now)).collect(),
+            node: match self.failed {
+                true => Snapshot::default(), // nobody answers
+                false => self.node.snapshot().await.unwrap_or_default(),
+            },
+            failed: self.failed,
+            ended: self.ended,
+            delays: self.delays.clone(),
+        }
+    }
+}
+
+impl Player {
+    fn watch(&mut self, stream: StreamId, now: Time) {
+        self.viewer = Some(match self.hold {
+            Some(hold) => Viewer::holding(stream, now, hold),
+            None => Viewer::new(stream, now),
+        });
+        self.screen = Screen::new();
+    }
+
+    fn news(&mut self, now: Time, event: &Event, says: bool) {
         let mut out = Vec::new();
         if let Some(viewer) = &mut self.viewer {
-            viewer.handle(
-                now,
-                playback::Input::Element(self.screen.look(now)),
-                &mut out,
-            );
+            viewer.news(now, event, &mut out);
         }
-        self.carry_out(out);
+        self.carry_out(now, out, says);
+    }
+
+    fn look(&mut self, now: Time, says: bool) {
+        let mut out = Vec::new();
+        if let Some(viewer) = &mut self.viewer {
+            let element = playback::Input::Element(self.screen.look(now));
+            viewer.handle(now, element, &mut out);
+        }
+        self.carry_out(now, out, says);
         let started = |viewer: &Viewer| viewer.stats(now).started;
         if self.first_picture.is_none() && self.viewer.as_ref().is_some_and(started) {
             self.first_picture = Some(Instant::now());
         }
     }
 
-    fn carry_out(&mut self, mut out: Vec<playback::Output>) {
-        let now = self.clock.now();
+    fn carry_out(&mut self, now: Time, mut out: Vec<playback::Output>, says: bool) {
         while !out.is_empty() {
-            out.iter().for_each(|output| self.log_player(output));
+            if says {
+                out.iter().for_each(|output| self.log(now, output));
+            }
             let told: Vec<_> = out
                 .drain(..)
                 .filter_map(|output| self.screen.carry_out(now, &output))
@@ -240,25 +296,21 @@ impl Receiver {
         }
     }
 
-    async fn report(&self) {
-        if let Some(viewer) = &self.viewer {
-            let report = viewer.report(self.clock.now());
-            self.node.put(Input::Viewing(viewer.stream(), report)).await;
+    /// Why the picture stood still may be found out by this.
+    fn log(&self, now: Time, output: &playback::Output) {
+        if let (playback::Output::Event(event), Some(viewer)) = (output, &self.viewer) {
+            let ms = now.as_micros() / 1000;
+            eprintln!("{ms} ms: {event:?}, holding {:?}", viewer.stats(now).hold);
         }
     }
 
-    async fn figures(&self) -> Figures {
-        Figures {
-            stream: self.viewer.as_ref().map(Viewer::stream),
-            player: self.viewer.as_ref().map(|v| v.stats(self.clock.now())),
-            node: match self.failed {
-                true => Snapshot::default(), // nobody answers
-                false => self.node.snapshot().await.unwrap_or_default(),
-            },
-            failed: self.failed,
-            ended: self.ended,
+    fn played(&self, now: Time) -> Played {
+        Played {
+            stats: self
+                .viewer
+                .as_ref()
+                .map_or_else(Stats::default, |v| v.stats(now)),
             first_picture: self.first_picture,
-            delays: self.delays.clone(),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use v4l::{Device, Fraction};
 
+use super::Pixels;
 use crate::config::{self, Setting};
 
 mod controls;
@@ -21,7 +22,7 @@ pub use identity::Identity;
 use identity::Likeness;
 pub(super) use identity::usb_above;
 pub use offer::Offer;
-pub(crate) use session::{Opened, Wanted};
+pub(crate) use session::{Opened, OwnWanted, Wanted};
 pub use trouble::Trouble;
 
 /// Where the kernel says what a video device belongs to.
@@ -121,6 +122,11 @@ pub fn links(node: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
+/// Whether a camera has H.264 of its own that comes as near to what is wanted as its pictures do.
+pub fn has_own(offers: &[Offer], width: u32, height: u32, fps: u32) -> bool {
+    offer::choose_own(offers, width, height, fps).is_some()
+}
+
 /// What of these settings a camera cannot have, in words.
 pub fn unfit(camera: &Camera, wanted: &BTreeMap<String, Setting>) -> Vec<String> {
     let (_, unfit) = controls::resolve(&camera.controls, wanted);
@@ -146,7 +152,8 @@ impl Camera {
     pub fn look(path: &Path) -> Result<Self, Trouble> {
         let device = open(path)?;
         let offers = offer::all(&device);
-        if offers.is_empty() {
+        // H.264 alone is what an encoder's node gives, and the second node of some cameras, whose first has the pictures.
+        if offers.iter().all(|offer| offer.pixels == Pixels::H264) {
             return Err(Trouble::NoPicture(path.to_owned()));
         }
         let caps = device.query_caps();

@@ -10,7 +10,7 @@ use crate::encode::rungs::{Coding, RUNGS, Rung};
 pub struct Encoders(Vec<&'static str>);
 
 impl Default for Encoders {
-    /// All that are known: VP8 in hardware, H.264 in hardware, VP8 in software, H.264 in software.
+    /// All that are known: VP8 in hardware, the camera's own H.264, H.264 in hardware, VP8 in software, H.264 in software.
     fn default() -> Self {
         Self(RUNGS.iter().map(|rung| rung.element).collect())
     }
@@ -40,6 +40,14 @@ impl TryFrom<Vec<String>> for Encoders {
             Some(rung) => Ok(rung.element),
             None => Err(format!("{name:?} is no encoder that is known: {}", known())),
         });
-        found.collect::<Result<_, _>>().map(Self)
+        let found: Vec<_> = found.collect::<Result<_, _>>()?;
+        let camera = Rung::camera().element;
+        if found.iter().all(|name| *name == camera) {
+            return Err(format!(
+                "encoders must name one beside {camera:?}, for the picture that says that the camera is away: {}",
+                known()
+            ));
+        }
+        Ok(Self(found))
     }
 }

@@ -175,6 +175,7 @@ fn encoders_are_tried_in_the_order_given_and_unknown_ones_are_refused() {
     for (encoders, said) in [
         ("[]", "at least one of"),
         ("[\"x265enc\"]", "\"x265enc\" is no encoder"),
+        ("[\"camera\"]", "one beside \"camera\""),
     ] {
         let (message, line) = error_of(&with(encoders));
         assert_eq!(line, 4);
@@ -196,7 +197,7 @@ fn what_is_preferred_is_tried_first_and_else_hardware_before_software() {
     };
     let (vp8, h264) = (
         "v4l2vp8 mppvp8 vpu_vp8 vavp8",
-        "v4l2h264 mpph264 vpu_h264 vah264",
+        "camera v4l2h264 mpph264 vpu_h264 vah264",
     );
     let usual = format!("{vp8} {h264} vp8 openh264 x264");
     assert_eq!(names(""), usual);
@@ -209,6 +210,21 @@ fn what_is_preferred_is_tried_first_and_else_hardware_before_software() {
     let (message, line) = error_of("[[stream]]\nname = \"a\"\n[stream.video]\nprefer = \"av1\"\n");
     assert_eq!(line, 4);
     assert!(message.contains("`vp8` or `h264`"), "{message}");
+}
+
+#[test]
+fn a_cameras_own_h264_comes_before_what_it_stands_before_and_else_not_at_all() {
+    let own = |settings: &str, rung: &str| {
+        let text = format!("[[stream]]\nname = \"a\"\n[stream.video]\n{settings}\n");
+        let config = parse(&text).expect("valid");
+        let rung = Rung::named(rung).expect("it is known");
+        config.streams[0].video.own_before(rung)
+    };
+    assert!(own("", "vp8enc"));
+    assert!(!own("", "v4l2vp8enc"));
+    assert!(!own("prefer = \"vp8\"", "vp8enc"));
+    assert!(!own("encoders = [\"vp8enc\"]", "vp8enc"));
+    assert!(own("encoders = [\"camera\", \"v4l2vp8enc\"]", "v4l2vp8enc"));
 }
 
 #[test]

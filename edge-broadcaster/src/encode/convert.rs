@@ -99,7 +99,7 @@ fn jpegdec() -> anyhow::Result<gst::Element> {
     Ok(decoder)
 }
 
-/// A buffer that says where its rows and planes are; JPEG has none.
+/// A buffer that says where its rows and planes are; what is compressed has none.
 pub(crate) fn described(format: &VideoFormat, data: Vec<u8>) -> anyhow::Result<gst::Buffer> {
     let mut buffer = gst::Buffer::from_mut_slice(data);
     let Some(layout) = gst_format(format.pixels) else {
@@ -121,9 +121,12 @@ pub(crate) fn described(format: &VideoFormat, data: Vec<u8>) -> anyhow::Result<g
 
 /// How GStreamer calls pictures of a format.
 pub(super) fn caps(format: &VideoFormat) -> gst::Caps {
-    let builder = match gst_format(format.pixels) {
-        Some(pixels) => gst::Caps::builder("video/x-raw").field("format", pixels.to_str()),
-        None => gst::Caps::builder("image/jpeg"),
+    let builder = match (format.pixels, gst_format(format.pixels)) {
+        (_, Some(pixels)) => gst::Caps::builder("video/x-raw").field("format", pixels.to_str()),
+        (Pixels::H264, _) => gst::Caps::builder("video/x-h264")
+            .field("stream-format", "byte-stream")
+            .field("alignment", "au"),
+        _ => gst::Caps::builder("image/jpeg"),
     };
     builder
         .field("width", format.width as i32)
@@ -147,6 +150,6 @@ const fn gst_format(pixels: Pixels) -> Option<gst_video::VideoFormat> {
         Pixels::I420 => Some(gst_video::VideoFormat::I420),
         Pixels::Nv12 => Some(gst_video::VideoFormat::Nv12),
         Pixels::Yuyv => Some(gst_video::VideoFormat::Yuy2),
-        Pixels::Mjpeg => None,
+        Pixels::Mjpeg | Pixels::H264 => None,
     }
 }

@@ -1,16 +1,19 @@
 //! Which encoder a board has that works: tried in order, by really encoding and looking at what comes out.
 //!
 //! That an element exists says nothing: drivers are there without their hardware, and some give garbage. One that
-//! was fine and fails later is followed by the next, in a new epoch of the same stream.
+//! was fine and fails later is followed by the next, in a new epoch of the same stream. While a camera's own H.264 is
+//! sent, no encoder is at work; it goes on, in a new epoch too, with the first picture that is to be encoded.
 
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use gstreamer as gst;
+use protocol::container::TrackFormat;
 use protocol::media::Track;
 use protocol::time::Time;
 
+use super::own::OwnPicture;
 use super::pace::{Pace, Step};
 use super::probe::{self, Proof};
 use super::rungs::{Coding, Rung};
@@ -18,7 +21,7 @@ use super::video::VideoEncoder;
 use crate::capture::{VideoFormat, VideoFrame};
 use crate::config::VideoConfig;
 use crate::elements;
-use crate::feed::Feed;
+use crate::feed::{Feed, TrackFeed};
 use crate::tally::{Lost, Tally};
 
 /// What became of an encoder that was tried.
@@ -68,7 +71,7 @@ pub fn try_one(rung: &'static Rung, format: &VideoFormat, config: &VideoConfig) 
 /// epoch, and a cut that viewers see. Guess: two steps of [`crate::rate`].
 const MUCH_MORE: (u32, u32) = (3, 2);
 /// And for anything below this share of what it has. Guess: what an encoder misses its rate by.
-const LESS: (u32, u32) = (9, 10);
+pub(crate) const LESS: (u32, u32) = (9, 10);
 
 /// The encoder of a stream's pictures, and those that may follow it.
 pub(crate) struct Ladder {
@@ -78,10 +81,21 @@ pub(crate) struct Ladder {
     feed: Feed,
     /// Those that were not tried yet.
     left: Vec<&'static Rung>,
-    encoder: VideoEncoder,
+    /// The one in use, and what it is at work with; none while the camera's own pictures are sent.
+    rung: &'static Rung,
+    encoder: Option<VideoEncoder>,
+    own: Option<OwnTrack>,
     /// The rate it is set to.
     kbps: u32,
     pace: Pace,
+}
+
+/// The way of a camera's own pictures.
+struct OwnTrack {
+    feed: TrackFeed,
+    format: TrackFormat,
+    /// None was lost since the last key frame.
+    whole: bool,
 }
 
 impl Ladder {
@@ -94,11 +108,15 @@ impl Ladder {
         feed: &Feed,
     ) -> anyhow::Result<Self> {
         let mut left = config.in_order();
+        left.retain(|rung| !rung.is_camera());
         feed.tally().climbs_anew();
         let rung = first(&mut left, format, config, feed.tally())?;
         let (track, kbps) = (feed.track(Track::Video), config.bitrate_kbps);
+        let encoder = VideoEncoder::start(rung, format, format, config, kbps, origin, track)?;
         Ok(Self {
-            encoder: VideoEncoder::start(rung, format, format, config, kbps, origin, track)?,
+            rung,
+            encoder: Some(encoder),
+            own: None,
             format: *format,
             config: config.clone(),
             origin,
@@ -114,16 +132,69 @@ impl Ladder {
         self.feed.tally()
     }
 
+    /// Which encoder it is that works, or would if the camera's own pictures were not sent.
+    pub(crate) const fn rung(&self) -> &'static Rung {
+        self.rung
+    }
+
     /// Encodes a picture, or loses it if the encoder is behind. The error is that of the last encoder.
     pub(crate) fn push(&mut self, capture: Time, picture: gst::Buffer) -> anyhow::Result<()> {
-        if self.encoder.rung().on_processor && !self.paced(capture)? {
+        if self.own.take().is_some() {
+            log::info!("{} goes on, in a new epoch", self.rung.element);
+            self.feed.tally().at_work(self.rung);
+            self.kbps = self.wished();
+            self.start_encoder(self.pace.step(), self.feed.pictures_anew())?;
+        }
+        if self.rung.on_processor && !self.paced(capture)? {
             self.feed.tally().lost(Lost::Paced);
             return Ok(());
         }
         self.follow()?;
-        match self.encoder.push(capture, picture) {
+        let Some(encoder) = &mut self.encoder else {
+            anyhow::bail!("there is no encoder");
+        };
+        match encoder.push(capture, picture) {
             Ok(()) => Ok(()),
             Err(error) => self.replace(&error),
+        }
+    }
+
+    /// Whether one of the camera's own pictures can be passed on: decoding can begin with it, or it follows what was.
+    pub(crate) fn takes(&self, picture: &OwnPicture) -> bool {
+        let follows = |own: &OwnTrack| own.whole && own.format == picture.format;
+        picture.frame.key || self.own.as_ref().is_some_and(follows)
+    }
+
+    /// Passes on what the camera has encoded itself, from the next key frame on, in a new epoch.
+    pub(crate) fn pass(&mut self, picture: OwnPicture) {
+        let OwnPicture { format, frame, .. } = picture;
+        if frame.key && self.own.as_ref().is_none_or(|own| own.format != format) {
+            // Ended first: nothing of it comes after what is sent from here on.
+            (self.encoder, self.own) = (None, None);
+            let mut feed = self.feed.pictures_anew();
+            feed.announce(format.clone());
+            self.own = Some(OwnTrack {
+                feed,
+                format,
+                whole: true,
+            });
+            self.feed.tally().at_work(Rung::camera());
+        }
+        match &mut self.own {
+            Some(own) if own.whole || frame.key => {
+                own.whole = true;
+                let tally = self.feed.tally();
+                tally.encoded(frame.data.len(), Duration::ZERO);
+                own.feed.send(frame);
+            }
+            _ => self.feed.tally().lost(Lost::Behind),
+        }
+    }
+
+    /// One of the camera's own pictures was left out: what follows is not to be shown before the next key frame.
+    pub(crate) fn left_out(&mut self) {
+        if let Some(own) = &mut self.own {
+            own.whole = false;
         }
     }
 
@@ -139,14 +210,15 @@ impl Ladder {
         if wished == self.kbps {
             return Ok(());
         }
-        if self.encoder.set_rate(wished) {
+        let set = |encoder: &VideoEncoder| encoder.set_rate(wished);
+        if self.encoder.as_ref().is_some_and(set) {
             self.kbps = wished;
             return Ok(());
         }
         // It would change the parameter sets, which players were given with the epoch.
         let less = wished < self.kbps * LESS.0 / LESS.1;
         if less || wished >= most || wished >= self.kbps * MUCH_MORE.0 / MUCH_MORE.1 {
-            let element = self.encoder.rung().element;
+            let element = self.rung.element;
             log::info!(
                 "{element} begins anew with {wished} kbit/s, in a new epoch: it cannot change its rate while it works"
             );
@@ -162,7 +234,8 @@ impl Ladder {
 
     /// Whether the board has time for the picture seen at `now`. The error is that of the last encoder.
     fn paced(&mut self, now: Time) -> anyhow::Result<bool> {
-        let (before, took) = (self.pace.step(), self.encoder.took());
+        let before = self.pace.step();
+        let took = self.encoder.as_ref().and_then(VideoEncoder::took);
         if let Some(step) = took.and_then(|took| self.pace.encoded(now, took)) {
             let Step {
                 width,
@@ -189,21 +262,27 @@ impl Ladder {
     /// not finished.
     fn begin_anew(&mut self, step: Step) -> anyhow::Result<()> {
         self.kbps = self.wished();
-        let rung = self.encoder.rung();
+        self.encoder = None; // nothing of it comes after what is sent from here on
+        let track = match self.rung.coding {
+            // A key frame of VP8 says its size, and all players follow; the size in the container is the largest.
+            Coding::Vp8 => self.feed.track_on(Track::Video),
+            // H.264 has it in the parameter sets, which players were given with the epoch, and its rate may be there too.
+            Coding::H264 => self.feed.pictures_anew(),
+        };
+        self.start_encoder(step, track)
+    }
+
+    /// Starts the encoder in use, for pictures of this size.
+    fn start_encoder(&mut self, step: Step, track: TrackFeed) -> anyhow::Result<()> {
+        let rung = self.rung;
         let format = VideoFormat {
             width: step.width,
             height: step.height,
             ..self.format
         };
-        let track = match rung.coding {
-            // A key frame of VP8 says its size, and all players follow; the size in the container is the largest.
-            Coding::Vp8 => self.feed.track_on(Track::Video),
-            // H.264 has it in the parameter sets, which players were given with the epoch, and its rate may be there too.
-            Coding::H264 => self.feed.track_anew(Track::Video),
-        };
         let (config, kbps, origin) = (&self.config, self.kbps, self.origin);
         match VideoEncoder::start(rung, &self.format, &format, config, kbps, origin, track) {
-            Ok(encoder) => self.encoder = encoder,
+            Ok(encoder) => self.encoder = Some(encoder),
             Err(error) => self.replace(&error)?,
         }
         Ok(())
@@ -211,16 +290,18 @@ impl Ladder {
 
     /// Goes on with the next encoder that works.
     fn replace(&mut self, error: &anyhow::Error) -> anyhow::Result<()> {
-        let failed = self.encoder.rung().element;
+        let failed = self.rung.element;
         log::warn!("the encoder {failed} fails: {error:#}");
         let tally = self.feed.tally();
-        tally.failed(error);
+        tally.failed(self.rung, error);
         let began = Instant::now();
         let rung = first(&mut self.left, &self.format, &self.config, tally)
             .with_context(|| format!("the encoder {failed} failed, and was the last: {error:#}"))?;
-        let track = self.feed.track_anew(Track::Video);
+        self.encoder = None;
+        let track = self.feed.pictures_anew();
         let (format, config, origin) = (&self.format, &self.config, self.origin);
-        self.encoder = VideoEncoder::start(rung, format, format, config, self.kbps, origin, track)?;
+        let encoder = VideoEncoder::start(rung, format, format, config, self.kbps, origin, track)?;
+        (self.rung, self.encoder) = (rung, Some(encoder));
         self.pace = Pace::new(&self.format);
         let ms = began.elapsed().as_millis();
         log::warn!("{} goes on in its place, after {ms} ms", rung.element);

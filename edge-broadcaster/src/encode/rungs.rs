@@ -53,7 +53,7 @@ pub struct Rung {
 /// All that are known, the best first: hardware costs the processor nothing, and VP8 is played everywhere. (Names from
 /// the kernel's stateful codec drivers by way of GStreamer's v4l2 plug-in, and from the makers' plug-ins. None of the
 /// hardware was at hand.)
-pub const RUNGS: [Rung; 11] = [
+pub const RUNGS: [Rung; 12] = [
     hardware(
         "v4l2vp8enc",
         "hardware, by its V4L2 driver",
@@ -81,6 +81,13 @@ pub const RUNGS: [Rung; 11] = [
         Coding::Vp8,
         va,
         Some(in_kbps),
+    ),
+    hardware(
+        CAMERA,
+        "the camera's own H.264",
+        Coding::H264,
+        |_, _, _| {},
+        None,
     ),
     Rung {
         profile: Some("main"),
@@ -145,6 +152,9 @@ const fn hardware(
     }
 }
 
+/// The name of the rung that is no element: what a camera encodes itself is taken as it is ([`super::own`]).
+const CAMERA: &str = "camera";
+
 /// More threads than this gain nothing at 720p: libvpx splits a picture by rows. Guess.
 const MOST_THREADS: usize = 4;
 /// Levels of H.264 (ITU-T H.264, table A-1) by macroblocks per picture and per second.
@@ -160,6 +170,17 @@ impl Rung {
     /// The encoder called so, if it is a known one.
     pub fn named(element: &str) -> Option<&'static Self> {
         RUNGS.iter().find(|rung| rung.element == element)
+    }
+
+    /// The rung that is a camera's own H.264.
+    pub(crate) fn camera() -> &'static Self {
+        let camera = RUNGS.iter().find(|rung| rung.is_camera());
+        camera.expect("it is one of them")
+    }
+
+    /// Whether it is that one, for which nothing is encoded here.
+    pub fn is_camera(&self) -> bool {
+        self.element == CAMERA
     }
 
     /// Makes the element, set for live video, and those after it that bring what it makes into the form that is sent:

@@ -250,3 +250,137 @@ fn a_picture_is_turned_as_the_configuration_says() {
     let data = converted(&tall, Rotation::Right, above);
     assert_eq!((data[10], data[WIDTH as usize - 10]), (16, 235));
 }
+
+/// Pictures of H.264 as a camera's own encoder makes them, with a key frame each so many.
+fn h264(count: u32, group: u32) -> Vec<Vec<u8>> {
+    let line = format!(
+        "videotestsrc num-buffers={count} ! video/x-raw,format=I420,width={WIDTH},height={HEIGHT},framerate=30/1 \
+         ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max={group} \
+         ! video/x-h264,stream-format=byte-stream,alignment=au ! appsink name=out sync=false"
+    );
+    crate::elements::init().expect("GStreamer");
+    let pipeline = gst::parse::launch(&line).expect("a pipeline");
+    let pipeline = pipeline.downcast::<gst::Pipeline>().expect("a pipeline");
+    let sink = pipeline.by_name("out").expect("a sink");
+    let sink = sink.downcast::<gst_app::AppSink>().expect("a sink");
+    pipeline.set_state(gst::State::Playing).expect("it plays");
+    let mut all = Vec::new();
+    while let Ok(sample) = sink.pull_sample() {
+        let buffer = sample.buffer().expect("a buffer");
+        all.push(buffer.map_readable().expect("readable").to_vec());
+    }
+    pipeline.set_state(gst::State::Null).expect("it stops");
+    all
+}
+
+/// Gives them to what takes a camera's own, thirty a second from 5 s on, but for the one of this number; gives what comes out.
+fn own(pictures: Vec<Vec<u8>>, without: usize) -> Vec<OwnPicture> {
+    let (to, out) = std::sync::mpsc::channel();
+    let take = move |picture: anyhow::Result<OwnPicture>| {
+        let _ = to.send(picture.expect("it is well")); // whoever waits may have enough
+    };
+    let origin = Time::from_millis(5_000);
+    let own = Own::start(&format(Pixels::H264, 0), 500, origin, take).expect("it starts");
+    let count = pictures.len() - usize::from(without < pictures.len());
+    let mut follows = true;
+    for (n, data) in pictures.into_iter().enumerate() {
+        if n == without {
+            follows = false;
+            continue;
+        }
+        let capture = Time::from_micros(5_000_000 + n as u64 * 33_333);
+        assert!(
+            own.push(VideoFrame { capture, data }, follows)
+                .expect("taken")
+        );
+        follows = true;
+    }
+    let next = |_| {
+        out.recv_timeout(Duration::from_secs(20))
+            .expect("a picture")
+    };
+    (0..count).map(next).collect()
+}
+
+#[test]
+fn a_cameras_own_h264_comes_out_as_it_went_in_with_what_it_lacks() {
+    let pictures = own(h264(20, 10), 5);
+    let captures: Vec<u64> = pictures.iter().map(|p| p.frame.media_us).collect();
+    let expected = (0..20).filter(|n| *n != 5).map(|n| n * 33_333);
+    assert_eq!(captures, expected.collect::<Vec<_>>());
+    let key = |n: &usize| pictures[*n].frame.key;
+    assert_eq!((0..19).filter(key).collect::<Vec<_>>(), [0, 9]);
+    let broken = |n: &usize| !pictures[*n].follows;
+    assert_eq!((0..19).filter(broken).collect::<Vec<_>>(), [0, 5]);
+    decodes(&pictures[0]).expect("a picture");
+    let error = decodes(&pictures[1]).expect_err("it is half a picture");
+    assert_eq!(error.to_string(), "its key frame does not decode");
+    let mut other = pictures[0].clone();
+    let Shape::Video { width, .. } = &mut other.format.shape else {
+        panic!("a picture")
+    };
+    *width = 640;
+    let error = decodes(&other).expect_err("of another size").to_string();
+    assert_eq!(error, "its pictures are 320x180, and were to be 640x180");
+}
+
+/// What comes out of a ladder, in short: V and H for key frames of VP8 and H.264, v and h for what follows them, | for a new epoch.
+async fn in_short(fed: &mut Fed, coding: &mut &str, wanted: usize) -> String {
+    let mut said = String::new();
+    while said.len() < wanted {
+        match fed.events.recv().await {
+            Some(SourceEvent::Anew(format)) => {
+                *coding = format.codec.name();
+                said.push('|');
+            }
+            Some(SourceEvent::Frame(_, frame)) => said.push(match (*coding, frame.key) {
+                ("VP8", true) => 'V',
+                ("VP8", false) => 'v',
+                (_, true) => 'H',
+                (_, false) => 'h',
+            }),
+            other => panic!("{other:?}"),
+        }
+    }
+    said
+}
+
+#[tokio::test]
+async fn a_cameras_own_pictures_and_encoded_ones_take_turns_each_in_an_epoch_of_its_own() {
+    let own = own(h264(12, 6), usize::MAX);
+    let (feed, mut fed) = Feed::new(Clock::start()).expect("a feed");
+    let (config, to) = (VideoConfig::default(), format(Pixels::I420, WIDTH));
+    let mut ladder = Ladder::start(&to, &config, Time::ZERO, &feed).expect("an encoder");
+    assert_eq!(feed.tally().encoder(), Some(("vp8enc", "vp8")));
+    let painted = |ladder: &mut Ladder, ms| {
+        let data = vec![100; to.size().expect("a size")];
+        let picture = described(&to, data).expect("a picture");
+        ladder.push(Time::from_millis(ms), picture).expect("taken");
+    };
+    painted(&mut ladder, 1_000);
+    let mut coding = fed.formats(1).await.expect("a track")[0].codec.name();
+    assert_eq!(in_short(&mut fed, &mut coding, 1).await, "V");
+
+    // Not before a key frame, and after something was left out not before the next.
+    ladder.pass(own[1].clone());
+    (0..4).for_each(|n| ladder.pass(own[n].clone()));
+    ladder.left_out();
+    (5..9).for_each(|n| ladder.pass(own[n].clone()));
+    assert_eq!(in_short(&mut fed, &mut coding, 8).await, "|HhhhHhh");
+    assert_eq!(feed.tally().encoder(), Some(("camera", "h264")));
+
+    painted(&mut ladder, 6_000);
+    assert_eq!(in_short(&mut fed, &mut coding, 2).await, "|V");
+    assert_eq!(feed.tally().encoder(), Some(("vp8enc", "vp8")));
+}
+
+#[tokio::test]
+async fn a_stream_may_begin_with_the_cameras_own_pictures() {
+    let own = own(h264(2, 2), usize::MAX);
+    let (feed, mut fed) = Feed::new(Clock::start()).expect("a feed");
+    let (config, to) = (VideoConfig::default(), format(Pixels::I420, WIDTH));
+    let mut ladder = Ladder::start(&to, &config, Time::ZERO, &feed).expect("an encoder");
+    own.into_iter().for_each(|picture| ladder.pass(picture));
+    let mut coding = fed.formats(1).await.expect("a track")[0].codec.name();
+    assert_eq!(in_short(&mut fed, &mut coding, 2).await, "Hh");
+}

@@ -137,11 +137,6 @@ impl VideoEncoder {
         self.pipeline.waiting()
     }
 
-    /// Which it is.
-    pub(super) const fn rung(&self) -> &'static Rung {
-        self.rung
-    }
-
     /// Encodes a picture, or loses it if the encoder is behind.
     pub(crate) fn push(&mut self, capture: Time, picture: gst::Buffer) -> anyhow::Result<()> {
         let fault = self

@@ -21,6 +21,7 @@ use crate::encode::{AudioEncoder, Ladder};
 use crate::feed::Feed;
 
 mod keeper;
+mod own;
 mod pictures;
 mod sound;
 mod stage;
@@ -31,10 +32,17 @@ pub(super) fn launch(
     clock: Clock,
     feed: &Feed,
 ) -> anyhow::Result<(Threads, usize)> {
-    let found = Found::first(camera, &config.video);
+    let video = &config.video;
+    let own = video.in_order().iter().any(|rung| rung.is_camera());
+    let mut found = Found::first(camera, video, own);
     let format = shown(found.as_ref().ok(), camera, config);
     let origin = clock.now();
-    let encoder = Ladder::start(&format, &config.video, origin, feed)?;
+    let encoder = Ladder::start(&format, video, origin, feed)?;
+    let own = own && video.own_before(encoder.rung());
+    if found.as_ref().is_ok_and(Found::is_own) && !own {
+        drop(found); // closed before it is opened again
+        found = Found::first(camera, video, false);
+    }
     let mut threads = Threads::new(feed);
     let (teller, news) = pictures::way();
     let shown = Pictures::new(&format, encoder, clock);
@@ -48,6 +56,9 @@ pub(super) fn launch(
         origin,
         to: teller,
         first: Arc::clone(&known),
+        own,
+        tally: feed.tally().clone(),
+        wish: feed.wish().clone(),
     };
     if let Ok(found) = &found {
         let _ = known.set(found.camera.identity.clone()); // nobody else has it yet

@@ -9,8 +9,8 @@ say() { echo "[$(cut -d' ' -f1 /proc/uptime)] $*"; }
 # Begins to record a stream of so many seconds.
 record() { # CASE SECONDS SOURCE [VIDEO]
   mkdir -p out/$1
-  printf '[[stream]]\nname = "%s"\nsource = %s\n[stream.video]\nwidth = 320\nheight = 180\nfps = 10\nencoders = ["v4l2vp8enc", "vp8enc"]\n%s\n' \
-    "$1" "$3" "${4-}" >out/$1/broadcaster.toml
+  printf '[[stream]]\nname = "%s"\nsource = %s\n[stream.video]\nwidth = 320\nheight = 180\nfps = 10\n%b\n' \
+    "$1" "$3" "${4-encoders = [\"v4l2vp8enc\", \"vp8enc\"]}" >out/$1/broadcaster.toml
   ( ./edge-broadcaster dump out/$1/broadcaster.toml --seconds $2 --out out/$1 2>&1
     echo "ended with $?" ) | while read -r line; do echo "[$(cut -d' ' -f1 /proc/uptime)] $line"; done >out/$1/log &
   recorder=$!
@@ -67,7 +67,7 @@ finish busy
 # A USB camera that is plugged in again at another port, when its number has been taken by another camera.
 ./usbcam 0 CAM0001 jpg unplug-after=25 &
 for _ in $(seq 100); do [ -e /dev/video1 ] && break; sleep 0.2; done
-record usb 60 '{ kind = "camera", device = "/dev/video1", microphone = "none" }' 'bitrate_kbps = 500'
+record usb 60 '{ kind = "camera", device = "/dev/video1", microphone = "none" }' 'encoders = ["vp8enc"]\nbitrate_kbps = 500'
 until_said usb 'was unplugged\|is not plugged in'
 sleep 2
 say "usb: another camera takes its number"
@@ -82,7 +82,22 @@ wait $other
 
 # One that hangs without an error, comes back when it is opened again, and hangs again.
 ./usbcam 0 CAM0002 jpg stall-after=60 unplug-after=70 &
+stalled=$!
 for _ in $(seq 100); do [ -e /dev/video1 ] && break; sleep 0.2; done
 record stall 40 '{ kind = "camera", device = "/dev/video1", microphone = "none" }'
 finish stall
+
+wait $stalled
+
+# One that encodes H.264 itself, which is sent as it is, and is unplugged and plugged in again.
+cp jpg/* own/
+./usbcam 0 CAM0003 own unplug-after=35 &
+for _ in $(seq 100); do [ -e /dev/video1 ] && break; sleep 0.2; done
+record own 60 '{ kind = "camera", device = "/dev/video1", microphone = "none" }' 'encoders = ["camera", "vp8enc"]\nbitrate_kbps = 500'
+until_said own 'was unplugged'
+sleep 2
+./usbcam 1 CAM0003 own unplug-after=60 &
+other=$!
+finish own
+wait $other
 say "all done"

@@ -1,9 +1,10 @@
 //! A USB camera without hardware: speaks USB/IP with the kernel's `vhci_hcd`, which makes a real USB device of it, with
-//! a real `uvcvideo` node, serial number, plugging in and being unplugged. Gives MJPEG from a folder of JPEG files.
+//! a real `uvcvideo` node, serial number, plugging in and being unplugged. Gives MJPEG from a folder of JPEG files, and H.264
+//! beside it, in the last of its sizes, where the folder has pictures of it (`.h264`, each an access unit, the first a key frame).
 //!
 //! usage: usbcam PORT SERIAL FOLDER [unplug-after=SECONDS] [stall-after=PICTURES]
 //!
-//! Compiled by itself, with the standard library alone. Sources: USB Video Class 1.1, the kernel's
+//! Compiled by itself, with the standard library alone. Sources: USB Video Class 1.1 with its frame based payload, the kernel's
 //! Documentation/usb/usbip_protocol.rst.
 
 use std::io::{Read, Write};
@@ -39,26 +40,26 @@ fn main() {
         let found = rest.iter().find_map(|word| word.strip_prefix(&format!("{name}=")));
         found.map(|number| number.parse().expect("a number"))
     };
-    let pictures = pictures(Path::new(folder));
+    let formats = ["jpg", "h264"].map(|end| pictures(Path::new(folder), end));
+    assert!(!formats[0].is_empty(), "no .jpg in {folder}");
     let socket = plug(port, serial);
     if let Some(seconds) = option("unplug-after") {
         let (port, serial) = (port.clone(), serial.clone());
         thread::spawn(move || unplug(&port, &serial, seconds));
     }
     let stall_after = option("stall-after").unwrap_or(u64::MAX);
-    Camera::new(socket, serial, pictures, stall_after).run();
+    Camera::new(socket, serial, formats, stall_after).run();
     eprintln!("usbcam {serial}: the kernel let go of it");
 }
 
-fn pictures(folder: &Path) -> Vec<Vec<u8>> {
+fn pictures(folder: &Path, kind: &str) -> Vec<Vec<u8>> {
     let mut paths: Vec<_> = fs::read_dir(folder)
         .expect("the folder")
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|end| end == "jpg"))
+        .filter(|path| path.extension().is_some_and(|end| end == kind))
         .collect();
     paths.sort();
-    assert!(!paths.is_empty(), "no .jpg in {}", folder.display());
     paths.iter().map(|path| fs::read(path).expect("a picture")).collect()
 }
 
@@ -105,7 +106,7 @@ fn device() -> Vec<u8> {
 }
 
 /// The configuration: a control interface (camera terminal to USB terminal) and a streaming one over bulk transfers.
-fn configuration() -> Vec<u8> {
+fn configuration(has_h264: bool) -> Vec<u8> {
     let mut control = Bytes::default();
     control.add(&[13, 0x24, 1, 0, 1]).word(13 + 18 + 9).long(48_000_000).add(&[1, 1]);
     control.add(&[18, 0x24, 2, 1, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0]);
@@ -119,9 +120,20 @@ fn configuration() -> Vec<u8> {
         formats.add(&[1]).long(interval);
     }
     formats.add(&[6, 0x24, 0x0d, 1, 1, 4]); // BT.709, BT.601
+    let count = 1 + u8::from(has_h264);
+    if has_h264 {
+        let (width, height, interval) = SIZES[SIZES.len() - 1];
+        formats.add(&[28, 0x24, 0x10, 2, 1]).add(b"H264\0\0\x10\0\x80\0\0\xaa\0\x38\x9b\x71");
+        formats.add(&[16, 1, 0, 0, 0, 0, 1]);
+        formats.add(&[30, 0x24, 0x11, 1, 0]).word(width).word(height);
+        formats.long(100_000).long(10_000_000).long(interval);
+        formats.add(&[1]).long(0).long(interval);
+        formats.add(&[6, 0x24, 0x0d, 1, 1, 4]);
+    }
     let mut streaming = Bytes::default();
-    streaming.add(&[14, 0x24, 1, 1]).word(14 + formats.0.len() as u16);
-    streaming.add(&[0x81, 0, 2, 0, 0, 0, 1, 0]).add(&formats.0);
+    streaming.add(&[13 + count, 0x24, 1, count]).word(13 + u16::from(count) + formats.0.len() as u16);
+    streaming.add(&[0x81, 0, 2, 0, 0, 0, 1, 0]);
+    streaming.add(&vec![0; usize::from(count) - 1]).add(&formats.0);
 
     let mut all = Bytes::default();
     all.add(&[9, 2, 0, 0, 2, 1, 0, 0x80, 250]).add(&[8, 0x0b, 0, 2, 0x0e, 3, 0, 2]);
@@ -157,8 +169,11 @@ struct Request {
 struct Camera {
     socket: UnixStream,
     serial: String,
-    pictures: Vec<Vec<u8>>,
+    /// Pictures by format: JPEG, H.264.
+    formats: [Vec<Vec<u8>>; 2],
     stall_after: u64,
+    /// The format that was agreed on, from 1.
+    format: u8,
     /// The size that was agreed on, from 1, and the time between pictures in 100 ns.
     size: u8,
     interval: u32,
@@ -172,12 +187,13 @@ struct Camera {
 }
 
 impl Camera {
-    fn new(socket: UnixStream, serial: &str, pictures: Vec<Vec<u8>>, stall_after: u64) -> Self {
+    fn new(socket: UnixStream, serial: &str, formats: [Vec<Vec<u8>>; 2], stall_after: u64) -> Self {
         Self {
             socket,
             serial: serial.to_owned(),
-            pictures,
+            formats,
             stall_after,
+            format: 1,
             size: 1,
             interval: SIZES[0].2,
             begun: 0,
@@ -276,7 +292,7 @@ impl Camera {
     fn descriptor(&self, kind: u8, index: u8) -> Option<Vec<u8>> {
         match (kind, index) {
             (1, _) => Some(device()),
-            (2, _) => Some(configuration()),
+            (2, _) => Some(configuration(!self.formats[1].is_empty())),
             (3, 0) => Some(vec![4, 3, 9, 4]),
             (3, 1) => Some(string("OwnStream")),
             (3, 2) => Some(string("Emulated Camera")),
@@ -287,20 +303,29 @@ impl Camera {
 
     /// The host proposes a size and rate; with `for_good` the stream begins.
     fn agree(&mut self, sent: &[u8], for_good: bool) {
-        if let [_, _, _, size, a, b, c, d, ..] = *sent {
-            self.size = size.clamp(1, SIZES.len() as u8);
-            let least = SIZES[usize::from(self.size) - 1].2;
+        if let [_, _, format, size, a, b, c, d, ..] = *sent {
+            self.format = format.clamp(1, if self.formats[1].is_empty() { 1 } else { 2 });
+            self.size = size.clamp(1, if self.format == 1 { SIZES.len() as u8 } else { 1 });
+            let least = self.mode().2;
             self.interval = u32::from_le_bytes([a, b, c, d]).max(least);
         }
         if for_good {
-            eprintln!("usbcam {}: streams size {}", self.serial, self.size);
+            eprintln!("usbcam {}: streams format {}, size {}", self.serial, self.format, self.size);
             (self.offset, self.begun, self.next) = (0, 0, Instant::now());
         }
     }
 
+    /// What was agreed on: width, height, and the time between two pictures.
+    fn mode(&self) -> (u16, u16, u32) {
+        match self.format {
+            1 => SIZES[usize::from(self.size) - 1],
+            _ => SIZES[SIZES.len() - 1],
+        }
+    }
+
     fn agreement(&self) -> Vec<u8> {
-        let (width, height, _) = SIZES[usize::from(self.size) - 1];
-        let mut all = Bytes(vec![1, 0, 1, self.size]);
+        let (width, height, _) = self.mode();
+        let mut all = Bytes(vec![1, 0, self.format, self.size]);
         all.long(self.interval).add(&[0; 10]);
         all.long(u32::from(width) * u32::from(height) * 2).long(PAYLOAD as u32);
         all.0
@@ -314,7 +339,8 @@ impl Camera {
                 + Duration::from_nanos(u64::from(self.interval) * 100);
             self.begun += 1;
         }
-        let picture = &self.pictures[(self.begun - 1) as usize % self.pictures.len()];
+        let pictures = &self.formats[usize::from(self.format) - 1];
+        let picture = &pictures[(self.begun - 1) as usize % pictures.len()];
         let end = (self.offset + request.length.min(PAYLOAD) - 2).min(picture.len());
         let last = end == picture.len();
         let mut data = vec![2, 0x80 | self.flip | if last { 2 } else { 0 }];

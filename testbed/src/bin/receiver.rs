@@ -13,9 +13,9 @@ use protocol::id::{Fingerprint, PeerId};
 use protocol::node::{Input, MOST_LANES};
 use protocol::security::suite::Suite;
 use protocol::signal::Component;
-use serde_json::json;
+use serde_json::{Value, json};
 use testbed::delays::Delays;
-use testbed::viewer::{Figures, Receiver};
+use testbed::viewer::{Figures, Played, Receiver};
 use tokio::task::JoinSet;
 
 /// Watches a stream without a browser, and prints how it goes as JSON lines.
@@ -52,6 +52,10 @@ struct Arguments {
     /// Keep just so many milliseconds ahead of the picture, whatever happens; by the player's own rules if left out.
     #[arg(long)]
     hold_ms: Option<u64>,
+    /// Have the same chunks played once more by a player that keeps just so many milliseconds ahead, and print how it
+    /// fares too; as often as this is said.
+    #[arg(long, value_name = "HOLD_MS")]
+    beside_ms: Vec<u64>,
     /// Connections of a link at most: more than one are opened where packets are lost.
     #[arg(long, default_value_t = MOST_LANES, value_parser = clap::value_parser!(u8).range(1..=i64::from(MOST_LANES)))]
     lanes: u8,
@@ -172,45 +176,28 @@ async fn view(number: u32, arguments: Arguments, (node, news): Peer) {
     let hold = arguments.hold_ms.map(Duration::from_millis);
     let receiver = Receiver::new(node, news, peer::Clock::new(), arguments.stream.clone());
     let after = Duration::from_secs(arguments.delays_after.unwrap_or(0));
-    let receiver = receiver.holding(hold).counting_delays_after(after);
-    let mut joined_ms = None;
+    let beside = arguments.beside_ms.iter().copied();
+    let beside: Vec<Duration> = beside.map(Duration::from_millis).collect();
+    let receiver = receiver.holding(hold).beside(&beside);
+    let receiver = receiver.counting_delays_after(after);
     receiver
         .run(Duration::from_millis(arguments.interval_ms), |figures| {
-            if joined_ms.is_none() {
-                let first = figures.first_picture.map(|at| at - began);
-                joined_ms = first.map(|took| took.as_millis() as u64);
-            }
             let delays = arguments.delays_after.map(|_| &figures.delays);
-            print(number, peer, joined_ms, &figures, delays)
+            print(number, peer, began, &figures, delays)
         })
         .await;
 }
 
-fn print(
-    number: u32,
-    peer: PeerId,
-    joined_ms: Option<u64>,
-    figures: &Figures,
-    delays: Option<&Delays>,
-) {
+fn print(number: u32, peer: PeerId, began: Instant, figures: &Figures, delays: Option<&Delays>) {
     let node = figures
         .stream
         .and_then(|stream| figures.node.streams.get(&stream))
         .copied()
         .unwrap_or_default();
-    let player = figures.player.unwrap_or_default();
-    let mut line = json!({
+    let mut line = played(began, &figures.player);
+    let of_the_node = json!({
         "viewer": number,
         "peer": peer.to_string(),
-        "joined_ms": joined_ms,
-        "playing": player.started,
-        "stalls": player.stalls,
-        "stalled_ms": player.stalled.as_millis() as u64,
-        "latency_ms": player.latency.map(|l| l.as_millis() as u64),
-        "hold_ms": player.hold.as_millis() as u64,
-        "ahead_ms": player.ahead.as_millis() as u64,
-        "position_ms": player.position_us / 1000,
-        "jumps": player.jumps,
         "parent": node.parent.map(|p| p.to_string()),
         "depth": node.depth,
         "children": node.children,
@@ -220,9 +207,34 @@ fn print(
         "ended": figures.ended,
         "links": figures.node.links,
     });
+    if let (Some(line), Value::Object(node)) = (line.as_object_mut(), of_the_node) {
+        line.extend(node);
+    }
+    if !figures.beside.is_empty() {
+        let all = figures.beside.iter();
+        line["beside"] = all.map(|player| played(began, player)).collect();
+    }
     if let Some(delays) = delays {
         let [p50, p99, most] = [0.5, 0.99, 1.0].map(|share| delays.quantile_ms(share));
         line["delays_ms"] = json!({ "p50": p50, "p99": p99, "most": most });
     }
     let _ = writeln!(std::io::stdout(), "{line}"); // whoever reads it may be gone
+}
+
+fn played(began: Instant, player: &Played) -> Value {
+    let Played {
+        stats,
+        first_picture,
+    } = player;
+    json!({
+        "joined_ms": first_picture.map(|at| (at - began).as_millis() as u64),
+        "playing": stats.started,
+        "stalls": stats.stalls,
+        "stalled_ms": stats.stalled.as_millis() as u64,
+        "latency_ms": stats.latency.map(|l| l.as_millis() as u64),
+        "hold_ms": stats.hold.as_millis() as u64,
+        "ahead_ms": stats.ahead.as_millis() as u64,
+        "position_ms": stats.position_us / 1000,
+        "jumps": stats.jumps,
+    })
 }

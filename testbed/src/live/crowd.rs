@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::record::{Life, Looks, Record};
-use super::{Plan, Unlike};
+use super::{Plan, System, Unlike};
 use crate::stage::{PATIENCE, Process, Signal, Stage};
 
 /// Viewers come one after the other, this far apart: how they come is not what is measured.
@@ -28,10 +28,15 @@ struct Viewer {
 pub(super) struct Crowd {
     viewers: Vec<Viewer>,
     frozen: Vec<(Instant, Process)>,
-    lives: Vec<Life>,
     made: usize,
-    hold: Option<Duration>,
     unlike: Unlike,
+    watched: Vec<Watched>,
+}
+
+/// What was seen of one player of each viewer: its own first, then those beside it.
+struct Watched {
+    system: System,
+    lives: Vec<Life>,
     looks: Looks,
 }
 
@@ -41,12 +46,17 @@ impl Crowd {
         let mut crowd = Self {
             viewers: Vec::new(),
             frozen: Vec::new(),
-            lives: Vec::new(),
             made: 0,
-            hold: plan.system.hold(),
             unlike: plan.unlike,
-            looks: Looks::default(),
+            watched: Vec::new(),
         };
+        for &system in [plan.system].iter().chain(plan.system.beside()) {
+            crowd.watched.push(Watched {
+                system,
+                lives: Vec::new(),
+                looks: Looks::default(),
+            });
+        }
         for _ in 0..plan.viewers {
             crowd.let_in(stage, true)?;
             std::thread::sleep(APART);
@@ -82,9 +92,10 @@ impl Crowd {
         let every = SAYS_EVERY_MS.to_string();
         let uplink = unlike.viewer_kbps().to_string();
         let mut words = vec!["--interval-ms", &every, "--uplink-kbps", &uplink];
-        let hold = self.hold.map(|hold| hold.as_millis().to_string());
-        if let Some(hold) = &hold {
-            words.extend(["--hold-ms", hold]);
+        let holds = self.watched.iter().filter_map(|w| w.system.hold());
+        let holds: Vec<String> = holds.map(|hold| hold.as_millis().to_string()).collect();
+        for (at, hold) in holds.iter().enumerate() {
+            words.extend([if at == 0 { "--hold-ms" } else { "--beside-ms" }, hold]);
         }
         let lanes = unlike.lanes.map(|lanes| lanes.to_string());
         if let Some(lanes) = &lanes {
@@ -119,7 +130,7 @@ impl Crowd {
         let order = breadth_first(&self.viewers);
         if !order.is_empty() {
             let victim = self.viewers.swap_remove(order[draw(order.len())]);
-            self.lives.push(victim.life(true));
+            self.note_life(&victim, true);
             victim.process.signal(signal)?;
             self.frozen.push((Instant::now(), victim.process));
         }
@@ -134,31 +145,46 @@ impl Crowd {
         let playing: Vec<&Value> = lines.iter().filter(|l| l["playing"] == true).collect();
         let depth = |line: &Value| line["depth"].as_u64().unwrap_or(0);
         let deepest = playing.iter().map(|l| depth(l)).max().unwrap_or(0);
-        self.looks.deepest = self.looks.deepest.max(deepest);
         let viewers: Vec<&Value> = lines.iter().map(|l| &l["peer"]).collect();
         let below = playing
             .iter()
             .filter(|l| viewers.contains(&&l["parent"]))
             .count();
-        self.looks
-            .below_viewers
-            .push(below as f64 / playing.len().max(1) as f64);
-        for line in playing {
-            let Some(latency) = line["latency_ms"].as_u64() else {
-                continue;
-            };
-            self.looks.latencies.push(latency);
-            if depth(line) == deepest {
-                self.looks.deepest_latencies.push(latency);
+        let below = below as f64 / playing.len().max(1) as f64;
+        for (at, Watched { looks, .. }) in self.watched.iter_mut().enumerate() {
+            looks.deepest = looks.deepest.max(deepest);
+            looks.below_viewers.push(below);
+            for line in &playing {
+                let Some(latency) = player(line, at)["latency_ms"].as_u64() else {
+                    continue;
+                };
+                looks.latencies.push(latency);
+                if depth(line) == deepest {
+                    looks.deepest_latencies.push(latency);
+                }
             }
         }
     }
 
+    fn note_life(&mut self, viewer: &Viewer, failed: bool) {
+        for (at, watched) in self.watched.iter_mut().enumerate() {
+            watched.lives.push(viewer.life(at, failed));
+        }
+    }
+
     /// Ends all, and sums up.
-    pub(super) fn close(mut self, plan: &Plan, delay_p99_ms: f64) -> Record {
-        let last: Vec<Life> = self.viewers.iter().map(|v| v.life(false)).collect();
-        self.lives.extend(last);
-        Record::new(plan, self.lives, self.looks, delay_p99_ms)
+    pub(super) fn close(mut self, plan: &Plan, delay_p99_ms: f64) -> Vec<Record> {
+        // All of them before the first is ended, for whoever it feeds would stand still.
+        let viewers = std::mem::take(&mut self.viewers);
+        for viewer in &viewers {
+            self.note_life(viewer, false);
+        }
+        let record = |watched: Watched| {
+            let system = watched.system;
+            let plan = Plan { system, ..*plan };
+            Record::new(&plan, watched.lives, watched.looks, delay_p99_ms)
+        };
+        self.watched.into_iter().map(record).collect()
     }
 }
 
@@ -167,11 +193,13 @@ impl Viewer {
         self.process.last_line()["playing"] == true
     }
 
-    fn life(&self, failed: bool) -> Life {
-        let line = self.process.last_line();
+    /// As its player of this place had it.
+    fn life(&self, at: usize, failed: bool) -> Life {
+        let whole = self.process.last_line();
+        let (line, before) = (player(&whole, at), player(&self.before, at));
         let grown = |key: &str| {
             let now = line[key].as_u64().unwrap_or(0);
-            now.saturating_sub(self.before[key].as_u64().unwrap_or(0))
+            now.saturating_sub(before[key].as_u64().unwrap_or(0))
         };
         Life {
             number: self.number,
@@ -181,8 +209,16 @@ impl Viewer {
             stalled_ms: grown("stalled_ms"),
             joined_ms: line["joined_ms"].as_u64().filter(|_| !self.is_first),
             hold_ms: line["hold_ms"].as_u64().unwrap_or(0),
-            depth: line["depth"].as_u64().unwrap_or(0),
+            depth: whole["depth"].as_u64().unwrap_or(0),
         }
+    }
+}
+
+/// What a viewer's line says of its own player, or of one beside it.
+fn player(line: &Value, at: usize) -> &Value {
+    match at.checked_sub(1) {
+        None => line,
+        Some(at) => &line["beside"][at],
     }
 }
 

@@ -156,6 +156,32 @@ pub(super) fn set(device: &Device, wanted: &BTreeMap<String, Setting>) -> Vec<Un
     unfit
 }
 
+/// Sets what the camera has of these, to the nearest that it takes. Gives how many were set.
+pub(super) fn set_nearest(device: &Device, wanted: &[(&str, i64)]) -> usize {
+    let controls = all(device);
+    let fit = wanted.iter().filter_map(|&(name, value)| {
+        let control = controls.iter().find(|control| control.name == name)?;
+        Some((control.id, nearest(&control.kind, value)?))
+    });
+    fit.filter(|&(id, value)| {
+        let value = control::Value::Integer(value);
+        device.set_control(control::Control { id, value }).is_ok()
+    })
+    .count()
+}
+
+/// The value nearest to this one that a control may have, from below where it goes in steps.
+fn nearest(kind: &Kind, value: i64) -> Option<i64> {
+    match kind {
+        Kind::Switch => Some(i64::from(value != 0)),
+        Kind::Number { least, most, step } => {
+            let within = value.clamp(*least, (*most).max(*least));
+            Some(least + within.saturating_sub(*least) / step * step)
+        }
+        Kind::Menu(_) => None,
+    }
+}
+
 /// What is to be set, in the order in which it is to be set, and what cannot be.
 pub(super) fn resolve<'a>(
     controls: &'a [Control],
@@ -278,6 +304,19 @@ mod tests {
             "the control auto_exposure is set to \"off\", but must be \"Manual Mode\", \"Aperture Priority Mode\""
         );
         assert!(said("backlight_compensation", Setting::Number(1)).ends_with("true or false"));
+    }
+
+    #[test]
+    fn what_is_wished_of_a_control_becomes_the_nearest_that_it_takes() {
+        let kind = Kind::Number {
+            least: 25_000,
+            most: 25_000_000,
+            step: 25_000,
+        };
+        assert_eq!(nearest(&kind, 1_010_000), Some(1_000_000));
+        assert_eq!(nearest(&kind, 0), Some(25_000));
+        assert_eq!(nearest(&kind, i64::MAX), Some(25_000_000));
+        assert_eq!(nearest(&Kind::Switch, 1), Some(1));
     }
 
     #[test]

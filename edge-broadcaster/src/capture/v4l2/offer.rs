@@ -41,6 +41,7 @@ impl Offer {
             Pixels::Nv12 => *b"NV12",
             Pixels::Yuyv => *b"YUYV",
             Pixels::Mjpeg => *b"MJPG",
+            Pixels::H264 => *b"H264",
         }
     }
 }
@@ -52,6 +53,7 @@ pub(super) const fn pixels_of(fourcc: [u8; 4]) -> Option<Pixels> {
         b"NV12" => Some(Pixels::Nv12),
         b"YUYV" => Some(Pixels::Yuyv),
         b"MJPG" | b"JPEG" => Some(Pixels::Mjpeg),
+        b"H264" => Some(Pixels::H264),
         _ => None,
     }
 }
@@ -108,20 +110,42 @@ fn fastest(device: &Device, fourcc: FourCC, width: u32, height: u32) -> u32 {
     rates.max().unwrap_or(USUAL_FPS)
 }
 
-/// What comes nearest to what is wanted, and why it does. At least half the rate, then the size, then the rate, then
-/// what costs least to encode: a raw picture is one that need not be decoded first.
+/// How far an offer is from what is wanted: at least half the rate, then the size, then the rate.
+fn distance(offer: &Offer, width: u32, height: u32, fps: u32) -> (bool, u32, u32) {
+    let away = offer.width.abs_diff(width) + offer.height.abs_diff(height);
+    let jerky = offer.fps * 2 < fps;
+    (jerky, away, fps.saturating_sub(offer.fps))
+}
+
+/// What comes nearest to what is wanted, and why it does; of what is as near, what costs least to encode: a raw picture is
+/// one that need not be decoded first. The camera's own H.264 is another matter: [`choose_own`].
 pub(super) fn choose(
     offers: &[Offer],
     width: u32,
     height: u32,
     fps: u32,
 ) -> Option<(&Offer, String)> {
-    let best = offers.iter().min_by_key(|offer| {
-        let away = offer.width.abs_diff(width) + offer.height.abs_diff(height);
-        let jerky = offer.fps * 2 < fps;
-        (jerky, away, fps.saturating_sub(offer.fps), offer.pixels)
-    })?;
+    let pictures = offers.iter().filter(|offer| offer.pixels != Pixels::H264);
+    let best = pictures.min_by_key(|offer| (distance(offer, width, height, fps), offer.pixels))?;
     Some((best, reason(best, offers, width, height, fps)))
+}
+
+/// The camera's own H.264 in the size of what [`choose`] would take, and no fewer pictures a second, and why it is that one: if
+/// it comes to nothing, the stream goes on with those.
+pub(super) fn choose_own(
+    offers: &[Offer],
+    width: u32,
+    height: u32,
+    fps: u32,
+) -> Option<(&Offer, String)> {
+    let (else_, _) = choose(offers, width, height, fps)?;
+    let own = offers.iter().filter(|own| {
+        let is_size = (own.width, own.height) == (else_.width, else_.height);
+        own.pixels == Pixels::H264 && is_size && own.fps.min(fps) >= else_.fps.min(fps)
+    });
+    let best = own.max_by_key(|own| own.fps)?;
+    let words = "it encodes that itself, which costs this board nothing";
+    Some((best, words.to_owned()))
 }
 
 fn reason(best: &Offer, offers: &[Offer], width: u32, height: u32, fps: u32) -> String {
@@ -133,7 +157,7 @@ fn reason(best: &Offer, offers: &[Offer], width: u32, height: u32, fps: u32) -> 
     };
     let raw = offers
         .iter()
-        .filter(|offer| (offer.width, offer.height) == size && offer.pixels != Pixels::Mjpeg)
+        .filter(|offer| (offer.width, offer.height) == size && offer.pixels < Pixels::Mjpeg)
         .map(|offer| offer.fps)
         .max();
     words += match (best.pixels, raw) {
@@ -218,9 +242,30 @@ mod tests {
 
     #[test]
     fn layouts_are_called_as_v4l2_calls_them() {
-        for pixels in [Pixels::I420, Pixels::Nv12, Pixels::Yuyv, Pixels::Mjpeg] {
+        for pixels in [
+            Pixels::I420,
+            Pixels::Nv12,
+            Pixels::Yuyv,
+            Pixels::Mjpeg,
+            Pixels::H264,
+        ] {
             assert_eq!(pixels_of(offer(pixels, 2, 2, 1).fourcc()), Some(pixels));
         }
-        assert_eq!(pixels_of(*b"H264"), None);
+        assert_eq!(pixels_of(*b"HEVC"), None);
+    }
+
+    #[test]
+    fn a_cameras_own_h264_is_taken_in_the_size_that_its_pictures_would_have_and_else_never() {
+        let mut offers = WEBCAM.to_vec();
+        offers.push(offer(Pixels::H264, 1280, 720, 30));
+        assert_eq!(
+            choose(&offers, 1280, 720, 30),
+            choose(&WEBCAM, 1280, 720, 30)
+        );
+        let own = |width, height, fps| choose_own(&offers, width, height, fps).map(|(own, _)| own);
+        assert_eq!(own(1280, 720, 30), Some(&offers[4]));
+        assert_eq!(own(1920, 1080, 30), Some(&offers[4]));
+        assert_eq!(own(640, 480, 30), None);
+        assert_eq!(choose_own(&WEBCAM, 1280, 720, 30), None);
     }
 }

@@ -51,19 +51,54 @@ pub(crate) struct Wanted<'a> {
     pub(crate) fps: u32,
     /// What its controls are to be set to.
     pub(crate) controls: &'a BTreeMap<String, Setting>,
+    /// Whether its own H.264 is wanted where it has it, and how that is to be.
+    pub(crate) own: Option<OwnWanted>,
 }
+
+/// How a camera's own H.264 is to be, as far as it takes such wishes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OwnWanted {
+    /// Mean bitrate.
+    pub(crate) kbps: u32,
+    /// From key frame to key frame, milliseconds.
+    pub(crate) key_frame_interval_ms: u32,
+}
+
+impl OwnWanted {
+    /// Names of controls, as the kernel's drivers of encoders have them, and what they are set to.
+    fn controls(self, fps: u32) -> [(&'static str, i64); 4] {
+        let group = i64::from(fps) * i64::from(self.key_frame_interval_ms) / 1000;
+        [
+            (BITRATE, i64::from(self.kbps) * 1000),
+            ("h264_i_frame_period", group),
+            ("video_gop_size", group),
+            ("repeat_sequence_header", 1),
+        ]
+    }
+}
+
+/// The control of a camera's own bitrate, bit/s.
+const BITRATE: &str = "video_bitrate";
 
 impl Opened {
     /// Opens a camera and sets it to what comes nearest to what is wanted. Controls that cannot be set are said, and
     /// left.
     pub(crate) fn new(camera: &Camera, wanted: &Wanted<'_>) -> Result<Self, Trouble> {
         let path = &camera.path;
-        let (offer, reason) =
-            offer::choose(&camera.offers, wanted.width, wanted.height, wanted.fps)
-                .ok_or_else(|| Trouble::NoPicture(path.clone()))?;
+        let (width, height, fps) = (wanted.width, wanted.height, wanted.fps);
+        let own = wanted.own.and_then(|own| {
+            let (offer, reason) = offer::choose_own(&camera.offers, width, height, fps)?;
+            Some((offer, reason, own))
+        });
         let device = open(path)?;
-        let format =
-            set(&device, offer, wanted.fps).map_err(|error| Trouble::from_io(path, error))?;
+        if let Some((offer, _, own)) = &own {
+            controls::set_nearest(&device, &own.controls(offer.fps.min(fps)));
+        }
+        let own = own.map(|(offer, reason, _)| (offer, reason));
+        let (offer, reason) = own
+            .or_else(|| offer::choose(&camera.offers, width, height, fps))
+            .ok_or_else(|| Trouble::NoPicture(path.clone()))?;
+        let format = set(&device, offer, fps).map_err(|error| Trouble::from_io(path, error))?;
         for unfit in controls::set(&device, wanted.controls) {
             log::warn!("{}: {unfit}", path.display());
         }
@@ -85,27 +120,39 @@ impl Opened {
         &self.format
     }
 
-    /// Takes pictures until told to stop, or the camera fails, or `take` does.
+    /// Sets the bitrate of its own H.264, kbit/s. False if it takes no such wish.
+    pub(crate) fn set_own_rate(&self, kbps: u32) -> bool {
+        controls::set_nearest(&self.device, &[(BITRATE, i64::from(kbps) * 1000)]) > 0
+    }
+
+    /// Takes pictures until told to stop, or the camera fails, or `take` does, which is also told whether the picture
+    /// follows the one before: whether none was lost in between.
     pub(crate) fn run(
         &self,
         clock: Clock,
         stop: &Stop,
-        mut take: impl FnMut(VideoFrame) -> anyhow::Result<()>,
+        mut take: impl FnMut(VideoFrame, bool) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let failed = |error: io::Error| Trouble::from_io(&self.path, error);
         let mut stream = Buffers::new(&self.device).map_err(failed)?;
         let (mut seen, mut losses) = (clock.now(), Losses::default());
+        let mut damaged = false;
         while !stop.is_set() {
             match stream.next(self.format.size()).map_err(failed)? {
                 Next::Picture(picture) => {
                     seen = clock.now();
-                    losses.count(seen, picture.number, &self.path);
-                    take(VideoFrame {
+                    let follows = losses.count(seen, picture.number, &self.path) && !damaged;
+                    damaged = false;
+                    let picture = VideoFrame {
                         capture: believed(picture.stamp, clock),
                         data: picture.data,
-                    })?;
+                    };
+                    take(picture, follows)?;
                 }
-                Next::Damaged(number) => losses.damaged(clock.now(), number, &self.path),
+                Next::Damaged(number) => {
+                    losses.damaged(clock.now(), number, &self.path);
+                    damaged = true;
+                }
                 Next::Nothing if clock.now().since(seen) >= PATIENCE => {
                     return Err(Trouble::Stuck(self.path.clone(), PATIENCE).into());
                 }
@@ -154,7 +201,8 @@ struct Losses {
 }
 
 impl Losses {
-    fn count(&mut self, now: Time, number: u32, path: &std::path::Path) {
+    /// Counts a picture. False if some are missing before it.
+    fn count(&mut self, now: Time, number: u32, path: &std::path::Path) -> bool {
         let step = self.last.map_or(1, |last| number.wrapping_sub(last));
         self.last = Some(number);
         // A driver that does not number, or begins anew, loses nothing by it.
@@ -168,6 +216,7 @@ impl Losses {
             self.lost += u64::from(missing);
             self.say(now, path);
         }
+        missing == 0
     }
 
     fn damaged(&mut self, now: Time, number: u32, path: &std::path::Path) {

@@ -131,6 +131,13 @@ impl Stage {
         Fate::Show
     }
 
+    /// The time of a picture that is to follow what was shown last, whenever it was seen: the camera's own cannot be left
+    /// out one by one.
+    pub(crate) fn after_last(&self, capture: Time) -> Time {
+        let least = self.shown.map(|shown| shown + Duration::from_micros(1));
+        least.map_or(capture, |least| capture.max(least))
+    }
+
     /// Gives the slate that is due: what it says and since when that is so.
     pub(crate) fn slate(&mut self, now: Time) -> Option<(Away, Time)> {
         if self.away.is_none() && now >= self.waited_for() {
@@ -252,6 +259,17 @@ mod tests {
         assert_eq!(stage.picture(at(2_510), at(2_500)), Fate::Behind);
         assert_eq!(stage.picture(at(2_545), at(2_533)), Fate::Show);
         assert_eq!(stage.slate(at(2_550)), None);
+    }
+
+    #[test]
+    fn a_picture_that_cannot_be_left_out_follows_the_slate_it_was_seen_before() {
+        let mut stage = live();
+        stage.gone(at(2_000), Away::Gone);
+        assert!(stage.slate(at(2_500)).is_some());
+        let lifted = stage.after_last(at(2_490));
+        assert_eq!(lifted, Time::from_micros(2_500_001));
+        assert_eq!(stage.picture(at(2_510), lifted), Fate::Show);
+        assert_eq!(stage.after_last(at(2_600)), at(2_600));
     }
 
     #[test]
