@@ -1,5 +1,6 @@
 //! A camera's own H.264: brought into the form that is sent, and not touched otherwise.
 
+use anyhow::Context;
 use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
@@ -111,12 +112,15 @@ fn picture(
     }))
 }
 
-/// Whether a key frame is a picture of the size that its camera promised: decodes it.
-pub(crate) fn decodes(picture: &OwnPicture) -> anyhow::Result<()> {
-    let Shape::Video { width, height, .. } = picture.format.shape else {
+/// Whether a key frame and what follows it are pictures of the size that their camera promised: decodes them. Several, for some
+/// decoders keep one back where its profile allows for others between.
+pub(crate) fn decodes(pictures: &[OwnPicture]) -> anyhow::Result<()> {
+    let format = pictures.first().map(|picture| &picture.format);
+    let format = format.context("there is no picture")?;
+    let Shape::Video { width, height, .. } = format.shape else {
         anyhow::bail!("it is no picture");
     };
-    let record = gst::Buffer::from_slice(picture.format.codec_private.clone());
+    let record = gst::Buffer::from_slice(format.codec_private.clone());
     let given = gst::Caps::builder("video/x-h264")
         .field("stream-format", "avc")
         .field("alignment", "au")
@@ -134,11 +138,14 @@ pub(crate) fn decodes(picture: &OwnPicture) -> anyhow::Result<()> {
     source.set_caps(Some(&given.build()));
     source.set_format(gst::Format::Time);
     sink.set_sync(false);
-    let mut buffer = gst::Buffer::from_slice(picture.frame.data.clone());
-    buffer.make_mut().set_pts(gst::ClockTime::ZERO);
     let seen = pipeline.set_state(gst::State::Playing).ok().and_then(|_| {
-        let pushed = source.push_buffer(buffer);
-        pushed.and_then(|_| source.end_of_stream()).ok()?;
+        for picture in pictures {
+            let mut buffer = gst::Buffer::from_slice(picture.frame.data.clone());
+            let pts = gst::ClockTime::from_useconds(picture.frame.media_us);
+            buffer.make_mut().set_pts(pts);
+            source.push_buffer(buffer).ok()?;
+        }
+        source.end_of_stream().ok()?;
         sink.try_pull_sample(LIMIT)
     });
     let _ = pipeline.set_state(gst::State::Null);
@@ -150,7 +157,7 @@ pub(crate) fn decodes(picture: &OwnPicture) -> anyhow::Result<()> {
         ))
     });
     match seen {
-        None => anyhow::bail!("its key frame does not decode"),
+        None => anyhow::bail!("its pictures do not decode"),
         Some(size) if size == (width as i32, height as i32) => Ok(()),
         Some((w, h)) => anyhow::bail!("its pictures are {w}x{h}, and were to be {width}x{height}"),
     }

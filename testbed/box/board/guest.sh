@@ -13,8 +13,9 @@ packages=(
   v4l-utils alsa-utils                                               # to make cameras and microphones misbehave
   gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-alsa gstreamer1.0-tools libasound2 libasound2-data
 )
-# For H.264, without the eighty packages that the other plug-ins in there need.
+# For H.264: what it needs of these packages, without the eighty that they need for the rest.
 alone=(gstreamer1.0-plugins-bad libgstreamer-plugins-bad1.0-0 libopenh264-7)
+of_them=("'*libgstopenh264.so'" "'*libgstvideoparsersbad.so'" "'*libgstcodecparsers-1.0.so*'" "'*libopenh264.so*'")
 # Modules to reach the disk with; all others are loaded from it.
 early=(virtio_pci virtio_mmio virtio_blk ext4 crc32c_generic)
 
@@ -35,8 +36,9 @@ mmdebstrap --quiet --variant=extract --mode=root --architectures=arm64 \
   --aptopt='APT::Install-Recommends "false"' \
   --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
   --dpkgopt='path-exclude=/usr/share/locale/*' \
-  --customize-hook="cd \"\$1/tmp\" && APT_CONFIG=\$MMDEBSTRAP_APT_CONFIG apt-get download ${alone[*]} >/dev/null \
-    && for deb in *.deb; do dpkg-deb --extract \$deb \"\$1\"; done && rm *.deb" \
+  --extract-hook="cd \"\$1/tmp\" && APT_CONFIG=\$MMDEBSTRAP_APT_CONFIG apt-get download ${alone[*]} >/dev/null \
+    && for deb in *.deb; do dpkg-deb --fsys-tarfile \$deb >one.tar; tar -C \"\$1\" -xf one.tar --wildcards ${of_them[*]} 2>/dev/null || true; done \
+    && rm *.deb one.tar" \
   --include="$(IFS=,; echo "${packages[*]}")" "$suite" "$root" - <<<"$sources" >&2
 
 version=$(ls "$root/lib/modules")

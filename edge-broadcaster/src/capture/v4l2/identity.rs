@@ -69,6 +69,11 @@ impl Identity {
         }
     }
 
+    /// Whether this may be the camera that `other` was.
+    pub(crate) fn may_be(&self, other: &Self) -> bool {
+        self.likeness(other).is_some()
+    }
+
     /// Whether this is the camera that `other` was; `None` if it cannot be.
     pub(super) fn likeness(&self, other: &Self) -> Option<Likeness> {
         if self.model != other.model || self.serial != other.serial || self.name != other.name {

@@ -140,7 +140,7 @@ impl Keeper {
                             outcome: Err(No::Failed(why)),
                         }),
                     }
-                    own.refused.clone_from(&known);
+                    own.refuse();
                     pause = Duration::ZERO; // it is there, and gives pictures too
                 }
                 Err(Err(error)) => {
@@ -153,7 +153,7 @@ impl Keeper {
                 return Ok(());
             }
             found = Found::again(&self.camera, &self.video, known.as_ref(), |identity| {
-                self.own && own.refused.as_ref() != Some(identity)
+                self.own && !own.is_refused(identity)
             });
         }
     }

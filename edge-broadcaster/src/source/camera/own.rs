@@ -23,16 +23,31 @@ const MEASURED_OVER: Duration = Duration::from_secs(4);
 /// A camera that was told to send less has so long to do it.
 const OBEYS_IN: Duration = Duration::from_secs(10);
 
+/// Pictures that are decoded. Guess: decoders keep back two or three at most.
+const DECODED: usize = 6;
+
 /// What became of cameras' own H.264 so far.
 #[derive(Default)]
 pub(super) struct OwnUse {
     /// The camera whose own is not used.
-    pub(super) refused: Option<Identity>,
+    refused: Option<Identity>,
     /// The last one whose own was looked at, and what it sends, kbit/s; 0 before that is known.
     looked_at: Option<(Identity, Arc<AtomicU32>)>,
 }
 
 impl OwnUse {
+    /// The last one's is not used again.
+    pub(super) fn refuse(&mut self) {
+        self.refused = self.looked_at.as_ref().map(|(camera, _)| camera.clone());
+    }
+
+    /// Whether this camera's was refused.
+    pub(super) fn is_refused(&self, camera: &Identity) -> bool {
+        self.refused
+            .as_ref()
+            .is_some_and(|refused| refused.may_be(camera))
+    }
+
     /// Whether the last one's was sent.
     pub(super) fn was_sent(&self) -> bool {
         let sends = self.looked_at.as_ref().map(|(_, sends)| sends);
@@ -42,7 +57,7 @@ impl OwnUse {
     /// What this camera sends; 0 if it is another one than the last.
     pub(super) fn of(&mut self, identity: Identity) -> Arc<AtomicU32> {
         match &self.looked_at {
-            Some((last, sends)) if *last == identity => Arc::clone(sends),
+            Some((last, sends)) if last.may_be(&identity) => Arc::clone(sends),
             _ => {
                 let sends = Arc::new(AtomicU32::new(0));
                 self.looked_at = Some((identity, Arc::clone(&sends)));
@@ -55,6 +70,8 @@ impl OwnUse {
 /// A camera's own H.264 is looked at: what it comes to, and whether a key frame decodes.
 struct OwnTrial {
     trial: Trial,
+    /// A key frame and what followed it, until they are decoded.
+    pictures: Vec<OwnPicture>,
     decoded: bool,
 }
 
@@ -62,6 +79,7 @@ impl OwnTrial {
     fn new(kbps: u32) -> Self {
         Self {
             trial: Trial::new(kbps),
+            pictures: Vec::new(),
             decoded: false,
         }
     }
@@ -69,14 +87,25 @@ impl OwnTrial {
     /// Looks at the next picture. Gives what it all comes to, once that is known; the error says why it is not used.
     fn picture(&mut self, picture: &OwnPicture) -> Result<Option<Measured>, String> {
         let OwnPicture { frame, follows, .. } = picture;
-        if frame.key && !self.decoded {
-            encode::decodes(picture).map_err(|error| format!("{error:#}"))?;
-            self.decoded = true;
-        }
         let bytes = frame.data.len();
-        self.trial
+        let measured = self
+            .trial
             .picture(frame.capture, frame.key, bytes, *follows)
-            .transpose()
+            .transpose()?;
+        if !self.decoded {
+            if !follows {
+                self.pictures.clear();
+            }
+            if frame.key || !self.pictures.is_empty() {
+                self.pictures.push(picture.clone());
+            }
+            if self.pictures.len() == DECODED || measured.is_some() {
+                encode::decodes(&self.pictures).map_err(|error| format!("{error:#}"))?;
+                self.decoded = true;
+                self.pictures.clear();
+            }
+        }
+        Ok(measured)
     }
 }
 
