@@ -126,7 +126,8 @@ impl Record {
             deepest_latency_p99_ms: percentile(looks.deepest_latencies, 0.99),
             deepest: looks.deepest,
             hold_max_ms: each.iter().map(|life| life.hold_ms).max().unwrap_or(0),
-            below_viewers: below.iter().sum::<f64>() / below.len().max(1) as f64,
+            // The sum of nothing is -0.
+            below_viewers: below.iter().sum::<f64>() / below.len().max(1) as f64 + 0.0,
             delay_p99_ms,
             valid: delay_p99_ms <= MOST_DELAY.as_secs_f64() * 1000.0,
             each,
