@@ -29,6 +29,11 @@ pub enum Pixels {
     H264,
 }
 
+impl Pixels {
+    /// All there are.
+    pub const ALL: [Self; 5] = [Self::I420, Self::Nv12, Self::Yuyv, Self::Mjpeg, Self::H264];
+}
+
 /// What all pictures of a source have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VideoFormat {

@@ -67,13 +67,7 @@ fn cameras(report: &mut Report) {
 /// Sizes and rates by layout, the largest first.
 fn offers(camera: &Camera) -> String {
     let mut lines = Vec::new();
-    for pixels in [
-        Pixels::I420,
-        Pixels::Nv12,
-        Pixels::Yuyv,
-        Pixels::Mjpeg,
-        Pixels::H264,
-    ] {
+    for pixels in Pixels::ALL {
         let mut of: Vec<_> = camera
             .offers
             .iter()

@@ -37,21 +37,28 @@ fn started(from: &VideoFormat) -> (Converter, Fed) {
     (converter.expect("a converter"), fed)
 }
 
-/// One picture as a camera would send it in JPEG.
-fn jpeg() -> Vec<u8> {
-    let line = format!(
-        "videotestsrc num-buffers=1 ! video/x-raw,width={WIDTH},height={HEIGHT} ! jpegenc ! appsink name=out"
-    );
+/// What a pipeline without its end gives until it ends.
+fn made(line: &str) -> Vec<Vec<u8>> {
     crate::elements::init().expect("GStreamer");
+    let line = format!("{line} ! appsink name=out sync=false");
     let pipeline = gst::parse::launch(&line).expect("a pipeline");
     let pipeline = pipeline.downcast::<gst::Pipeline>().expect("a pipeline");
     let sink = pipeline.by_name("out").expect("a sink");
     let sink = sink.downcast::<gst_app::AppSink>().expect("a sink");
     pipeline.set_state(gst::State::Playing).expect("it plays");
-    let sample = sink.pull_sample().expect("a picture");
+    let mut all = Vec::new();
+    while let Ok(sample) = sink.pull_sample() {
+        let buffer = sample.buffer().expect("a buffer");
+        all.push(buffer.map_readable().expect("readable").to_vec());
+    }
     pipeline.set_state(gst::State::Null).expect("it stops");
-    let buffer = sample.buffer().expect("a buffer");
-    buffer.map_readable().expect("readable").to_vec()
+    all
+}
+
+/// One picture as a camera would send it in JPEG.
+fn jpeg() -> Vec<u8> {
+    let size = format!("video/x-raw,width={WIDTH},height={HEIGHT}");
+    made(&format!("videotestsrc num-buffers=1 ! {size} ! jpegenc")).remove(0)
 }
 
 #[tokio::test]
@@ -253,24 +260,10 @@ fn a_picture_is_turned_as_the_configuration_says() {
 
 /// Pictures of H.264 as a camera's own encoder makes them, with a key frame each so many.
 fn h264(count: u32, group: u32) -> Vec<Vec<u8>> {
-    let line = format!(
+    made(&format!(
         "videotestsrc num-buffers={count} ! video/x-raw,format=I420,width={WIDTH},height={HEIGHT},framerate=30/1 \
-         ! x264enc tune=zerolatency key-int-max={group} \
-         ! video/x-h264,stream-format=byte-stream,alignment=au ! appsink name=out sync=false"
-    );
-    crate::elements::init().expect("GStreamer");
-    let pipeline = gst::parse::launch(&line).expect("a pipeline");
-    let pipeline = pipeline.downcast::<gst::Pipeline>().expect("a pipeline");
-    let sink = pipeline.by_name("out").expect("a sink");
-    let sink = sink.downcast::<gst_app::AppSink>().expect("a sink");
-    pipeline.set_state(gst::State::Playing).expect("it plays");
-    let mut all = Vec::new();
-    while let Ok(sample) = sink.pull_sample() {
-        let buffer = sample.buffer().expect("a buffer");
-        all.push(buffer.map_readable().expect("readable").to_vec());
-    }
-    pipeline.set_state(gst::State::Null).expect("it stops");
-    all
+         ! x264enc tune=zerolatency key-int-max={group} ! video/x-h264,stream-format=byte-stream,alignment=au"
+    ))
 }
 
 /// Gives them to what takes a camera's own, thirty a second from 5 s on, but for the one of this number; gives what comes out.

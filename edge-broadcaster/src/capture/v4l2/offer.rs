@@ -242,13 +242,7 @@ mod tests {
 
     #[test]
     fn layouts_are_called_as_v4l2_calls_them() {
-        for pixels in [
-            Pixels::I420,
-            Pixels::Nv12,
-            Pixels::Yuyv,
-            Pixels::Mjpeg,
-            Pixels::H264,
-        ] {
+        for pixels in Pixels::ALL {
             assert_eq!(pixels_of(offer(pixels, 2, 2, 1).fourcc()), Some(pixels));
         }
         assert_eq!(pixels_of(*b"HEVC"), None);
