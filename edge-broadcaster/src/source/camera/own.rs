@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::keeper::{Found, Keeper, say_lost, say_which};
-use super::pictures::News;
 use protocol::time::Time;
 
+use super::keeper::{Found, Keeper, say_lost, say_which};
+use super::pictures::News;
 use crate::capture::v4l2::Identity;
 use crate::encode::ladder::{LESS, Tried};
 use crate::encode::rungs::Rung;
@@ -20,7 +20,7 @@ use crate::stop::Stop;
 const NOTHING_READ: Duration = Duration::from_secs(6);
 /// What a camera sends is measured anew each time that so much has come. Guess: some groups.
 const MEASURED_OVER: Duration = Duration::from_secs(4);
-/// A camera that was told to send less has so long to do it.
+/// A camera that was told to send less has so long to do it. Guess: two measurements.
 const OBEYS_IN: Duration = Duration::from_secs(10);
 
 /// Pictures that are decoded. Guess: decoders keep back two or three at most.
@@ -67,7 +67,7 @@ impl OwnUse {
     }
 }
 
-/// A camera's own H.264 is looked at: what it comes to, and whether a key frame decodes.
+/// A camera's own H.264 is looked at: what it comes to, and whether it decodes.
 struct OwnTrial {
     trial: Trial,
     /// A key frame and what followed it, until they are decoded.
