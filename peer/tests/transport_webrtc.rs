@@ -8,6 +8,7 @@ use peer::transport::webrtc::{WebRtc, WebRtcConfig};
 use peer::transport::{Channel, IceServer, MAX_MESSAGE, Role, Transport, TransportEvent};
 
 mod ends;
+mod lossy;
 mod stranger;
 use ends::{connect, open, webrtc};
 use stranger::Stranger;
@@ -206,6 +207,49 @@ async fn a_channel_of_another_name_is_closed_and_the_rest_opens() {
     let mut end = stranger.connect(&*transport).await;
     stranger.send("control", 3).await;
     assert_eq!(end.message().await.expect("open").1.len(), 3);
+}
+
+/// Sends messages with numbers, a few packets each, and gives the numbers in the order in which they came.
+async fn numbers_over(from: &ends::End, to: &mut ends::End) -> Vec<u32> {
+    const MESSAGES: u32 = 200;
+    let send = async {
+        for number in 0..MESSAGES {
+            let message = Bytes::from([&number.to_be_bytes()[..], &[0; 4_000]].concat());
+            let sent = from.connection.try_send(Channel::Media, &message).await;
+            sent.expect("there is room for all of them");
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+    };
+    let receive = async {
+        let mut numbers = Vec::new();
+        while numbers.len() < MESSAGES as usize {
+            let (_, message) = to.message().await.expect("a message");
+            let number = message.first_chunk().expect("a number");
+            numbers.push(u32::from_be_bytes(*number));
+        }
+        numbers
+    };
+    tokio::join!(send, receive).1
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_packet_of_media_holds_nothing_up_that_comes_after_it_whichever_end_sends() {
+    let (a, b) = (webrtc(), webrtc());
+    let (mut offerer, mut answerer, way) = lossy::connect(&a, &b).await;
+    way.loses();
+    for there_and_back in [true, false] {
+        let numbers = match there_and_back {
+            true => numbers_over(&offerer, &mut answerer).await,
+            false => numbers_over(&answerer, &mut offerer).await,
+        };
+        assert!(!numbers.is_sorted(), "nothing overtook what was lost");
+        let mut all = numbers;
+        all.sort_unstable();
+        assert!(
+            all.into_iter().eq(0..200),
+            "and nothing is missing, or came twice"
+        );
+    }
 }
 
 /// A STUN server that tells everybody the address it sees.

@@ -3,6 +3,8 @@
 
 /** What a channel was given is on its way after this at the latest, in milliseconds. Guess. */
 const LAST_WORDS = 200;
+/** The media channel's protocol: this side takes what comes over a second one, too. Those who need it know why. */
+const WAY_BACK = "media-each-way";
 /** How long a connection that is not open yet may count as failed, in milliseconds. Guess: the other side's candidates
  * come through the supervisor, a relayed one after two round trips to its TURN server. */
 const SECOND_CHANCE = 2_000;
@@ -106,16 +108,26 @@ export class Links {
    * @param {RTCDataChannel} channel
    */
   #use(name, link, channel) {
+    this.#listen(name, link, channel.label, channel);
+    channel.onopen = () => this.#opened(name, link);
+    if (channel.readyState === "open") this.#opened(name, link);
+  }
+
+  /**
+   * @param {string} name
+   * @param {Link} link
+   * @param {string} as
+   * @param {RTCDataChannel} channel
+   */
+  #listen(name, link, as, channel) {
     const bring = channel.label === "control" ? this.#listener.control : this.#listener.media;
-    link.channels[channel.label] = channel;
+    link.channels[as] = channel;
     channel.binaryType = "arraybuffer";
     channel.onmessage = ({ data }) => {
       if (data instanceof ArrayBuffer) bring(name, new Uint8Array(data));
       else this.#gone(name, link, "the other side sent a text, and only bytes are spoken here");
     };
     channel.onclose = () => this.#gone(name, link, "the other side closed the channel");
-    channel.onopen = () => this.#opened(name, link);
-    if (channel.readyState === "open") this.#opened(name, link);
   }
 
   /**
@@ -174,7 +186,11 @@ export class Links {
     const link = this.#make(name);
     this.#use(name, link, link.connection.createDataChannel("control", { ordered: true }));
     // In any order: one lost packet holds nothing else back, and gaps show at once.
-    this.#use(name, link, link.connection.createDataChannel("media", { ordered: false }));
+    this.#use(name, link, link.connection.createDataChannel("media", { ordered: false, protocol: WAY_BACK }));
+    link.connection.ondatachannel = ({ channel }) => {
+      if (channel.label === "media" && !link.channels.wayBack) this.#listen(name, link, "wayBack", channel);
+      else channel.close();
+    };
     this.#step(name, link, async () => {
       await link.connection.setLocalDescription();
       this.#describe(name, link);

@@ -314,6 +314,10 @@ async fn offer(
     for channel in [Channel::Control, Channel::Media] {
         let init = RTCDataChannelInit {
             ordered: ordered || channel == Channel::Control,
+            protocol: match channel {
+                Channel::Control => String::new(),
+                Channel::Media => connection::WAY_BACK.into(),
+            },
             ..Default::default()
         };
         let made = library

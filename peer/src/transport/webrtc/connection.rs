@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use ::webrtc::data_channel::{DataChannel, DataChannelEvent};
+use ::webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelInit};
 use ::webrtc::error::Error;
 use ::webrtc::peer_connection::{
     PeerConnection, PeerConnectionEventHandler, RTCPeerConnectionIceEvent, RTCPeerConnectionState,
@@ -35,6 +35,17 @@ use crate::transport::{
 const OPEN_LIMIT: Duration = Duration::from_secs(30);
 /// News of the library that may wait for the task: candidates and a few changes of state.
 const NEWS_CAPACITY: usize = 64;
+
+/// The media channel's protocol, by which the end that offers says that it takes what comes over a second one, too (docs/protocol.md).
+pub(super) const WAY_BACK: &str = "media-each-way";
+
+/// As media is sent: gaps show at once, and one lost packet holds nothing else up.
+fn in_any_order() -> RTCDataChannelInit {
+    RTCDataChannelInit {
+        ordered: false,
+        ..RTCDataChannelInit::default()
+    }
+}
 
 /// What the library tells outside of the channels.
 pub(super) enum News {
@@ -85,6 +96,11 @@ impl PeerConnectionEventHandler for Handler {
 pub(super) struct Channels {
     control: OnceLock<Arc<dyn DataChannel>>,
     media: OnceLock<Arc<dyn DataChannel>>,
+    /// A second one for media, from the end that answered: what the library (0.21) sends over a channel that it did not open is
+    /// sent in order, whatever the channel is, and then one lost packet holds up all that comes after it.
+    way_back: OnceLock<Arc<dyn DataChannel>>,
+    /// This end opened that, and it can be used.
+    sends_back: AtomicBool,
     /// Level for [`TransportEvent::Drained`], should it be set before there is a channel.
     low_water: Mutex<Option<u32>>,
     open: AtomicBool,
@@ -96,6 +112,13 @@ impl Channels {
             Channel::Control => &self.control,
             Channel::Media => &self.media,
         }
+    }
+
+    /// What media is sent over.
+    fn for_media(&self) -> Option<&Arc<dyn DataChannel>> {
+        let way_back = self.way_back.get();
+        let way_back = way_back.filter(|_| self.sends_back.load(Ordering::Acquire));
+        way_back.or_else(|| self.media.get())
     }
 
     /// Takes a channel in; not if there is one of its label already.
@@ -114,7 +137,11 @@ impl Channels {
 
     /// The next event of a channel; waits for ever while there is no such channel.
     async fn poll(&self, channel: Channel) -> Option<DataChannelEvent> {
-        match self.slot(channel).get() {
+        Self::poll_one(self.slot(channel)).await
+    }
+
+    async fn poll_one(slot: &OnceLock<Arc<dyn DataChannel>>) -> Option<DataChannelEvent> {
+        match slot.get() {
             Some(channel) => channel.poll().await,
             None => std::future::pending().await,
         }
@@ -225,6 +252,9 @@ impl Task {
                 event = self.parts.channels.poll(Channel::Media), if open || !media_open => {
                     self.on_channel_event(Channel::Media, event).await?;
                 }
+                event = Channels::poll_one(&self.parts.channels.way_back), if open => {
+                    self.on_way_back(event).await?;
+                }
                 () = tokio::time::sleep_until(deadline), if !open => {
                     return Err(End::Reason(format!("not open after {} s", OPEN_LIMIT.as_secs())));
                 }
@@ -249,9 +279,16 @@ impl Task {
     async fn on_new_channel(&self, channel: Arc<dyn DataChannel>) {
         let label = channel.label().await.unwrap_or_default();
         let known = Channel::from_label(&label);
-        let taken = known.is_some_and(|known| self.parts.channels.set(known, Arc::clone(&channel)));
+        let channels = &self.parts.channels;
+        let taken = match known {
+            // We offered, so ours of this name is there already, and this is the answering end's.
+            Some(Channel::Media) if self.offered() => {
+                channels.way_back.set(Arc::clone(&channel)).is_ok()
+            }
+            known => known.is_some_and(|known| channels.set(known, Arc::clone(&channel))),
+        };
         if !taken {
-            log::debug!(link:% = self.parts.link; "closing a channel with an unknown label");
+            log::debug!(link:% = self.parts.link; "closing a channel that there is no use for");
             let _ = channel.close().await;
         }
     }
@@ -276,6 +313,46 @@ impl Task {
         }
     }
 
+    async fn on_way_back(&mut self, event: Option<DataChannelEvent>) -> Result<(), End> {
+        let channels = &self.parts.channels;
+        match event {
+            Some(DataChannelEvent::OnOpen) if !self.offered() => {
+                channels.sends_back.store(true, Ordering::Release);
+                self.apply_low_water().await;
+                Ok(())
+            }
+            Some(DataChannelEvent::OnOpen) => Ok(()),
+            // What drains is no media: this end sends none over it, or not yet.
+            Some(DataChannelEvent::OnBufferedAmountLow)
+                if !channels.sends_back.load(Ordering::Acquire) =>
+            {
+                Ok(())
+            }
+            event => self.on_channel_event(Channel::Media, event).await,
+        }
+    }
+
+    const fn offered(&self) -> bool {
+        !self.parts.described
+    }
+
+    /// Opens a channel for what this end sends, if it answered and the other end has a use for one.
+    async fn open_way_back(&self) {
+        let Some(media) = self.parts.channels.media.get() else {
+            return;
+        };
+        let asked = media.protocol().await.is_ok_and(|asked| asked == WAY_BACK);
+        if self.offered() || !asked || media.ordered().await.unwrap_or(true) {
+            return;
+        }
+        let library = &self.parts.library;
+        let opened = library.create_data_channel(Channel::Media.label(), Some(in_any_order()));
+        match opened.await {
+            Ok(channel) => drop(self.parts.channels.way_back.set(channel)), // the first, for it is opened once
+            Err(error) => log::debug!(link:% = self.parts.link; "media goes in order: {error}"),
+        }
+    }
+
     async fn on_open(&mut self, channel: Channel) -> Result<(), End> {
         match channel {
             Channel::Control => self.opened.0 = true,
@@ -287,11 +364,12 @@ impl Task {
         self.parts.membership.member.youth.end();
         self.apply_low_water().await;
         self.parts.channels.open.store(true, Ordering::Release);
+        self.open_way_back().await;
         self.tell(TransportEvent::Open).await
     }
 
     async fn apply_low_water(&self) {
-        if let Some(media) = self.parts.channels.media.get() {
+        if let Some(media) = self.parts.channels.for_media() {
             let _ = media
                 .set_buffered_amount_low_threshold(self.parts.channels.low_water())
                 .await;
@@ -369,7 +447,11 @@ impl Handle {
 
     fn open_channel(&self, channel: Channel) -> Option<&Arc<dyn DataChannel>> {
         let open = self.channels.open.load(Ordering::Acquire);
-        self.channels.slot(channel).get().filter(|_| open)
+        let channel = match channel {
+            Channel::Control => self.channels.control.get(),
+            Channel::Media => self.channels.for_media(),
+        };
+        channel.filter(|_| open)
     }
 }
 
@@ -414,10 +496,19 @@ impl Connection for Handle {
     }
 
     async fn media_buffered(&self) -> usize {
-        match self.open_channel(Channel::Media) {
-            Some(media) => media.outstanding_bytes().await.unwrap_or(0),
-            None => 0,
+        let Some(media) = self.open_channel(Channel::Media) else {
+            return 0;
+        };
+        let mut buffered = media.outstanding_bytes().await.unwrap_or(0);
+        if let Some(first) = self
+            .channels
+            .media
+            .get()
+            .filter(|first| !Arc::ptr_eq(first, media))
+        {
+            buffered += first.outstanding_bytes().await.unwrap_or(0); // from before the way back was open
         }
+        buffered
     }
 
     async fn set_low_water(&self, bytes: Option<usize>) {
