@@ -14,20 +14,37 @@ use crate::link::{Link, Phase, Use};
 use crate::time::Time;
 use crate::wire::Control;
 
-/// Connections of one link, the first included. At 1 % loss and 40 ms one carries 2.3 Mbit/s while it is not in time-out; of four, two
-/// are well nearly always.
-pub const MOST_LANES: u8 = 4;
+/// Connections of one link, the first included. At 3 % loss and 120 ms one carries half a Mbit/s (1.22 / √p packets a round trip), and the picture
+/// stood still for half of the time over four, a third over six, a sixth over eight, and hardly at all over ten (measured:
+/// docs/experiments.md).
+pub const MOST_LANES: u8 = 10;
+/// Of these so many are opened where frames are late. Enough for 3 Mbit/s at 1 % and 40 ms, where one carries 2.3 while it is not in time-out: two of four
+/// are well nearly always. The others take more than that: see [`Sign`].
+const EASY_LANES: usize = 4;
 /// So often within [`LATELY`] something has to be asked for again before another lane is opened. Guess: what lacks after a change of
 /// parents is asked for two or three times.
-pub(super) const OFTEN: usize = 5;
+const OFTEN: usize = 5;
 const LATELY: Duration = Duration::from_secs(10);
 /// A connection over which nothing came for so long was in time-out, if something comes again: both ends beat more often, and SCTP waits a second
 /// (RFC 9260, 16: RTO.Min). A link without lanes is given up before that.
 const TIMED_OUT: Duration = Duration::from_millis(900);
-/// As much of a sign as so many late frames: the second one within [`LATELY`] makes a lane.
+/// It is as much of a sign as so many late frames: the second one within [`LATELY`] makes a lane.
 const SIGNS: usize = 3;
 /// Lanes that nothing was late on for so long are closed. Guess: an interference that comes back each half minute is one.
 const CALM: Duration = Duration::from_secs(60);
+
+/// What shows that a link loses packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// Frames were late, and are asked for.
+    Late,
+    /// They were asked for before, and are late again: the connections there are do not carry what is to go over them.
+    LateAgain,
+    /// A connection was in time-out.
+    TimeOut,
+    /// The link was given up for its silence.
+    Silence,
+}
 
 /// Neighbours that are remembered for what they lost. Guess: parents and backups of a minute.
 const MOST_LOSSES: usize = 64;
@@ -63,12 +80,12 @@ impl Node {
             whole.heard_over_a_lane(now);
         }
         if was_silent {
-            self.was_late(now, lane_of.unwrap_or(id), SIGNS);
+            self.was_late(now, lane_of.unwrap_or(id), Sign::TimeOut);
         }
     }
 
-    /// Frames of the parent at `id` were late, or it was not heard: so many signs that its connections lose packets.
-    pub(super) fn was_late(&mut self, now: Time, id: LinkId, signs: usize) {
+    /// The connections of the parent at `id` lose packets.
+    pub(super) fn was_late(&mut self, now: Time, id: LinkId, sign: Sign) {
         if !self.streams.values().any(|s| s.is_fed_by(id)) {
             return;
         }
@@ -81,6 +98,14 @@ impl Node {
         }
         let loss = self.losses.entry(peer).or_default();
         loss.last = now;
+        if loss.lanes + 1 >= EASY_LANES && sign != Sign::LateAgain {
+            return;
+        }
+        let signs = match sign {
+            Sign::Late | Sign::LateAgain => 1,
+            Sign::TimeOut => SIGNS,
+            Sign::Silence => OFTEN,
+        };
         loss.late.retain(|at| now.since(*at) < LATELY);
         loss.late.extend(std::iter::repeat_n(now, signs));
         let often = loss.late.len() >= OFTEN && now >= loss.not_before;

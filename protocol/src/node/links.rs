@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use super::lanes::{MOST_LANES, OFTEN};
+use super::lanes::{MOST_LANES, Sign};
 use super::{Event, Input, Node, Output};
 use crate::chunk::Chunk;
 use crate::forwarder::AfterSend;
@@ -505,7 +505,7 @@ impl Node {
                 }
                 Due::Close(reason) => {
                     if reason == SILENT {
-                        self.was_late(now, id, OFTEN); // it may live, and the way to it be bad
+                        self.was_late(now, id, Sign::Silence); // it may live, and the way to it be bad
                     }
                     self.expel(now, id, reason, out);
                 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::lanes::Sign;
 use super::streams::{Probe, Role, Upstream};
 use super::{Node, Output, lag};
 use crate::chunk::{Chunk, Position};
@@ -31,9 +32,11 @@ impl Node {
                 continue;
             };
             let (handle, parent) = (stream.handle(), stream.parent);
+            let again = stream.repair.asks_again(now);
             let asked = stream.repair.due(now, &sources);
             if let Some(parent) = parent.filter(|_| !asked.is_empty()) {
-                self.was_late(now, parent.link, 1);
+                let sign = if again { Sign::LateAgain } else { Sign::Late };
+                self.was_late(now, parent.link, sign);
             }
             for (link, frames) in asked {
                 if let Some(link) = self.links.get_mut(&link) {
@@ -143,6 +146,7 @@ impl Node {
             (link.phase == Phase::Ready).then_some(Source {
                 link: id,
                 round_trip,
+                loses: link.lane_of.is_some() || !link.lanes.is_empty(),
             })
         };
         backups.chain(parents).filter_map(source).collect()
