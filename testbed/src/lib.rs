@@ -9,6 +9,7 @@ pub mod liar;
 pub mod live;
 pub mod measure;
 pub mod narrows;
+pub mod recorder;
 pub mod script;
 pub mod sim;
 pub mod stage;

@@ -13,6 +13,7 @@ use protocol::viewer::Viewer;
 use tokio::sync::mpsc;
 
 use crate::delays::Delays;
+use crate::recorder::Recorder;
 
 /// How often the figures go into the node's reports.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
@@ -73,6 +74,9 @@ struct Player {
     viewer: Option<Viewer>,
     screen: Screen,
     first_picture: Option<Instant>,
+    /// It says what it does: the viewer's own, not one beside it.
+    says: bool,
+    recorder: Option<Recorder>,
 }
 
 impl Receiver {
@@ -83,7 +87,10 @@ impl Receiver {
             news,
             clock,
             wanted,
-            players: vec![Player::default()],
+            players: vec![Player {
+                says: true,
+                ..Player::default()
+            }],
             failed: false,
             watching: false,
             refused: None,
@@ -116,8 +123,22 @@ impl Receiver {
         self
     }
 
+    /// Has what the element is given written down.
+    pub fn recorded(mut self, recorder: Option<Recorder>) -> Self {
+        self.players[0].recorder = recorder;
+        self
+    }
+
     /// Watches until told to stop, and says every `interval` how it goes.
-    pub async fn run(mut self, interval: Duration, mut tell: impl FnMut(Figures)) {
+    ///
+    /// # Errors
+    ///
+    /// What is to be recorded cannot be written.
+    pub async fn run(
+        mut self,
+        interval: Duration,
+        mut tell: impl FnMut(Figures),
+    ) -> anyhow::Result<()> {
         self.node.put(Input::ListStreams).await;
         let mut report = tokio::time::interval(REPORT_EVERY.min(interval));
         let mut said = tokio::time::Instant::now();
@@ -125,10 +146,10 @@ impl Receiver {
             let look = tokio::time::sleep(playback::LOOK_EVERY);
             tokio::select! {
                 event = self.news.recv(), if !self.failed => match event {
-                    Some(event) => self.take(event).await,
-                    None => return,
+                    Some(event) => self.take(event).await?,
+                    None => return Ok(()),
                 },
-                () = look => if !self.failed { self.look() },
+                () = look => if !self.failed { self.look()? },
                 _ = report.tick() => {
                     if !self.failed {
                         self.report().await;
@@ -142,7 +163,7 @@ impl Receiver {
         }
     }
 
-    async fn take(&mut self, event: Event) {
+    async fn take(&mut self, event: Event) -> anyhow::Result<()> {
         match &event {
             Event::Streams(streams) => self.watch_if_listed(streams).await,
             // The viewer plays out what it has, and keeps its figures until there is a new one.
@@ -163,12 +184,13 @@ impl Receiver {
         }
         self.log(&event);
         let now = self.clock.now();
-        for (at, player) in self.players.iter_mut().enumerate() {
-            player.news(now, &event, at == 0);
+        for player in &mut self.players {
+            player.news(now, &event)?;
         }
-        if !self.failed {
-            self.look();
+        if self.failed {
+            return Ok(());
         }
+        self.look()
     }
 
     /// What the supervisor asks for where the stream allows it. Its figures stay what they are.
@@ -218,11 +240,10 @@ impl Receiver {
     }
 
     /// Shows the players their elements.
-    fn look(&mut self) {
+    fn look(&mut self) -> anyhow::Result<()> {
         let now = self.clock.now();
-        for (at, player) in self.players.iter_mut().enumerate() {
-            player.look(now, at == 0);
-        }
+        let mut players = self.players.iter_mut();
+        players.try_for_each(|player| player.look(now))
     }
 
     async fn report(&self) {
@@ -258,42 +279,47 @@ impl Player {
         self.screen = Screen::new();
     }
 
-    fn news(&mut self, now: Time, event: &Event, says: bool) {
+    fn news(&mut self, now: Time, event: &Event) -> anyhow::Result<()> {
         let mut out = Vec::new();
         if let Some(viewer) = &mut self.viewer {
             viewer.news(now, event, &mut out);
         }
-        self.carry_out(now, out, says);
+        self.carry_out(now, out)
     }
 
-    fn look(&mut self, now: Time, says: bool) {
+    fn look(&mut self, now: Time) -> anyhow::Result<()> {
         let mut out = Vec::new();
         if let Some(viewer) = &mut self.viewer {
             let element = playback::Input::Element(self.screen.look(now));
             viewer.handle(now, element, &mut out);
         }
-        self.carry_out(now, out, says);
+        self.carry_out(now, out)?;
         let started = |viewer: &Viewer| viewer.stats(now).started;
         if self.first_picture.is_none() && self.viewer.as_ref().is_some_and(started) {
             self.first_picture = Some(Instant::now());
         }
+        Ok(())
     }
 
-    fn carry_out(&mut self, now: Time, mut out: Vec<playback::Output>, says: bool) {
+    fn carry_out(&mut self, now: Time, mut out: Vec<playback::Output>) -> anyhow::Result<()> {
         while !out.is_empty() {
-            if says {
+            if self.says {
                 out.iter().for_each(|output| self.log(now, output));
+            }
+            if let Some(recorder) = &mut self.recorder {
+                out.iter().try_for_each(|output| recorder.note(output))?;
             }
             let told: Vec<_> = out
                 .drain(..)
                 .filter_map(|output| self.screen.carry_out(now, &output))
                 .collect();
             let Some(viewer) = &mut self.viewer else {
-                return;
+                break;
             };
             told.into_iter()
                 .for_each(|input| viewer.handle(now, input, &mut out));
         }
+        Ok(())
     }
 
     /// Why the picture stood still may be found out by this.

@@ -15,6 +15,7 @@ use protocol::security::suite::Suite;
 use protocol::signal::Component;
 use serde_json::{Value, json};
 use testbed::delays::Delays;
+use testbed::recorder::Recorder;
 use testbed::viewer::{Figures, Played, Receiver};
 use tokio::task::JoinSet;
 
@@ -62,6 +63,9 @@ struct Arguments {
     /// Have media delivered in the order in which it was sent, so that what comes after a lost chunk waits.
     #[arg(long)]
     ordered: bool,
+    /// Write what the player is given into this folder: each track to a file, and to another one when its encoder changes.
+    #[arg(long, value_name = "FOLDER")]
+    record: Option<PathBuf>,
     /// Print how late chunks came that were captured so many seconds after the first one came; the broadcaster has to run on the same machine.
     #[arg(long)]
     delays_after: Option<u64>,
@@ -85,6 +89,9 @@ fn main() -> ExitCode {
 }
 
 async fn watch(arguments: Arguments) -> anyhow::Result<()> {
+    if arguments.record.is_some() && arguments.viewers != 1 {
+        anyhow::bail!("only one viewer can be recorded into a folder: leave --viewers out");
+    }
     let mut viewers = JoinSet::new();
     let folder = std::env::temp_dir().join(format!("ownstream-receiver-{}", std::process::id()));
     // A process of the same number that was killed may have left one, which knows another supervisor.
@@ -103,7 +110,7 @@ async fn watch(arguments: Arguments) -> anyhow::Result<()> {
         }
     };
     tokio::select! {
-        _ = viewers.join_next() => {},
+        Some(ended) = viewers.join_next() => ended.context("a viewer ended")??,
         () = over => {},
         result = tokio::signal::ctrl_c() => result.context("listening for Ctrl-C")?,
     }
@@ -171,7 +178,7 @@ fn start(arguments: &Arguments, state_dir: PathBuf) -> anyhow::Result<Peer> {
     identity::start(identity, supervisor, peer::Clock::new()).context("starting a viewer")
 }
 
-async fn view(number: u32, arguments: Arguments, (node, news): Peer) {
+async fn view(number: u32, arguments: Arguments, (node, news): Peer) -> anyhow::Result<()> {
     let (began, peer) = (Instant::now(), node.peer());
     let hold = arguments.hold_ms.map(Duration::from_millis);
     let receiver = Receiver::new(node, news, peer::Clock::new(), arguments.stream.clone());
@@ -180,12 +187,14 @@ async fn view(number: u32, arguments: Arguments, (node, news): Peer) {
     let beside: Vec<Duration> = beside.map(Duration::from_millis).collect();
     let receiver = receiver.holding(hold).beside(&beside);
     let receiver = receiver.counting_delays_after(after);
+    let recorder = arguments.record.as_deref().map(Recorder::create);
+    let receiver = receiver.recorded(recorder.transpose()?);
     receiver
         .run(Duration::from_millis(arguments.interval_ms), |figures| {
             let delays = arguments.delays_after.map(|_| &figures.delays);
             print(number, peer, began, &figures, delays)
         })
-        .await;
+        .await
 }
 
 fn print(number: u32, peer: PeerId, began: Instant, figures: &Figures, delays: Option<&Delays>) {
