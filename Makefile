@@ -48,8 +48,8 @@ test-rust: web
 test-web: web web/node_modules
 	node web/tests/all.js
 
-test-box: web ## packages, services under systemd, cameras, and the programs for boards, each in a machine of its own (as root)
-	@tools/deps.sh build rust wasm run box deb board
+test-box: web web/node_modules ## packages, services under systemd, cameras, and the programs for boards, each in a machine of its own (as root)
+	@tools/deps.sh build rust wasm run node box deb board
 	$(CARGO) build --workspace --all-targets # as `make test` does, after which nothing is left to do
 	@PROFILE=dev tools/deb.sh $$(dpkg --print-architecture)
 	@CARGO_PROFILE_RELEASE_LTO=off tools/cross.sh arm64 edge-broadcaster
@@ -151,7 +151,7 @@ web/node_modules: web/package-lock.json
 	cd web && npm ci --ignore-scripts
 	@touch web/node_modules
 
-test-cameras: ## the broadcaster on real device nodes, in an emulated board (ten minutes; part of test-box)
+test-cameras: web web/node_modules ## the broadcaster on real device nodes, in an emulated board (ten minutes; part of test-box)
 	@tools/deps.sh build rust run box board
 	@testbed/box/test-cameras.sh
 

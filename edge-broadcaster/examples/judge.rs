@@ -1,9 +1,9 @@
-//! Looks at what `edge-broadcaster dump` wrote, picture by picture and packet by packet, and says whether it is what was
-//! expected. Used by `make test-box` on what the emulated board recorded.
+//! Looks at what a viewer was given, picture by picture and packet by packet, and says whether it is what was expected.
+//! Used by `make test-box` on what `receiver --record` wrote down of the emulated board's streams.
 //!
-//! usage: judge STREAM.video.webm[,STREAM.video.2.mp4…] STREAM.audio.webm SHOWN tone|silence|none
+//! usage: judge video.1.webm[,video.2.mp4…] audio.1.webm[,audio.2.webm…] SHOWN tone|silence|none
 //!
-//! Several files are the epochs of one stream. SHOWN is the order of what is seen, as in `picture,slate,picture`, or its
+//! Several files of a track follow each other. SHOWN is the order of what is seen, as in `picture,slate,picture`, or its
 //! beginning: `picture,slate,...`. A run of fewer than three pictures does not count.
 
 use std::process::ExitCode;
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
 fn judge(arguments: &[String]) -> anyhow::Result<String> {
     let [video, audio, shown, sound] = arguments else {
         anyhow::bail!(
-            "usage: judge VIDEO.webm[,VIDEO.mp4…] AUDIO.webm picture,slate,… tone|silence|none"
+            "usage: judge VIDEO.webm[,VIDEO.mp4…] AUDIO.webm[,…] picture,slate,… tone|silence|none"
         );
     };
     gst::init()?;
@@ -149,31 +149,44 @@ fn pictures(path: &str) -> anyhow::Result<Vec<(u64, &'static str)>> {
     })
 }
 
-/// What is heard.
-fn heard(path: &str, expected: &str) -> anyhow::Result<String> {
+/// When each packet of sound is heard, in ms.
+fn packets(path: &str) -> anyhow::Result<Vec<u64>> {
     let line = format!("filesrc location={path} ! matroskademux ! appsink name=out sync=false");
-    let times = each(&line, |sample| {
+    each(&line, |sample| {
         let pts = sample.buffer().and_then(|buffer| buffer.pts());
         Ok(pts.context("no time")?.mseconds())
-    })?;
-    ensure!(!times.is_empty(), "not one packet of sound");
-    ensure!(times.is_sorted(), "sound is out of order: {times:?}");
-    let gaps = times
-        .windows(2)
-        .filter(|pair| pair[1] - pair[0] > 21)
-        .count();
+    })
+}
+
+/// How much of each piece of sound is the tone; none of silence.
+fn shares(path: &str) -> anyhow::Result<Vec<Option<f64>>> {
     let line = format!(
         "filesrc location={path} ! matroskademux ! opusdec ! audioconvert \
          ! audio/x-raw,format=S16LE,channels=1,rate=48000 ! appsink name=out sync=false"
     );
-    let parts = each(&line, |sample| {
+    each(&line, |sample| {
         let buffer = sample.buffer().context("no sound")?;
         let bytes = buffer.map_readable()?;
         let samples = bytes
             .chunks_exact(2)
             .map(|two| f64::from(i16::from_le_bytes([two[0], two[1]])));
         Ok(tone_share(&samples.collect::<Vec<_>>()))
-    })?;
+    })
+}
+
+/// What is heard.
+fn heard(paths: &str, expected: &str) -> anyhow::Result<String> {
+    let (mut times, mut parts) = (Vec::new(), Vec::new());
+    for path in paths.split(',') {
+        times.extend(packets(path)?);
+        parts.extend(shares(path)?);
+    }
+    ensure!(!times.is_empty(), "not one packet of sound");
+    ensure!(times.is_sorted(), "sound is out of order: {times:?}");
+    let gaps = times
+        .windows(2)
+        .filter(|pair| pair[1] - pair[0] > 21)
+        .count();
     let pure = parts
         .iter()
         .filter(|share| share.is_some_and(|share| share > PURE))

@@ -14,7 +14,9 @@ export PATH=$PATH:/tmp/bin HOME=/tmp
 modprobe 9p
 modprobe 9pnet_virtio
 mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 share /mnt || echo "GUEST: the shared folder does not mount"
+modprobe virtio_net
 ip link set lo up
+ip link set eth0 up && ip addr add 10.0.2.15/24 dev eth0 && ip route add default via 10.0.2.2 # QEMU's own network
 sh /mnt/run.sh
 echo "GUEST: ended with $?"
 sync
