@@ -3,8 +3,12 @@
 
 /** What a channel was given is on its way after this at the latest, in milliseconds. Guess. */
 const LAST_WORDS = 200;
-/** The media channel's protocol: this side takes what comes over a second one, too. Those who need it know why. */
-const WAY_BACK = "media-each-way";
+/** The media channel's stream: both sides make the channel, for services must (docs/protocol.md says why). */
+const MEDIA_STREAM = 10;
+/** The control channel's protocol, by which the side that offers says so, and whether media goes in order. */
+const MEDIA_MODES = { any: "media-unordered", inOrder: "media-ordered" };
+/** Messages that may come before both channels are open here: one Hello, and what follows if this page is slow. Guess. */
+const MAX_UNREAD = 64;
 /** How long a connection that is not open yet may count as failed, in milliseconds. Guess: the other side's candidates
  * come through the supervisor, a relayed one after two round trips to its TURN server. */
 const SECOND_CHANCE = 2_000;
@@ -32,6 +36,8 @@ class Link {
   channels = {};
   /** Candidates that came before the description they belong to. @type {RTCIceCandidateInit[]} */
   early = [];
+  /** What came before both channels were open. @type {(() => void)[]} */
+  unread = [];
   wasOpen = false;
 
   /** @param {RTCPeerConnection} connection */
@@ -108,26 +114,21 @@ export class Links {
    * @param {RTCDataChannel} channel
    */
   #use(name, link, channel) {
-    this.#listen(name, link, channel.label, channel);
-    channel.onopen = () => this.#opened(name, link);
-    if (channel.readyState === "open") this.#opened(name, link);
-  }
-
-  /**
-   * @param {string} name
-   * @param {Link} link
-   * @param {string} as
-   * @param {RTCDataChannel} channel
-   */
-  #listen(name, link, as, channel) {
     const bring = channel.label === "control" ? this.#listener.control : this.#listener.media;
-    link.channels[as] = channel;
+    link.channels[channel.label] = channel;
     channel.binaryType = "arraybuffer";
     channel.onmessage = ({ data }) => {
-      if (data instanceof ArrayBuffer) bring(name, new Uint8Array(data));
-      else this.#gone(name, link, "the other side sent a text, and only bytes are spoken here");
+      if (!(data instanceof ArrayBuffer)) {
+        this.#gone(name, link, "the other side sent a text, and only bytes are spoken here");
+      } else if (link.wasOpen) {
+        bring(name, new Uint8Array(data));
+      } else if (link.unread.push(() => bring(name, new Uint8Array(data))) > MAX_UNREAD) {
+        this.#gone(name, link, "the other side did not wait until the connection was open");
+      }
     };
     channel.onclose = () => this.#gone(name, link, "the other side closed the channel");
+    channel.onopen = () => this.#opened(name, link);
+    if (channel.readyState === "open") this.#opened(name, link);
   }
 
   /**
@@ -139,6 +140,9 @@ export class Links {
     if (link.wasOpen || control?.readyState !== "open" || media?.readyState !== "open") return;
     link.wasOpen = true;
     this.#listener.open(name);
+    for (const bring of link.unread.splice(0)) {
+      if (this.#links.get(name) === link) bring();
+    }
   }
 
   /**
@@ -181,16 +185,27 @@ export class Links {
     }
   }
 
+  /**
+   * @param {string} name
+   * @param {Link} link
+   * @param {boolean} ordered
+   */
+  #makeMedia(name, link, ordered) {
+    const mode = { ordered, negotiated: true, id: MEDIA_STREAM };
+    try {
+      this.#use(name, link, link.connection.createDataChannel("media", mode));
+    } catch (error) {
+      this.#gone(name, link, `no channel for media: ${error}`); // the other side has opened one in its place
+    }
+  }
+
   /** @param {string} name sets it up as the side that offers */
   connect(name) {
     const link = this.#make(name);
-    this.#use(name, link, link.connection.createDataChannel("control", { ordered: true }));
+    const control = { ordered: true, protocol: MEDIA_MODES.any };
+    this.#use(name, link, link.connection.createDataChannel("control", control));
     // In any order: one lost packet holds nothing else back, and gaps show at once.
-    this.#use(name, link, link.connection.createDataChannel("media", { ordered: false, protocol: WAY_BACK }));
-    link.connection.ondatachannel = ({ channel }) => {
-      if (channel.label === "media" && !link.channels.wayBack) this.#listen(name, link, "wayBack", channel);
-      else channel.close();
-    };
+    this.#makeMedia(name, link, false);
     this.#step(name, link, async () => {
       await link.connection.setLocalDescription();
       this.#describe(name, link);
@@ -205,8 +220,12 @@ export class Links {
   accept(name, offer) {
     const link = this.#make(name);
     link.connection.ondatachannel = ({ channel }) => {
-      if (channel.label === "control" || channel.label === "media") this.#use(name, link, channel);
-      else channel.close();
+      const known = channel.label === "control" || channel.label === "media";
+      if (!known || link.channels[channel.label]) return channel.close();
+      this.#use(name, link, channel);
+      if (Object.values(MEDIA_MODES).includes(channel.protocol)) {
+        this.#makeMedia(name, link, channel.protocol === MEDIA_MODES.inOrder);
+      }
     };
     this.#step(name, link, async () => {
       await link.connection.setRemoteDescription({ type: "offer", sdp: offer });

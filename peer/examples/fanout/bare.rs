@@ -2,12 +2,13 @@
 //! settings as they come.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::BytesMut;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use webrtc::data_channel::{DataChannel, DataChannelEvent};
+use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelInit};
 use webrtc::peer_connection::{
     PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceGatheringState,
     RTCSessionDescription, SettingEngineBuilder,
@@ -16,6 +17,9 @@ use webrtc::peer_connection::{
 use super::Plan;
 use super::measure::stream;
 use super::signalling::Signals;
+
+/// How long a child may take to set itself up. Guess: far above what 64 at once take.
+const SET_UP_LIMIT: Duration = Duration::from_secs(60);
 
 struct Handler {
     gathered: mpsc::Sender<()>,
@@ -49,11 +53,9 @@ pub(crate) async fn send(plan: Plan) -> Result<(), String> {
     let mut children = Vec::new();
     for _ in 0..plan.children {
         let (stream, _) = listener.accept().await.map_err(|error| error.to_string())?;
-        children.push(
-            accept(&plan, Signals::new(stream))
-                .await
-                .map_err(|e| e.to_string())?,
-        );
+        let child = tokio::time::timeout(SET_UP_LIMIT, accept(&plan, Signals::new(stream)));
+        let child = child.await.map_err(|_| "a child does not connect")?;
+        children.push(child.map_err(|error| error.to_string())?);
     }
     stream(&plan, async |messages| {
         for (_, media) in &children {
@@ -85,12 +87,21 @@ async fn accept(plan: &Plan, mut signals: Signals) -> Result<Child, webrtc::erro
     connection
         .set_remote_description(RTCSessionDescription::offer(offer)?)
         .await?;
+    // Both ends make the media channel (docs/protocol.md).
+    let unordered = RTCDataChannelInit {
+        ordered: false,
+        negotiated: Some(10),
+        ..RTCDataChannelInit::default()
+    };
+    let media = connection.create_data_channel("media", Some(unordered));
+    let media = media.await?;
     let answer = connection.create_answer(None).await?;
     connection.set_local_description(answer).await?;
     let _ = is_gathered.recv().await;
     let answer = connection.local_description().await.unwrap_or_default();
     signals.tell("answer", &answer.sdp).await;
-    let media = loop {
+    tokio::spawn(drain(Arc::clone(&media)));
+    loop {
         tokio::select! {
             Some((_, text)) = signals.next() => {
                 if let Ok(candidate) = serde_json::from_str(&text) {
@@ -98,13 +109,11 @@ async fn accept(plan: &Plan, mut signals: Signals) -> Result<Child, webrtc::erro
                 }
             }
             Some(channel) = opened.recv() => {
-                tokio::spawn(drain(Arc::clone(&channel)));
-                if channel.label().await? == "media" {
-                    break channel;
-                }
+                tokio::spawn(drain(channel));
+                break;
             }
         }
-    };
+    }
     Ok((Arc::new(connection), media))
 }
 

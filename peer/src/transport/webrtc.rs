@@ -11,7 +11,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use ::webrtc::data_channel::RTCDataChannelInit;
 use ::webrtc::peer_connection::{
     CipherSuiteId, PeerConnection, PeerConnectionBuilder, RTCConfigurationBuilder, RTCIceServer,
     RTCSessionDescription, SettingEngine, SettingEngineBuilder,
@@ -312,16 +311,8 @@ async fn offer(
     ordered: bool,
 ) -> Result<RTCSessionDescription, TransportError> {
     for channel in [Channel::Control, Channel::Media] {
-        let init = RTCDataChannelInit {
-            ordered: ordered || channel == Channel::Control,
-            protocol: match channel {
-                Channel::Control => String::new(),
-                Channel::Media => connection::WAY_BACK.into(),
-            },
-            ..Default::default()
-        };
         let made = library
-            .create_data_channel(channel.label(), Some(init))
+            .create_data_channel(channel.label(), Some(connection::offered(channel, ordered)))
             .await
             .map_err(setup)?;
         channels.set(channel, made);

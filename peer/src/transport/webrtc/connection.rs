@@ -36,13 +36,31 @@ const OPEN_LIMIT: Duration = Duration::from_secs(30);
 /// News of the library that may wait for the task: candidates and a few changes of state.
 const NEWS_CAPACITY: usize = 64;
 
-/// The media channel's protocol, by which the end that offers says that it takes what comes over a second one, too (docs/protocol.md).
-pub(super) const WAY_BACK: &str = "media-each-way";
+/// The media channel's stream. Both ends make the channel, for what the library (0.21) sends over one that it did not
+/// open is sent in order, whatever the channel is, and then one lost packet holds up all that comes after it.
+/// Guess: far from the few numbers that a library gives by itself, from 0 on.
+const MEDIA_STREAM: u16 = 10;
+/// The control channel's protocol, by which the end that offers says that both make the media channel, and in which
+/// mode. Any other: it opens one itself, as peers did once.
+const MEDIA_MODES: [(&str, bool); 2] = [("media-unordered", false), ("media-ordered", true)];
 
-/// As media is sent: gaps show at once, and one lost packet holds nothing else up.
-fn in_any_order() -> RTCDataChannelInit {
+/// How the end that offers makes its channels.
+pub(super) fn offered(channel: Channel, media_is_ordered: bool) -> RTCDataChannelInit {
+    let mut modes = MEDIA_MODES.into_iter();
+    let mode = modes.find(|(_, ordered)| *ordered == media_is_ordered);
+    match channel {
+        Channel::Control => RTCDataChannelInit {
+            protocol: mode.map_or("", |(protocol, _)| protocol).into(),
+            ..RTCDataChannelInit::default()
+        },
+        Channel::Media => media(media_is_ordered),
+    }
+}
+
+fn media(ordered: bool) -> RTCDataChannelInit {
     RTCDataChannelInit {
-        ordered: false,
+        ordered,
+        negotiated: Some(MEDIA_STREAM),
         ..RTCDataChannelInit::default()
     }
 }
@@ -96,11 +114,6 @@ impl PeerConnectionEventHandler for Handler {
 pub(super) struct Channels {
     control: OnceLock<Arc<dyn DataChannel>>,
     media: OnceLock<Arc<dyn DataChannel>>,
-    /// A second one for media, from the end that answered: what the library (0.21) sends over a channel that it did not open is
-    /// sent in order, whatever the channel is, and then one lost packet holds up all that comes after it.
-    way_back: OnceLock<Arc<dyn DataChannel>>,
-    /// This end opened that, and it can be used.
-    sends_back: AtomicBool,
     /// Level for [`TransportEvent::Drained`], should it be set before there is a channel.
     low_water: Mutex<Option<u32>>,
     open: AtomicBool,
@@ -112,13 +125,6 @@ impl Channels {
             Channel::Control => &self.control,
             Channel::Media => &self.media,
         }
-    }
-
-    /// What media is sent over.
-    fn for_media(&self) -> Option<&Arc<dyn DataChannel>> {
-        let way_back = self.way_back.get();
-        let way_back = way_back.filter(|_| self.sends_back.load(Ordering::Acquire));
-        way_back.or_else(|| self.media.get())
     }
 
     /// Takes a channel in; not if there is one of its label already.
@@ -137,11 +143,7 @@ impl Channels {
 
     /// The next event of a channel; waits for ever while there is no such channel.
     async fn poll(&self, channel: Channel) -> Option<DataChannelEvent> {
-        Self::poll_one(self.slot(channel)).await
-    }
-
-    async fn poll_one(slot: &OnceLock<Arc<dyn DataChannel>>) -> Option<DataChannelEvent> {
-        match slot.get() {
+        match self.slot(channel).get() {
             Some(channel) => channel.poll().await,
             None => std::future::pending().await,
         }
@@ -252,9 +254,6 @@ impl Task {
                 event = self.parts.channels.poll(Channel::Media), if open || !media_open => {
                     self.on_channel_event(Channel::Media, event).await?;
                 }
-                event = Channels::poll_one(&self.parts.channels.way_back), if open => {
-                    self.on_way_back(event).await?;
-                }
                 () = tokio::time::sleep_until(deadline), if !open => {
                     return Err(End::Reason(format!("not open after {} s", OPEN_LIMIT.as_secs())));
                 }
@@ -268,29 +267,40 @@ impl Task {
                 Some(candidate) => self.tell(TransportEvent::LocalCandidate(candidate)).await,
                 None => Ok(()),
             },
-            News::Channel(channel) => {
-                self.on_new_channel(channel).await;
-                Ok(())
-            }
+            News::Channel(channel) => self.on_new_channel(channel).await,
             News::Failed(reason) => Err(End::because(reason)),
         }
     }
 
-    async fn on_new_channel(&self, channel: Arc<dyn DataChannel>) {
+    async fn on_new_channel(&mut self, channel: Arc<dyn DataChannel>) -> Result<(), End> {
         let label = channel.label().await.unwrap_or_default();
         let known = Channel::from_label(&label);
-        let channels = &self.parts.channels;
-        let taken = match known {
-            // We offered, so ours of this name is there already, and this is the answering end's.
-            Some(Channel::Media) if self.offered() => {
-                channels.way_back.set(Arc::clone(&channel)).is_ok()
-            }
-            known => known.is_some_and(|known| channels.set(known, Arc::clone(&channel))),
-        };
+        let taken = known.is_some_and(|known| self.parts.channels.set(known, Arc::clone(&channel)));
         if !taken {
             log::debug!(link:% = self.parts.link; "closing a channel that there is no use for");
             let _ = channel.close().await;
+        } else if known == Some(Channel::Control) {
+            self.make_media(&channel).await?;
         }
+        Ok(())
+    }
+
+    /// Makes the media channel, if the control channel says so. Nothing has come over it yet: that waits for our first
+    /// words over the control channel.
+    async fn make_media(&mut self, control: &Arc<dyn DataChannel>) -> Result<(), End> {
+        let asked = control.protocol().await.unwrap_or_default();
+        let mode = MEDIA_MODES.into_iter().find(|(mode, _)| *mode == asked);
+        let Some((_, ordered)) = mode else {
+            return Ok(());
+        };
+        let library = &self.parts.library;
+        let made = library.create_data_channel(Channel::Media.label(), Some(media(ordered)));
+        let media = made.await.map_err(|error| End::Reason(error.to_string()))?;
+        if self.parts.channels.set(Channel::Media, media) {
+            // There is nothing to wait for, and the library tells nothing.
+            self.on_open(Channel::Media).await?;
+        }
+        Ok(())
     }
 
     async fn on_channel_event(
@@ -313,46 +323,6 @@ impl Task {
         }
     }
 
-    async fn on_way_back(&mut self, event: Option<DataChannelEvent>) -> Result<(), End> {
-        let channels = &self.parts.channels;
-        match event {
-            Some(DataChannelEvent::OnOpen) if !self.offered() => {
-                channels.sends_back.store(true, Ordering::Release);
-                self.apply_low_water().await;
-                Ok(())
-            }
-            Some(DataChannelEvent::OnOpen) => Ok(()),
-            // What drains is no media: this end sends none over it, or not yet.
-            Some(DataChannelEvent::OnBufferedAmountLow)
-                if !channels.sends_back.load(Ordering::Acquire) =>
-            {
-                Ok(())
-            }
-            event => self.on_channel_event(Channel::Media, event).await,
-        }
-    }
-
-    const fn offered(&self) -> bool {
-        !self.parts.described
-    }
-
-    /// Opens a channel for what this end sends, if it answered and the other end has a use for one.
-    async fn open_way_back(&self) {
-        let Some(media) = self.parts.channels.media.get() else {
-            return;
-        };
-        let asked = media.protocol().await.is_ok_and(|asked| asked == WAY_BACK);
-        if self.offered() || !asked || media.ordered().await.unwrap_or(true) {
-            return;
-        }
-        let library = &self.parts.library;
-        let opened = library.create_data_channel(Channel::Media.label(), Some(in_any_order()));
-        match opened.await {
-            Ok(channel) => drop(self.parts.channels.way_back.set(channel)), // the first, for it is opened once
-            Err(error) => log::debug!(link:% = self.parts.link; "media goes in order: {error}"),
-        }
-    }
-
     async fn on_open(&mut self, channel: Channel) -> Result<(), End> {
         match channel {
             Channel::Control => self.opened.0 = true,
@@ -364,12 +334,11 @@ impl Task {
         self.parts.membership.member.youth.end();
         self.apply_low_water().await;
         self.parts.channels.open.store(true, Ordering::Release);
-        self.open_way_back().await;
         self.tell(TransportEvent::Open).await
     }
 
     async fn apply_low_water(&self) {
-        if let Some(media) = self.parts.channels.for_media() {
+        if let Some(media) = self.parts.channels.media.get() {
             let _ = media
                 .set_buffered_amount_low_threshold(self.parts.channels.low_water())
                 .await;
@@ -447,11 +416,7 @@ impl Handle {
 
     fn open_channel(&self, channel: Channel) -> Option<&Arc<dyn DataChannel>> {
         let open = self.channels.open.load(Ordering::Acquire);
-        let channel = match channel {
-            Channel::Control => self.channels.control.get(),
-            Channel::Media => self.channels.for_media(),
-        };
-        channel.filter(|_| open)
+        self.channels.slot(channel).get().filter(|_| open)
     }
 }
 
@@ -496,19 +461,10 @@ impl Connection for Handle {
     }
 
     async fn media_buffered(&self) -> usize {
-        let Some(media) = self.open_channel(Channel::Media) else {
-            return 0;
-        };
-        let mut buffered = media.outstanding_bytes().await.unwrap_or(0);
-        if let Some(first) = self
-            .channels
-            .media
-            .get()
-            .filter(|first| !Arc::ptr_eq(first, media))
-        {
-            buffered += first.outstanding_bytes().await.unwrap_or(0); // from before the way back was open
+        match self.open_channel(Channel::Media) {
+            Some(media) => media.outstanding_bytes().await.unwrap_or(0),
+            None => 0,
         }
-        buffered
     }
 
     async fn set_low_water(&self, bytes: Option<usize>) {
