@@ -73,6 +73,33 @@ test("a page whose parent sends its chunks in the wrong order stays, and plays o
   });
 });
 
+/** Makes a page offer as pages did once: it opens both channels, and says nothing of how. Runs in the page, before all of its scripts. */
+function offersAsBefore() {
+  const { createDataChannel } = RTCPeerConnection.prototype;
+  RTCPeerConnection.prototype.createDataChannel = function (label, { ordered = true } = {}) {
+    return createDataChannel.call(this, label, { ordered });
+  };
+}
+
+test("a page that opens the media channel itself, as pages did once, is fed by a broadcaster, and by a page of today", async () => {
+  await World.run(async (world) => {
+    await world.supervisor('default_topology = { kind = "linked-list" }\n');
+    await world.broadcaster(testPicture("garden"));
+    const browser = await world.browser();
+    const today = await world.viewer(browser, "garden");
+    const context = await browser.newContext();
+    await context.addInitScript(offersAsBefore);
+    const before = await world.viewer(context, "garden");
+    const [upper, lower] = await inChain([today, before]);
+    assert.equal(lower.page, before);
+    await clockAdvances(before, 3_000);
+
+    await upper.page.close(); // now it hangs below the broadcaster
+    await until("it has another parent", async () => ![null, upper.peer].includes((await stats(before)).parent));
+    await clockAdvances(before, 3_000);
+  });
+});
+
 /**
  * Gives a page `sayToAll`, which says something over each of its channels, or nothing if there is nothing to be said; it is
  * handed what was said first over that channel. Runs in the page, before all of its scripts.
