@@ -48,12 +48,14 @@ test-rust: web
 test-web: web web/node_modules
 	node web/tests/all.js
 
-test-box: web web/node_modules ## packages, services under systemd, cameras, and the programs for boards, each in a machine of its own (as root)
-	@tools/deps.sh build rust wasm run node box deb board
+test-box: web web/node_modules ## packages, services under systemd, cameras, the card, and the programs for boards, each in a machine of its own (as root)
+	@tools/deps.sh build rust wasm run node test box deb board image card
 	$(CARGO) build --workspace --all-targets # as `make test` does, after which nothing is left to do
 	@PROFILE=dev tools/deb.sh $$(dpkg --print-architecture)
-	@CARGO_PROFILE_RELEASE_LTO=off tools/cross.sh arm64 edge-broadcaster
-	@testbed/box/run.sh
+	@CARGO_PROFILE_RELEASE_LTO=off tools/cross.sh arm64
+	@tools/deb.sh arm64
+	@OUT=target/box COMPRESS=no image/build.sh rpi
+	@IMAGE=$(CURDIR)/target/box/ownstream-rpi.img testbed/box/run.sh
 
 check: web/node_modules ## format, lints, documentation, JavaScript types, licences
 	@tools/deps.sh build rust wasm node check
@@ -160,13 +162,16 @@ image: ## the image of an SD card, into target/image (as root; BOARD=rpi: Raspbe
 	@$(MAKE) deb ARCH=arm64
 	@image/build.sh $(BOARD)
 
-test-card: web ## that image in an emulated Raspberry Pi 3, its plug pulled three times (PULLS=20 for a soak)
-	@tools/deps.sh build rust wasm card
+test-card: web web/node_modules ## that image in an emulated Raspberry Pi 3, played in a browser, its plug pulled three times
+	@tools/deps.sh build rust wasm run node test card
 	@$(MAKE) target/image/ownstream-$(BOARD).img
-	$(CARGO) build --package testbed --bin receiver
+	$(CARGO) build --workspace --all-targets # as `make test` does
 	@testbed/box/test-card.sh
+
+soak: ## the same, its plug pulled twenty times (PULLS=…)
+	@$(MAKE) test-card PULLS=$(or $(PULLS),20)
 
 target/image/ownstream-rpi.img: # made if there is none; `make image` makes it anew
 	@$(MAKE) image BOARD=rpi
 
-.PHONY: image test-cameras test-card
+.PHONY: image test-cameras test-card soak

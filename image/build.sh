@@ -1,6 +1,7 @@
 #!/bin/bash
 # Makes the image of an SD card from Debian and our packages, into target/image, with its checksum.
 # usage: image/build.sh BOARD       as root, after `make deb ARCH=arm64`; `make image` does both. BOARD: rpi (Raspberry Pi 3, 4)
+#        OUT=… COMPRESS=no          into another folder, and the image alone: for a test. Compressing takes the most time
 #        MIRROR=… SUITE=…           Debian from elsewhere than this machine's own sources say
 #        KERNEL_SOURCES='deb …' KERNEL=linux-image-…    another kernel than Debian's, from those sources: the board
 #                                   vendor's, which encodes H.264 in hardware. Not tried.
@@ -81,6 +82,12 @@ in_root systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-b
 # --- What it does not need: keys of this machine's making, lists, what no camera box has.
 rm -f "$root"/etc/ssh/ssh_host_* "$root"/etc/ownstream/{relay,broadcaster}.toml
 rm -rf "$root"/var/cache/apt/*.bin "$root"/var/lib/apt/lists/* "$root"/var/log/* "$root/usr/share/doc-base" "$root/usr/share/info"
+# Of the plugins beside H.264's each would be looked into at the first start, which takes the board long; and what they need
+# and nobody else here does, drivers of screens above all.
+in_root dpkg --listfiles gstreamer1.0-plugins-bad | grep '\.so$' | grep -vE '/libgst(videoparsersbad|openh264|v4l2codecs)\.so$' |
+  sed "s|^|$root|" | xargs rm -f
+libraries=$root/usr/lib/aarch64-linux-gnu
+rm -rf "${libraries:?}"/{dri,libLLVM-*,libz3.so*,libflite*,libcodec2.so*} "$root"/usr/share/{icons,iso-codes,sounds}
 modules=("$root"/usr/lib/modules/*/kernel)
 version=$(basename "$(dirname "${modules[0]}")")
 for unused in drivers/gpu/drm/{amd,nouveau,radeon,msm,i915,xe,etnaviv,tegra,exynos,hisilicon,rockchip,mediatek,meson,sun4i} \
@@ -114,8 +121,9 @@ for text in ownstream.txt ownstream-reset.txt; do # so that Windows' editor show
 done
 
 # --- The card.
-mkdir -p target/image
-card=target/image/ownstream-$board.img
+folder=${OUT:-target/image}
+mkdir -p "$folder"
+card=$folder/ownstream-$board.img
 rm -f "$card"* "$work"/*.img
 truncate -s ${firmware_mib}M "$work/firmware.img"
 mkfs.vfat -F 32 -n OWNSTREAM "$work/firmware.img" >/dev/null
@@ -137,17 +145,21 @@ dd if="$work/firmware.img" of="$card" bs=1M seek=4 conv=notrunc,sparse status=no
 dd if="$work/root.img" of="$card" bs=1M seek=$((4 + firmware_mib)) conv=notrunc,sparse status=none
 truncate -s ${second}M "$card" # the last two are empty: the file ends before them, the table does not
 
-say "compressing $(du -h "$card" | cut -f1)"
-xz --threads=0 --keep -4 "$card"
-(cd target/image && sha256sum "ownstream-$board.img" "ownstream-$board.img.xz" >"ownstream-$board.img.sha256")
+if [ "${COMPRESS-}" != no ]; then
+  say "compressing $(du -h "$card" | cut -f1)"
+  xz --threads=0 --keep -4 "$card"
+fi
+made=("$card"*)
+(cd "$folder" && sha256sum "${made[@]##*/}" >"ownstream-$board.img.sha256")
 
 # --- What was promised: 1.2 GB, compressed 300 MB.
 limit() { # FILE BYTES
   [ "$(stat --format=%s "$1")" -le "$2" ] || { echo "image: $1 has $(stat --format=%s "$1") bytes, more than $2" >&2; exit 1; }
 }
 limit "$card" 1200000000
-limit "$card.xz" 300000000
+[ ! -e "$card.xz" ] || limit "$card.xz" 300000000
 full=$(dumpe2fs -h "$work/root.img" 2>/dev/null | awk '/^Block count/ {c=$3} /^Free blocks/ {f=$3} END {printf "%d", 100 * (c - f) / c}')
 say "$card: $(($(stat --format=%s "$card") / 1000000)) MB of 1200, its root $full % full"
+[ -e "$card.xz" ] || exit 0
 say "$card.xz: $(($(stat --format=%s "$card.xz") / 1000000)) MB of 300"
 echo "Write it onto a card with Raspberry Pi Imager, balenaEtcher, or: xzcat $card.xz | sudo dd of=/dev/YOUR-CARD bs=4M conv=fsync"

@@ -21,7 +21,7 @@ trap 'exit 1' INT TERM
 
 # What goes into the board.
 "$board/guest.sh" >/dev/null
-CARGO_PROFILE_RELEASE_LTO=off tools/cross.sh arm64 edge-broadcaster # as for the other tests of test-box
+CARGO_PROFILE_RELEASE_LTO=off tools/cross.sh arm64 # as `make test-box` builds them: else it would be done twice
 rm -rf --one-file-system "$work"
 mkdir -p "$work/share/jpg" "$work/share/own"
 cp target/cross/arm64/release/edge-broadcaster "$work/share/"

@@ -1,26 +1,28 @@
 #!/bin/bash
 # The card: started in emulation as a Raspberry Pi 3 (QEMU loads the kernel itself, so the board's own boot program is not
-# in this), set up by ownstream.txt as a person would, with a camera of the kernel's making; a viewer on this machine plays
-# it through a forwarded port. Then the plug is pulled, again and again.
-# usage: testbed/box/test-card.sh      PULLS=20 for a soak; three without. Half an hour on an idle machine
+# in this), set up by ownstream.txt as a person would, with a camera of the kernel's making; a browser on this machine opens
+# its page through a forwarded port and plays it. Then the plug is pulled, again and again; and at last the card's file makes
+# it a broadcaster for a supervisor on this machine, and a factory reset all-in-one again.
+# usage: testbed/box/test-card.sh      IMAGE: another than target/image/ownstream-rpi.img. PULLS=20 for a soak; three without:
+#                                      ten minutes. Leaves page.png, as the browser showed it, beside the image
 set -euo pipefail
 source_dir=$(cd "$(dirname "$0")/../.." && pwd)
-image=$source_dir/target/image/ownstream-rpi.img
+image=$(realpath -m "${IMAGE:-$source_dir/target/image/ownstream-rpi.img}")
 pulls=${PULLS:-3}
 [ -e "$image" ] || { echo "FAILED: there is no $image: make image BOARD=rpi" >&2; exit 1; }
 work=$(mktemp -d /var/tmp/ownstream-card.XXXXXX)
-board='' viewer=''
+board='' supervisor=''
 
 say() { echo "   $*"; }
 die() {
   echo "FAILED: $1" >&2
-  tail -n 40 "$work/console" >&2 2>/dev/null || true
+  tail -n 40 "$work/console" 2>/dev/null | tr -d '\r' >&2 || true
   exit 1
 }
 clean_up() {
   trap - EXIT
   hang_up
-  for pid in $viewer $board; do kill -KILL "$pid" 2>/dev/null || true; done
+  for pid in $board $supervisor; do kill -KILL "$pid" 2>/dev/null || true; done
   wait 2>/dev/null || true
   rm -rf --one-file-system "$work"
 }
@@ -44,11 +46,12 @@ sed -i -e "s|^ssh_key =.*|ssh_key = $(cat "$work/key.pub")\r|" -e 's/^picture =.
   -e 's/^time_zone =.*/time_zone = Europe\/Berln\r/' "$work/ownstream.txt"
 mcopy -o -i "$fat" "$work/ownstream.txt" ::
 
-# QEMU's board resets at once when its watchdog is started, and systemd starts it: its driver stays out.
+# QEMU's board resets at once when its watchdog is started, and systemd starts it: its driver stays out. So does one that at some
+# starts takes QEMU's network adapter for another, over which nothing comes.
 power_on() {
   qemu-system-aarch64 -M raspi3b -display none -monitor none -no-reboot -serial null -serial "file:$work/console" \
     -kernel "$work/vmlinuz" -initrd "$work/initrd.img" -dtb "$work/bcm2837-rpi-3-b.dtb" \
-    -append "$(tr -d '\r\n' <"$work/cmdline.txt") modules-load=vivid vivid.n_devs=1 vivid.node_types=0x1 modprobe.blacklist=bcm2835_wdt \
+    -append "$(tr -d '\r\n' <"$work/cmdline.txt") modules-load=vivid vivid.n_devs=1 vivid.node_types=0x1 modprobe.blacklist=bcm2835_wdt,cdc_subset \
       systemd.default_timeout_start_sec=900 \
       console=ttyS1,115200" \
     -drive "file=$work/card,if=sd,format=raw,cache=writeback" \
@@ -77,19 +80,23 @@ await() { # SECONDS WORDS COMMAND…
   done
 }
 is_up() { [[ $(on_board systemctl is-system-running 2>/dev/null) =~ ^(running|degraded)$ ]]; }
-health() {
-  { exec 3<>"/dev/tcp/127.0.0.1/$web"; } 2>/dev/null || return 0
+health() { # PORT
+  { exec 3<>"/dev/tcp/127.0.0.1/$1"; } 2>/dev/null || return 0
   printf 'GET /health HTTP/1.0\r\nHost: localhost\r\n\r\n' >&3
   timeout 5 cat <&3 || true
   exec 3>&-
 }
-on_air() { [[ $(health) =~ \"streams\":[1-9] ]]; }
+on_air() { [[ $(health "$1") =~ \"streams\":[1-9] ]]; }
 no_failed_unit() {
   local failed
   failed=$(on_board systemctl --failed --no-legend --plain)
   [ -z "$failed" ] || die "failed units: $failed; $(on_board journalctl --boot --priority warning --no-pager | tail -n 20)"
 }
-plays() { tail -n 1 "$work/viewer" 2>/dev/null | grep -q '"playing":true'; }
+plays() { # PORT WHEN: a browser shows ten seconds of it
+  (cd "$source_dir/web" && node tests/watches.js "http://127.0.0.1:$1/" 300 10 "$work/page.png") >"$work/page" 2>&1 ||
+    die "a browser on this machine shows no moving picture $2: $(cat "$work/page")"
+  say "$2 a browser on this machine plays the camera: $(tail -n 1 "$work/page")"
+}
 
 # --- The first start.
 power_on
@@ -104,15 +111,10 @@ on_board 'df --output=size -m /data | tail -n 1' | awk '$1 < 1500 {exit 1}' || d
 on_board resolvectl mdns 2>/dev/null | grep -q yes || die "nothing answers to ownstream.local"
 say "a mistake in ownstream.txt is answered beside it; the root is read-only; the data partition has the card's rest"
 
-await 300 "no stream is on the air" on_air
+await 300 "no stream is on the air" on_air "$web"
 on_board "journalctl --unit ownstream-broadcaster --output cat --no-pager" | grep -qi 'vivid' || die "the broadcaster did not take the camera"
-"$source_dir/target/debug/receiver" --supervisor "ws://127.0.0.1:$web/peer" --interval-ms 2000 >"$work/viewer" 2>"$work/viewer.err" &
-viewer=$!
-await 300 "a viewer on this machine has no picture" plays
-say "the camera plays on this machine, through the forwarded port: $(tail -n 1 "$work/viewer" | grep -o '"latency_ms":[0-9]*')"
-kill -INT "$viewer"
-wait "$viewer" || true
-viewer=''
+plays "$web" "through the forwarded port"
+cp "$work/page.png" "$(dirname "$image")/page.png"
 
 # --- The plug.
 known=$(on_board supervisor peers list | grep -c . || true)
@@ -121,7 +123,46 @@ for ((pull = 1; pull <= pulls; pull++)); do
   power_on
   await 900 "the board does not come up after the plug was pulled" is_up
   no_failed_unit
-  await 300 "no stream is on the air after the plug was pulled" on_air
+  await 300 "no stream is on the air after the plug was pulled" on_air "$web"
   [ "$(on_board supervisor peers list | grep -c . || true)" = "$known" ] || die "the supervisor knows others than before"
   say "plug pulled and put back ($pull of $pulls): everything is on the air again"
+  [ "$pull" -lt "$pulls" ] || plays "$web" "after that"
 done
+
+# --- Another role: a broadcaster, for a supervisor elsewhere.
+pull_the_plug
+port=$(free_port)
+printf 'listen = "127.0.0.1:%s"\nstate_dir = "%s/supervisor"\n' "$port" "$work" >"$work/supervisor.toml"
+token=$("$source_dir/target/debug/supervisor" token create --role broadcaster --config "$work/supervisor.toml" 2>/dev/null)
+"$source_dir/target/debug/supervisor" "$work/supervisor.toml" >"$work/supervisor.log" 2>&1 &
+supervisor=$!
+mcopy -n -i "$fat" ::ownstream.txt "$work/left.txt"
+sed -e 's/^role =.*/role = broadcaster\r/' -e "s|^supervisor =.*|supervisor = ws://10.0.2.2:$port/peer\r|" -e "s/^join_token =.*/join_token = $token\r/" \
+  -e 's/^time_zone =.*/time_zone = Europe\/Berlin\r/' "$work/left.txt" >"$work/ownstream.txt"
+mcopy -o -i "$fat" "$work/ownstream.txt" ::
+power_on
+await 900 "the board does not come up as a broadcaster" is_up
+no_failed_unit
+await 300 "no stream is on the air at the supervisor elsewhere: $(tail -n 5 "$work/supervisor.log")" on_air "$port"
+for service in supervisor relay; do
+  ! on_board systemctl is-active --quiet "ownstream-$service" || die "a broadcaster runs a $service"
+done
+on_board cat /boot/firmware/ownstream.txt >"$work/left.txt"
+! grep -q "$token" "$work/left.txt" || die "the token is still on the card: $(cat "$work/left.txt")"
+! on_board test -e /boot/firmware/ownstream-errors.txt || die "what was right is called wrong: $(on_board cat /boot/firmware/ownstream-errors.txt)"
+plays "$port" "from a supervisor on this machine"
+
+# --- A factory reset, and everything at once again.
+on_board touch /var/lib/of-before
+pull_the_plug
+sed -e 's/^role =.*/role = all-in-one\r/' "$work/left.txt" >"$work/ownstream.txt"
+mcopy -o -i "$fat" "$work/ownstream.txt" ::
+mcopy -i "$fat" "$source_dir/image/ownstream-reset.txt" ::
+rm -f "$work/known" # the board's keys are to be new
+power_on
+await 900 "the board does not come up after a factory reset" is_up
+no_failed_unit
+await 300 "no stream is on the air after a factory reset" on_air "$web"
+! on_board test -e /var/lib/of-before || die "something is left of before the reset"
+! on_board test -e /boot/firmware/ownstream-reset.txt || die "the next start would be a reset as well"
+say "a factory reset leaves nothing of before, and everything is on the air"

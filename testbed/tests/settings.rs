@@ -143,6 +143,21 @@ fn secrets_leave_the_card_once_they_are_in_use_and_stay_in_use() {
 }
 
 #[test]
+fn a_box_that_is_everything_again_forgets_the_token_of_the_supervisor_elsewhere_and_keeps_its_own() {
+    let card = Card::with(&format!(
+        "role = broadcaster\nsupervisor = ws://192.0.2.7:8080/peer\njoin_token = {TOKEN}\n"
+    ));
+    card.write("boot/firmware/ownstream.txt", "role = all-in-one\n");
+    card.start();
+    let token = "etc/ownstream/broadcaster.join-token";
+    assert_eq!(card.read(token), "", "this supervisor would not know it");
+    card.write(token, "of this box's own supervisor\n");
+    card.write("boot/firmware/ownstream.txt", "name = attic\n");
+    card.start();
+    assert_ne!(card.read(token), "");
+}
+
+#[test]
 fn a_relay_that_knows_no_supervisor_starts_nothing_and_says_so() {
     let card = Card::with("role = relay\n");
     assert!(
