@@ -143,7 +143,8 @@ fn secrets_leave_the_card_once_they_are_in_use_and_stay_in_use() {
 }
 
 #[test]
-fn a_box_that_is_everything_again_forgets_the_token_of_the_supervisor_elsewhere_and_keeps_its_own() {
+fn a_box_that_is_everything_again_forgets_the_token_of_the_supervisor_elsewhere_and_keeps_its_own()
+{
     let card = Card::with(&format!(
         "role = broadcaster\nsupervisor = ws://192.0.2.7:8080/peer\njoin_token = {TOKEN}\n"
     ));
