@@ -223,7 +223,7 @@ export class Links {
       const known = channel.label === "control" || channel.label === "media";
       if (!known || link.channels[channel.label]) return channel.close();
       this.#use(name, link, channel);
-      if (Object.values(MEDIA_MODES).includes(channel.protocol)) {
+      if (channel.label === "control" && Object.values(MEDIA_MODES).includes(channel.protocol)) {
         this.#makeMedia(name, link, channel.protocol === MEDIA_MODES.inOrder);
       }
     };
