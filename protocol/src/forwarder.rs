@@ -200,6 +200,11 @@ impl Flow {
         self.is_lane = true;
     }
 
+    /// The others are gone: all there is goes over this one.
+    pub const fn is_alone_again(&mut self) {
+        self.is_lane = false;
+    }
+
     /// The transport's answer, over a link with this round trip: it has this many bytes left. To be asked again where it
     /// may have less than it was asked about.
     pub fn left(&mut self, now: Time, round_trip: Option<Duration>, bytes: usize) -> AfterSend {
@@ -315,21 +320,27 @@ impl Mailbox {
         }
     }
 
-    /// Takes the next chunk of the stream. Gives the gap that ends with it, if one does.
-    pub fn push(&mut self, chunk: &Chunk) -> Option<Gap> {
-        let gap = match self.resume(chunk) {
-            Resume::NotYet => return None,
-            Resume::After(gap) => Some(gap),
-            Resume::WasNotSkipping => None,
-        };
+    /// Takes the next chunk of the stream. Gives the gaps whose ends are known by now: frames the child will not get.
+    pub fn push(&mut self, chunk: &Chunk) -> Vec<Gap> {
+        let mut gaps = Vec::new();
+        match self.resume(chunk) {
+            Resume::NotYet => return gaps,
+            Resume::After(gap) => gaps.push(gap),
+            Resume::WasNotSkipping => {}
+        }
         self.waiting.push_back(chunk.clone());
         self.bytes += chunk.message().len();
-        let late =
-            self.lag() > MAX_LAG && self.waiting.len() > 1 && !self.would_be_its_first_picture();
-        if late || self.bytes > MAX_WAITING {
-            self.skip();
+        let lag = self.lag();
+        if lag > MAX_LAG || self.bytes > MAX_WAITING {
+            match self.newer_start() {
+                Some(start) => self.skip_to(start, &mut gaps),
+                // A file may have its key frames further apart than the bound: then there is nothing newer to skip to, and
+                // nothing would be shown until the next one.
+                None if self.has_pictures() && lag < 4 * MAX_LAG && self.bytes <= MAX_WAITING => {}
+                None => self.skip(),
+            }
         }
-        gap
+        gaps
     }
 
     /// Takes a chunk that the child lacks and asked for: the next one to go, if it is not among those that wait already, and
@@ -356,7 +367,7 @@ impl Mailbox {
         let Some(&from) = self.skipping.get(&name) else {
             return Resume::WasNotSkipping;
         };
-        if !header.random_access || header.part != 0 || header.position < from {
+        if !begins(chunk) || header.position < from {
             return Resume::NotYet;
         }
         self.skipping.remove(&name);
@@ -375,30 +386,51 @@ impl Mailbox {
         }
     }
 
-    /// A file may have its key frames further apart than the bound: then there is nothing newer to skip to.
-    fn would_be_its_first_picture(&self) -> bool {
-        let is_start = |c: &Chunk| c.header().track == Track::Video && c.header().random_access;
-        self.waiting.front().is_some_and(is_start)
-            && self
-                .waiting
-                .iter()
-                .skip(1)
-                .filter(|c| is_start(c) && c.header().part == 0)
-                .count()
-                == 0
-            && self.lag() < 4 * MAX_LAG
+    fn has_pictures(&self) -> bool {
+        let mut waiting = self.waiting.iter();
+        waiting.any(|chunk| chunk.header().track == Track::Video)
+    }
+
+    /// When the newest picture was captured with which the child could go on, if something older waits before it.
+    fn newer_start(&self) -> Option<Time> {
+        let oldest = self.waiting.front()?.header().capture;
+        let mut newest_first = self.waiting.iter().rev();
+        let start = newest_first.find(|c| c.header().track == Track::Video && begins(c))?;
+        Some(start.header().capture).filter(|&start| start > oldest)
+    }
+
+    /// Leaves out what is older than `start`: each track goes on with its first random access point from then on.
+    fn skip_to(&mut self, start: Time, gaps: &mut Vec<Gap>) {
+        let waiting = std::mem::take(&mut self.waiting);
+        self.skips += 1;
+        self.bytes = 0;
+        for chunk in waiting {
+            if chunk.header().capture < start {
+                self.leave_out(&chunk);
+                continue;
+            }
+            match self.resume(&chunk) {
+                Resume::NotYet => continue,
+                Resume::After(gap) => gaps.push(gap),
+                Resume::WasNotSkipping => {}
+            }
+            self.bytes += chunk.message().len();
+            self.waiting.push_back(chunk);
+        }
+    }
+
+    fn leave_out(&mut self, chunk: &Chunk) {
+        let header = chunk.header();
+        let name = (header.track, header.rendition);
+        let from = self.skipping.entry(name).or_insert(header.position);
+        *from = (*from).min(header.position);
     }
 
     fn skip(&mut self) {
         self.skips += 1;
         self.bytes = 0;
-        for chunk in self.waiting.drain(..) {
-            let header = chunk.header();
-            let from = self
-                .skipping
-                .entry((header.track, header.rendition))
-                .or_insert(header.position);
-            *from = (*from).min(header.position);
+        for chunk in std::mem::take(&mut self.waiting) {
+            self.leave_out(&chunk);
         }
     }
 
@@ -420,6 +452,11 @@ impl Mailbox {
     }
 }
 
+/// Whether this is the first part of a frame that a decoder can begin with.
+fn begins(chunk: &Chunk) -> bool {
+    chunk.header().random_access && chunk.header().part == 0
+}
+
 enum Resume {
     WasNotSkipping,
     NotYet,
@@ -433,8 +470,13 @@ mod tests {
     use crate::id::StreamHandle;
 
     fn frame(sequence: u64) -> Chunk {
+        frame_of(sequence, 25)
+    }
+
+    /// Of a stream with a key frame every so many frames, 25 frames a second.
+    fn frame_of(sequence: u64, group: u64) -> Chunk {
         let header = Header {
-            random_access: sequence.is_multiple_of(25),
+            random_access: sequence.is_multiple_of(group),
             track: Track::Video,
             rendition: 0,
             key_id: 0,
@@ -452,7 +494,7 @@ mod tests {
     fn a_child_that_reads_gets_everything_in_order() {
         let mut mailbox = Mailbox::default();
         for sequence in 0..1_000 {
-            assert_eq!(mailbox.push(&frame(sequence)), None);
+            assert_eq!(mailbox.push(&frame(sequence)), []);
             assert_eq!(
                 mailbox.pop().map(|c| c.header().position.sequence),
                 Some(sequence)
@@ -478,6 +520,29 @@ mod tests {
         assert_eq!((first.from.sequence, first.to.sequence % 25), (0, 0));
         let resumed = mailbox.pop().expect("it went on");
         assert!(resumed.header().random_access);
+    }
+
+    #[test]
+    fn a_child_that_falls_behind_goes_on_with_the_newest_group_that_waits() {
+        let mut mailbox = Mailbox::default();
+        let gaps: Vec<Gap> = (0..64).flat_map(|n| mailbox.push(&frame(n))).collect();
+        let gaps = gaps.iter().map(|gap| (gap.from.sequence, gap.to.sequence));
+        assert_eq!(gaps.collect::<Vec<_>>(), [(0, 50)]);
+        let left = std::iter::from_fn(|| mailbox.pop()).map(|c| c.header().position.sequence);
+        assert_eq!(left.collect::<Vec<_>>(), (50..64).collect::<Vec<_>>());
+        assert_eq!(mailbox.skips(), 1);
+    }
+
+    #[test]
+    fn who_joins_late_in_a_long_group_gets_all_of_it() {
+        let group: Vec<Chunk> = (0..150).map(|n| frame_of(n, 250)).collect();
+        let mut mailbox = Mailbox::starting_with(group[..100].to_vec());
+        mailbox.pop().expect("the key frame goes out at once");
+        for chunk in &group[100..] {
+            assert_eq!(mailbox.push(chunk), []);
+        }
+        let left = std::iter::from_fn(|| mailbox.pop()).count();
+        assert_eq!((left, mailbox.skips()), (149, 0));
     }
 
     #[test]

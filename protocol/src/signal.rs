@@ -31,6 +31,8 @@ pub const MAX_OUTCOME: usize = 200;
 pub const MAX_ENCODINGS: usize = 16;
 /// Most suites a peer lists. Guess: there are two, and there may be more one day.
 const MAX_SUITES: usize = 8;
+/// Slow children that one report names. Guess: there is another one in two seconds.
+pub const MAX_SLOW: usize = 8;
 /// The signalling versions this crate speaks.
 pub const VERSIONS: VersionRange = VersionRange { min: 1, max: 1 };
 
@@ -190,6 +192,16 @@ pub struct Report {
     /// Media sent since it has its part in the stream, bytes.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub bytes_up: u64,
+    /// For how many of its children media waits, more than a burst.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub behind: u16,
+    /// Those of them who are behind while most are not: it is they who are slow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slow: Vec<PeerId>,
+}
+
+const fn is_none(n: &u16) -> bool {
+    *n == 0
 }
 
 const fn is_zero(n: &u64) -> bool {
@@ -764,6 +776,7 @@ impl FromPeer {
             Self::RegisterStream(registration) => bounded("name", &registration.name, MAX_NAME)?,
             Self::ParentLost { reason, .. } => bounded("reason", reason, MAX_NAME * 2)?,
             Self::Accuse { what, .. } => bounded("what", what, MAX_NAME * 2)?,
+            Self::Report { report, .. } => at_most("slow", report.slow.len(), MAX_SLOW)?,
             Self::Health(health) => {
                 bounded("board", health.board.as_deref().unwrap_or(""), MAX_NAME)?;
                 at_most("encodings", health.encodings.len(), MAX_ENCODINGS)?;

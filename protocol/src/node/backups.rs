@@ -105,8 +105,10 @@ impl Node {
         let next = stream.next;
         stream.refusals.retain(|_, until| *until > now);
         let refusals = &stream.refusals;
+        let is_child = |peer| stream.children.values().any(|child| child.peer == peer);
         let is_ready = |backup: &Upstream| {
             !refusals.contains_key(&backup.link)
+                && !is_child(backup.peer)
                 && lost.is_none_or(|lost| backup.link != lost.link)
                 && Some(*backup) != next
                 && links
@@ -116,11 +118,21 @@ impl Node {
         let Some(backup) = stream.stand_ins().find(is_ready) else {
             return false;
         };
-        // One that is only silent may be heard again before the backup is.
-        let old = stream.parent.replace(backup);
+        // One that is only silent may be heard again before the backup is; one that never brought anything is not waited for.
+        let (old, before) = (stream.parent.replace(backup), stream.leaving.take());
+        let (kept, given_up) = match stream.is_unproven && before.is_some() {
+            true => (before, old),
+            false => (old, before),
+        };
         stream.takeovers += 1;
-        stream.leaving = old.filter(|old| old.link != backup.link && links.contains_key(&old.link));
+        stream.is_unproven = true;
+        stream.leaving =
+            kept.filter(|old| old.link != backup.link && links.contains_key(&old.link));
         let (order, from) = (stream.order, stream.window.first_lacking());
+        if let Some(given_up) = given_up.filter(|old| old.link != backup.link && Some(*old) != kept)
+        {
+            self.unsubscribe(now, id, given_up.link, out);
+        }
         self.subscribe(now, id, backup.link, from, out);
         self.tell_parent(id, Some(backup), out);
         if let Some(lost) = lost.filter(|_| next.is_none()) {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::backups::REFUSED_FOR;
 use super::streams::{Child, Early, Role, Stream};
 use super::{Node, Output};
 use crate::chunk::Chunk;
@@ -113,6 +114,18 @@ impl Node {
         if is_above && stream.next.is_none() {
             return self.say(now, link, &through_the_subscriber(id), out);
         }
+        // Two who have lost the same parent have each asked the other in the same moment: one of them stays above.
+        let asked = stream.parent.filter(|parent| parent.peer == peer);
+        if let Some(asked) = asked.filter(|_| stream.is_unproven && stream.next.is_none()) {
+            if self.config.peer < peer {
+                return self.say(now, link, &through_the_subscriber(id), out);
+            }
+            stream.refusals.insert(asked.link, now + REFUSED_FOR);
+            self.unsubscribe(now, id, asked.link, out);
+            let reason = "it and this peer have asked each other";
+            self.lose_upstream(now, id, asked.link, reason, out);
+            return self.subscribed(now, link, id, from, out);
+        }
         if !is_above && stream.expected.contains_key(&peer) {
             return self.attach(now, link, id, &from, out);
         }
@@ -160,6 +173,11 @@ impl Node {
         } else {
             stream.window.from_positions(from)
         };
+        // Over another link: that one is dead, and we have yet to find out.
+        let others = stream.children.iter().filter(|(_, c)| c.peer == peer);
+        for other in others.map(|(&at, _)| at).collect::<Vec<_>>() {
+            stream.remove_child(other);
+        }
         let child = Child {
             peer,
             mailbox: Mailbox::starting_with(held),
@@ -247,8 +265,8 @@ impl Node {
         for (&link, child) in &mut stream.children {
             told.push((link, child.mailbox.push(chunk)));
         }
-        for (link, gap) in told {
-            if let Some(gap) = gap {
+        for (link, gaps) in told {
+            for gap in gaps {
                 self.say(now, link, &skipped_message(handle, &gap), out);
             }
             self.empty_mailbox(now, id, link, out);

@@ -128,6 +128,7 @@ impl Node {
         let abandoned = stream.next.take().filter(|n| *n != upstream);
         if stream.parent != Some(upstream) {
             stream.next = Some(upstream);
+            stream.next_asked = Time::NEVER;
         }
         if let Some(abandoned) = abandoned {
             self.unsubscribe(now, id, abandoned.link, out);
@@ -149,8 +150,11 @@ impl Node {
             .filter(|s| s.next.is_some_and(|n| n.link == link))
             .map(|s| (s.id, s.window.first_lacking()))
             .collect();
-        for (stream, from) in waiting {
-            self.subscribe(now, stream, link, from, out);
+        for (id, from) in waiting {
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.next_asked = now;
+            }
+            self.subscribe(now, id, link, from, out);
         }
     }
 
@@ -169,38 +173,56 @@ impl Node {
     }
 
     /// Wants no more of it over `link`, if it ever got as far as to say so.
-    fn unsubscribe(&mut self, now: Time, stream: StreamId, link: LinkId, out: &mut Vec<Output>) {
+    pub(super) fn unsubscribe(
+        &mut self,
+        now: Time,
+        stream: StreamId,
+        link: LinkId,
+        out: &mut Vec<Output>,
+    ) {
         let is_ready = |link: &crate::link::Link| link.phase == Phase::Ready;
         if self.links.get(&link).is_some_and(is_ready) {
             self.say(now, link, &Control::Unsubscribe { stream }, out);
         }
     }
 
-    /// Something of the stream came over `link`: if that is the parent to be, it is the parent now.
+    /// Something of the stream came over `link`: if that is the parent to be, it is the parent now. The one before is kept until
+    /// there is media from the new one: whoever takes us answers at once, and may stand below us, or have nothing itself.
     pub(super) fn came_from(
         &mut self,
         now: Time,
         id: StreamId,
         link: LinkId,
+        is_media: bool,
         out: &mut Vec<Output>,
     ) {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        let parent_lives = stream.parent.is_some_and(|p| p.link == link);
-        if let Some(left) = stream.leaving.take_if(|_| parent_lives) {
-            return self.unsubscribe(now, id, left.link, out);
+        let mut given_up = None;
+        if stream.next.is_some_and(|n| n.link == link) {
+            let old = stream.parent.take().filter(|old| old.link != link);
+            stream.parent = stream.next.take();
+            stream.is_unproven = true;
+            if old.is_some() {
+                given_up = std::mem::replace(&mut stream.leaving, old);
+            }
+            stream.leaving = stream.leaving.filter(|left| left.link != link);
+            let parent = stream.parent;
+            self.tell_parent(id, parent, out);
         }
-        if stream.next.is_none_or(|n| n.link != link) {
+        let Some(stream) = self.streams.get_mut(&id) else {
             return;
+        };
+        let mut left = None;
+        if is_media && stream.parent.is_some_and(|p| p.link == link) {
+            stream.is_unproven = false;
+            left = stream.leaving.take();
         }
-        let old = stream.parent.take();
-        stream.parent = stream.next.take();
-        let left = stream.leaving.take();
-        let parent = stream.parent;
-        self.tell_parent(id, parent, out);
-        for old in [old, left].into_iter().flatten() {
-            if old.link != link {
+        let next = stream.next;
+        for old in [given_up, left].into_iter().flatten() {
+            // It may be the same one again, which is to feed us after all.
+            if old.link != link && next.is_none_or(|next| next.link != old.link) {
                 self.unsubscribe(now, id, old.link, out);
             }
         }
@@ -248,9 +270,13 @@ impl Node {
             return true;
         }
         if stream.parent == Some(lost) {
-            // The one before may only have been silent.
+            // The one before may only have been silent. It says once more where it stands.
             stream.parent = stream.leaving.take();
-            if stream.parent.is_none() && self.take_over(now, id, Some(lost), out) {
+            stream.is_unproven = false;
+            let (before, from) = (stream.parent, stream.window.first_lacking());
+            if let Some(before) = before {
+                self.subscribe(now, id, before.link, from, out);
+            } else if self.take_over(now, id, Some(lost), out) {
                 return true;
             }
         }
@@ -315,15 +341,16 @@ impl Node {
         out: &mut Vec<Output>,
     ) {
         let me = self.config.peer;
-        let Some(stream) = self
-            .streams
-            .values_mut()
-            .find(|s| s.handle() == handle && s.is_fed_by(link))
-        else {
-            return;
+        let leads_to_us = |s: &&mut Stream| {
+            let mut upstreams = [s.parent, s.next].into_iter().flatten();
+            s.handle() == handle && upstreams.any(|upstream| upstream.link == link)
+        };
+        let Some(stream) = self.streams.values_mut().find(leads_to_us) else {
+            return; // where the one before stands says nothing of us
         };
         let id = stream.id;
         if path.contains(&me) || path.len() >= MAX_PATH {
+            stream.refusals.insert(link, now + REFUSED_FOR);
             self.say(now, link, &Control::Unsubscribe { stream: id }, out);
             self.lose_upstream(
                 now,

@@ -119,7 +119,7 @@ impl Node {
             child.told_behind = now;
         }
         // Where the others get everything in time, it is this child that is slow: no other parent would help it.
-        if stream.behind() * 2 <= stream.children.len() {
+        if !stream.are_most_behind() {
             return;
         }
         let millis = u32::try_from(lag.as_millis()).unwrap_or(u32::MAX);

@@ -130,7 +130,7 @@ impl Node {
             let wanted = self.losses.get(&link.peer).map_or(0, |loss| loss.lanes);
             let wanted = wanted.min(link.lanes_allowed.saturating_sub(1));
             let neighbour = link.neighbour();
-            if !link.ours || link.phase != Phase::Ready {
+            if link.phase != Phase::Ready {
                 continue;
             }
             for _ in link.lanes.len()..wanted {
@@ -153,11 +153,14 @@ impl Node {
         };
         let peer = link.peer;
         let is_free = !link.ours && link.lane_of.is_none() && link.lanes.is_empty() && of != id;
-        if !is_free || self.streams.values().any(|s| s.feeds(id)) {
+        let used = |s: &super::streams::Stream| {
+            s.feeds(id) || s.is_fed_by(id) || s.stand_ins().any(|backup| backup.link == id)
+        };
+        if !is_free || self.streams.values().any(used) {
             return self.expel(now, id, "it is no lane, for it is in use", out);
         }
         let whole = self.links.get_mut(&of);
-        let Some(whole) = whole.filter(|l| l.peer == peer && !l.ours && l.lane_of.is_none()) else {
+        let Some(whole) = whole.filter(|l| l.peer == peer && l.lane_of.is_none()) else {
             return; // it was closed a moment ago: nobody needs this one
         };
         if whole.lanes.len() + 1 >= usize::from(self.config.lanes) {
@@ -260,10 +263,17 @@ impl Node {
         gone: &Link,
         out: &mut Vec<Output>,
     ) {
-        if let Some(whole) = gone.lane_of.and_then(|whole| self.links.get_mut(&whole)) {
+        let whole = gone.lane_of;
+        // Else nobody needs it any more, and what the way loses is known all the same when somebody does again.
+        let is_missed = whole.is_some_and(|id| self.streams.values().any(|s| s.is_fed_by(id)));
+        if let Some(whole) = whole.and_then(|whole| self.links.get_mut(&whole)) {
             whole.lanes.retain(|lane| *lane != id);
+            if whole.lanes.is_empty() {
+                whole.flow.is_alone_again();
+            }
             // The other end may not want it: another is tried later, if something is late again.
-            if let Some(loss) = self.losses.get_mut(&gone.peer).filter(|_| gone.ours) {
+            let loss = self.losses.get_mut(&gone.peer);
+            if let Some(loss) = loss.filter(|_| gone.ours && is_missed) {
                 loss.lanes = whole.lanes.len();
                 loss.not_before = now + LATELY;
             }

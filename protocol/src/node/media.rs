@@ -33,7 +33,7 @@ impl Node {
         };
         let known = stream.epoch().is_some_and(|running| running >= epoch);
         if known || epoch < stream.least_epoch {
-            return self.came_from(now, id, link, out); // it has not heard of the new one yet, or we have it
+            return self.came_from(now, id, link, false, out); // it has not heard of the new one yet, or we have it
         }
         let grant = match self
             .papers
@@ -48,7 +48,7 @@ impl Node {
                 return self.expel(now, link, &reason, out);
             }
         };
-        self.came_from(now, id, link, out);
+        self.came_from(now, id, link, false, out);
         self.begin_epoch(now, signed, grant, out);
     }
 
@@ -157,7 +157,7 @@ impl Node {
             }
             return;
         };
-        self.came_from(now, id, link, out);
+        self.came_from(now, id, link, true, out);
         self.take_chunk(now, id, link, chunk, out);
     }
 

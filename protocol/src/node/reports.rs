@@ -28,6 +28,8 @@ impl Node {
                 down_kbps: kbps(stats.bytes_down, stream.reported.0),
                 up_kbps: kbps(stats.bytes_up, stream.reported.1),
                 bytes_up: stats.bytes_up,
+                behind: stats.behind,
+                slow: stream.slow_children(),
                 ..stream.viewing.clone()
             };
             stream.reported = (stats.bytes_down, stats.bytes_up);
@@ -58,7 +60,28 @@ impl Node {
         }
     }
 
+    /// Streams that nobody feeds, though there may be backups, and those whose parent to be brings nothing.
+    fn find_parents_alone(&mut self, now: Time, out: &mut Vec<Output>) {
+        let alone = self.streams.values().filter(|s| s.tries_alone(now));
+        for id in alone.map(|s| s.id).collect::<Vec<_>>() {
+            let found = self.take_over(now, id, None, out);
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.tried = now;
+                let standing = stream.standing().filter(|_| found);
+                standing.iter().for_each(|said| self.tell(said, out));
+            }
+        }
+        let streams = self.streams.values_mut();
+        let withholding = streams.filter_map(|s| s.withholds(now).map(|link| (s.id, link)));
+        for (id, link) in withholding.collect::<Vec<_>>() {
+            let reason = "it was to feed this peer, and brings nothing";
+            self.unsubscribe(now, id, link, out);
+            self.lose_upstream(now, id, link, reason, out);
+        }
+    }
+
     pub(super) fn tend_streams(&mut self, now: Time, out: &mut Vec<Output>) {
+        self.find_parents_alone(now, out);
         let mut messages = Vec::new();
         let mut last_words = Vec::new();
         for stream in self.streams.values_mut() {

@@ -15,13 +15,21 @@ use crate::repair::Repair;
 use crate::security::grant::SignedDescriptor;
 use crate::security::otdp::verifier::Verifier;
 use crate::security::secret::StreamKey;
-use crate::signal::{FromPeer, Neighbour, Order, Registration, Report};
+use crate::signal::{FromPeer, MAX_SLOW, Neighbour, Order, Registration, Report};
 use crate::time::{ClockMap, Time};
 use crate::window::Window;
 use crate::wire::TrackPosition;
 
 /// A peer that waits for a parent asks again this often: the supervisor may have forgotten it.
 pub(super) const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// A peer that nobody feeds, and to whom the supervisor says nothing, tries its backups this often: one that refused may have found
+/// its own parent by then. As long as who refused is not asked.
+pub(super) const TRY_ALONE: Duration = super::backups::REFUSED_FOR;
+
+/// Who is to feed us and brings nothing is given up after this. Guess: it may be new itself, and its own connection take three
+/// seconds; below the time that the parent before goes on.
+pub(super) const WITHHELD: Duration = Duration::from_secs(4);
 
 /// Chunks that may overtake their epoch's descriptor, which comes on the other channel, or their key. Guess: two
 /// seconds.
@@ -98,8 +106,12 @@ pub(super) struct Stream {
     pub(super) parent: Option<Upstream>,
     /// The parent to be: takes over with the first thing it sends (make before break).
     pub(super) next: Option<Upstream>,
-    /// The parent before, which fell silent: what still comes of it is taken until the new one has sent something.
+    /// When that was asked for the stream; never, as long as the link is not ready.
+    pub(super) next_asked: Time,
+    /// The parent before: what still comes of it is taken until the new one has brought media.
     pub(super) leaving: Option<Upstream>,
+    /// The parent has brought no media yet.
+    pub(super) is_unproven: bool,
     pub(super) order: Order,
     /// Who is to feed us if the parent is lost, best first; links to them are kept.
     pub(super) backups: Vec<Upstream>,
@@ -154,7 +166,9 @@ impl Stream {
             early: VecDeque::new(),
             parent: None,
             next: None,
+            next_asked: Time::NEVER,
             leaving: None,
+            is_unproven: false,
             order: Order::default(),
             backups: Vec::new(),
             backups_order: Order::default(),
@@ -220,6 +234,20 @@ impl Stream {
         self.children.values().filter(|c| c.is_behind()).count()
     }
 
+    /// Those who are behind while most are not.
+    pub(super) fn slow_children(&self) -> Vec<PeerId> {
+        if self.are_most_behind() {
+            return Vec::new();
+        }
+        let behind = self.children.values().filter(|c| c.is_behind());
+        behind.map(|child| child.peer).take(MAX_SLOW).collect()
+    }
+
+    /// Whether most children are behind: then it is this peer that is slow.
+    pub(super) fn are_most_behind(&self) -> bool {
+        self.behind() * 2 > self.children.len()
+    }
+
     pub(super) fn stats(&self) -> StreamStats {
         StreamStats {
             parent: self.parent.map(|p| p.peer),
@@ -278,6 +306,38 @@ impl Stream {
         self.backups.iter().copied().chain(relieved)
     }
 
+    /// When backups are tried without anybody's word.
+    fn try_alone_at(&self) -> Time {
+        match self.wants_a_parent() && self.stand_ins().next().is_some() {
+            true => self.tried + TRY_ALONE,
+            false => Time::NEVER,
+        }
+    }
+
+    /// Whether it is time for that.
+    pub(super) fn tries_alone(&self, now: Time) -> bool {
+        now >= self.try_alone_at()
+    }
+
+    /// When the parent to be is given up, if it brings nothing.
+    fn withheld_at(&self) -> Time {
+        match self.next {
+            Some(_) if self.next_asked != Time::NEVER => self.next_asked + WITHHELD,
+            _ => Time::NEVER,
+        }
+    }
+
+    /// The parent to be, if it is to be given up. Where the parent that there is brings nothing new either, the source pauses.
+    pub(super) fn withholds(&mut self, now: Time) -> Option<LinkId> {
+        if now < self.withheld_at() {
+            return None;
+        }
+        let asked = std::mem::replace(&mut self.next_asked, now);
+        let goes_on = self.fed.values().any(|&at| at > asked);
+        let next = self.next.filter(|_| goes_on || self.parent.is_none());
+        next.map(|next| next.link)
+    }
+
     pub(super) fn wants_a_parent(&self) -> bool {
         !self.is_ours() && self.parent.is_none() && self.next.is_none()
     }
@@ -292,7 +352,13 @@ impl Stream {
         let early = self.early_children.iter().map(|e| e.until);
         let doubts = self.verifier.as_ref().map(Verifier::next_wakeup);
         let early = early.chain(doubts);
-        let own = [ask, self.mend_at(), self.probe_at()];
+        let own = [
+            ask,
+            self.mend_at(),
+            self.probe_at(),
+            self.try_alone_at(),
+            self.withheld_at(),
+        ];
         drops.chain(early).chain(own).min().unwrap_or(Time::NEVER)
     }
 

@@ -154,9 +154,13 @@ impl Desk {
     /// Puts something in, and everything that follows from it, in the order in which it was said.
     fn put(&mut self, n: u8, input: Input) {
         self.queue.push_back((n, input));
-        if std::mem::replace(&mut self.busy, true) {
-            return;
+        if !self.busy {
+            self.deliver();
         }
+    }
+
+    fn deliver(&mut self) {
+        self.busy = true;
         while let Some((n, input)) = self.queue.pop_front() {
             if self.frozen.contains(&n) {
                 continue;
@@ -330,6 +334,17 @@ impl Desk {
         }
     }
 
+    /// The same, but what peers say in one moment is heard after all have spoken.
+    fn wait_side_by_side(&mut self, time: Duration) {
+        let until = self.now + time;
+        while self.now < until {
+            self.now += Duration::from_millis(10);
+            let ticks = self.nodes.keys().map(|&n| (n, Input::Tick));
+            self.queue.extend(ticks);
+            self.deliver();
+        }
+    }
+
     fn parent_of(&self, n: u8) -> Option<PeerId> {
         self.nodes[&n].stats(&STREAM).and_then(|stats| stats.parent)
     }
@@ -499,6 +514,10 @@ fn a_child_for_which_media_waits_is_counted_until_it_has_that() {
         behind(&desk) == Some(1)
     });
     assert_eq!(behind(&desk), Some(1));
+    desk.wait(Duration::from_secs(2));
+    let (slow, _) = desk.links[&link];
+    let named = |m: &FromPeer| matches!(m, FromPeer::Report { report, .. } if report.behind == 1 && report.slow == [id(slow)]);
+    assert!(desk.said_by(1, named) > 0, "the other one is not behind");
     desk.full.clear();
     desk.put(1, Input::Backlog(link, 0));
     assert_eq!(behind(&desk), Some(0));

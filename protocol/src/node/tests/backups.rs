@@ -313,9 +313,8 @@ fn a_source_that_pauses_moves_nobody_who_has_a_backup() {
     assert!(!desk.said.iter().any(|(_, said)| moved(said)));
 }
 
-#[test]
-fn two_who_would_take_over_below_each_other_make_no_circle() {
-    // 3 and 4 below 2, each the other's backup.
+/// Viewers 3 and 4 below 2, each the other's backup; 2 has stood still for so long.
+fn each_others_backup(stands_still: Duration) -> Desk {
     let mut desk = Desk::with_peers(4);
     desk.watch_below(2, 1);
     desk.watch_below(3, 2);
@@ -324,10 +323,102 @@ fn two_who_would_take_over_below_each_other_make_no_circle() {
     desk.name_backup(3, 4);
     desk.name_backup(4, 3);
     desk.frozen.insert(2);
-    desk.wait(PARENT_SILENT * 2);
-    let ways = [3, 4].map(|n| desk.nodes[&n].stats(&STREAM).map(|s| s.depth));
-    assert!(
-        desk.parent_of(3).is_none() || desk.parent_of(4).is_none(),
-        "{ways:?}"
+    desk.wait_side_by_side(stands_still);
+    desk
+}
+
+#[test]
+fn of_two_who_take_over_below_each_other_one_stays_above() {
+    let desk = each_others_backup(PARENT_SILENT * 2);
+    assert_eq!(desk.parent_of(3), Some(id(4)));
+    assert_eq!(desk.parent_of(4), None);
+    assert_eq!(
+        desk.said_by(3, |m| matches!(m, FromPeer::ParentLost { .. })),
+        0
     );
+    assert!(desk.said_by(4, |m| matches!(m, FromPeer::ParentLost { .. })) > 0);
+}
+
+#[test]
+fn a_parent_that_only_paused_goes_on_feeding_two_who_asked_each_other_meanwhile() {
+    let mut desk = each_others_backup(PARENT_DOUBTFUL + Duration::from_millis(60));
+    let took_over = |n| desk.nodes[&n].stats(&STREAM).map(|s| s.takeovers);
+    assert_eq!([3, 4].map(took_over), [Some(1); 2]);
+    desk.frozen.clear();
+    desk.send_frames(1..40);
+    for n in [3, 4] {
+        let seen: BTreeSet<u64> = desk.seen_by(n).into_iter().collect();
+        assert_eq!(seen, (0..40).collect(), "{n}");
+    }
+}
+
+#[test]
+fn who_nobody_feeds_goes_to_a_backup_that_could_not_feed_it_before_without_the_supervisors_word() {
+    let mut desk = Desk::with_peers(4);
+    desk.watch_below(2, 1);
+    desk.watch_below(3, 2);
+    desk.watch_below(4, 3);
+    desk.send_frames(0..3);
+    desk.name_backup(3, 4);
+    desk.put(2, Input::SupervisorText(release().to_text()));
+    assert_eq!(desk.parent_of(3), None, "it feeds 4 itself");
+    desk.place(4, 1);
+    desk.send_frame(3);
+    desk.wait(Duration::from_millis(1_100));
+    assert_eq!(desk.parent_of(3), Some(id(4)));
+    assert_eq!(desk.seen_by(3), [0, 0, 1, 2, 3]);
+    let told = |m: &FromPeer| matches!(m, FromPeer::Join { parent: Some(p), .. } if *p == id(4));
+    assert_eq!(desk.said_by(3, told), 1);
+}
+
+/// Viewer 3 is fed by 2, and is to be fed by 5, which nobody feeds.
+fn on_the_way_to_somebody_who_has_nothing() -> Desk {
+    let mut desk = Desk::with_peers(5);
+    desk.watch_below(2, 1);
+    desk.watch_below(3, 2);
+    desk.watch_below(4, 1);
+    desk.frozen.insert(4);
+    desk.watch_below(5, 4);
+    desk.place(3, 5);
+    desk
+}
+
+fn has_lost_5(said: &FromPeer) -> bool {
+    matches!(said, FromPeer::ParentLost { parent, .. } if *parent == id(5))
+}
+
+#[test]
+fn who_was_to_feed_a_peer_and_brings_nothing_is_given_up() {
+    let mut desk = on_the_way_to_somebody_who_has_nothing();
+    desk.send_frames(0..150);
+    assert_eq!(desk.said_by(3, has_lost_5), 1);
+    assert_eq!(desk.parent_of(3), Some(id(2)));
+    assert!(desk.seen_by(3).contains(&149));
+}
+
+#[test]
+fn who_was_to_feed_a_peer_has_time_while_the_source_pauses() {
+    let mut desk = on_the_way_to_somebody_who_has_nothing();
+    desk.wait(Duration::from_millis(5_000));
+    assert_eq!(desk.said_by(3, has_lost_5), 0);
+}
+
+#[test]
+fn who_is_moved_away_and_back_while_the_source_pauses_is_fed_where_it_was() {
+    let mut desk = Desk::with_peers(4);
+    desk.watch_below(2, 1);
+    desk.watch_below(3, 2);
+    desk.watch_below(4, 1);
+    desk.send_frame(0);
+    desk.place(3, 4);
+    assert_eq!(desk.parent_of(3), Some(id(4)));
+    desk.place(3, 2);
+    assert_eq!(desk.parent_of(3), Some(id(2)));
+    desk.send_frames(1..10);
+    let seen: BTreeSet<u64> = desk.seen_by(3).into_iter().collect();
+    assert_eq!(seen, (0..10).collect());
+    let fed_by_4 = desk.nodes[&4].stats(&STREAM).map(|s| s.children);
+    assert_eq!(fed_by_4, Some(0));
+    desk.put(2, Input::SupervisorText(release().to_text()));
+    assert_eq!(desk.parent_of(3), None);
 }

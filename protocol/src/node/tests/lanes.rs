@@ -65,6 +65,57 @@ fn lanes_are_closed_when_nothing_was_late_for_a_minute() {
 }
 
 #[test]
+fn a_link_whose_lanes_are_closed_may_have_as_much_under_way_as_before() {
+    let mut desk = over_a_bad_connection(1);
+    let first = *desk.lossy.first().expect("the first connection");
+    let alone = desk.nodes[&1].water(first);
+    desk.send_frames(1..60);
+    desk.lossy.clear();
+    assert!(desk.nodes[&1].water(first) < alone);
+    desk.wait(Duration::from_secs(65));
+    assert_eq!(desk.nodes[&1].link_count(), 1);
+    assert_eq!(desk.nodes[&1].water(first), alone);
+}
+
+#[test]
+fn a_link_that_the_parent_made_gets_lanes_as_well() {
+    let mut desk = Desk::with_peers(4);
+    desk.watch_below(3, 1);
+    desk.watch_below(4, 3); // by a link that 4 makes
+    desk.send_frames(0..3);
+    desk.place(4, 1);
+    desk.send_frames(3..6);
+    desk.place(3, 4);
+    desk.send_frames(6..9);
+    let ends = |ends: &(u8, u8)| [(3, 4), (4, 3)].contains(ends);
+    let between = |desk: &Desk| desk.links.values().filter(|both| ends(both)).count();
+    assert_eq!((desk.parent_of(3), between(&desk)), (Some(id(4)), 1));
+    let only = desk.links.iter().find(|(_, both)| ends(both));
+    let only = *only.expect("one").0;
+    desk.lossy.insert(only);
+    desk.send_frames(9..60);
+    assert!(between(&desk) > 1);
+    let seen: BTreeSet<u64> = desk.seen_by(3).into_iter().collect();
+    assert_eq!(seen.range(9..50).count(), 41);
+}
+
+#[test]
+fn what_a_way_loses_is_remembered_while_its_lanes_are_not_needed() {
+    let mut desk = over_a_bad_connection(60);
+    desk.watch_below(2, 1);
+    let lanes = desk.nodes[&1].link_count() - 1; // that to 2 is another
+    assert!(lanes > 1);
+    // 1 stays a backup: its first connection stays, and the lanes go.
+    desk.name_backup(3, 1);
+    desk.place(3, 2);
+    desk.send_frames(60..150);
+    assert_eq!(desk.nodes[&3].link_count(), 2);
+    desk.place(3, 1);
+    desk.send_frames(150..152);
+    assert!(desk.nodes[&3].link_count() > lanes);
+}
+
+#[test]
 fn a_parent_that_is_heard_over_a_lane_is_not_silent() {
     let mut desk = over_a_bad_connection(60);
     let first = desk.links.keys().find(|link| desk.lossy.contains(link));
