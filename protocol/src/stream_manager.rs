@@ -14,6 +14,7 @@ mod deadlines;
 mod happenings;
 mod history;
 mod keys;
+mod limits;
 mod links;
 mod members;
 mod peers;
@@ -374,6 +375,7 @@ impl StreamManager {
             Deadline::Silence(socket) => self.silent(socket),
             Deadline::Gone(peer) => self.gone(peer),
             Deadline::Suspect(peer) => self.refresh_standing(peer),
+            Deadline::Limit(peer) => self.lift_limit(peer),
             Deadline::Unanswered(peer) => self.put_aside(peer),
             Deadline::Idle(stream, relay) => self.release_idle(stream, relay),
             Deadline::Ended(stream) => self.end_stream(stream),

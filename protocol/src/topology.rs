@@ -15,6 +15,7 @@ mod choice;
 mod few;
 mod graph;
 mod indexes;
+mod limits;
 mod members;
 mod peers;
 mod placement;
@@ -91,6 +92,11 @@ pub struct Forest {
 
 /// What there is to ask.
 impl Forest {
+    /// Whether it is [`Self::strict`].
+    pub const fn is_strict(&self) -> bool {
+        self.is_strict
+    }
+
     /// The graph of a stream.
     pub fn graph(&self, stream: StreamId) -> Option<&Graph> {
         self.trees.get(&stream).map(|tree| &tree.graph)

@@ -121,6 +121,10 @@ const fn words(what: What) -> (Level, &'static str) {
         What::Moved { .. } => (Level::Debug, "moved below"),
         What::TookOver { .. } => (Info, "took over by itself, fed by"),
         What::ParentLost { .. } => (Info, "lost its parent"),
+        What::Limited { .. } => (
+            Info,
+            "is given fewer children: it is too slow for those it had",
+        ),
         What::Stalled { .. } => (Info, "its picture stood still"),
         What::OnAir => (Info, "the stream is on the air"),
         What::BroadcasterAway => (Warn, "the stream's broadcaster is away"),

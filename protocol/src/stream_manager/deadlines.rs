@@ -20,6 +20,8 @@ pub(super) enum Deadline {
     Gone(PeerId),
     /// The peer has been suspect long enough.
     Suspect(PeerId),
+    /// The peer may be given as many children again as it says that it can feed.
+    Limit(PeerId),
     /// The peer was asked whether it is there, and has not answered.
     Unanswered(PeerId),
     /// The relay has fed nobody in the stream for a while.

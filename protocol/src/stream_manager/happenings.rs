@@ -54,6 +54,11 @@ pub enum What {
         /// Who.
         parent: PeerId,
     },
+    /// It cannot feed those it was given, or not take what it is given: it has fewer children for a while, or none.
+    Limited {
+        /// What it is thought to be able to send, kbit/s.
+        kbps: u32,
+    },
     /// Its picture stood still.
     Stalled {
         /// How often since it was last heard of.
@@ -102,6 +107,7 @@ impl What {
             Self::Moved { .. } => "moved",
             Self::TookOver { .. } => "took-over",
             Self::ParentLost { .. } => "parent-lost",
+            Self::Limited { .. } => "limited",
             Self::Stalled { .. } => "stalled",
             Self::OnAir => "on-air",
             Self::BroadcasterAway => "broadcaster-away",

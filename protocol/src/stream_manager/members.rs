@@ -250,9 +250,12 @@ impl StreamManager {
         let component = here.info.component;
         known.history.take(component, kept.as_ref(), &report);
         let times = known.totals.take(component, kept.as_ref(), &report);
-        *kept = Some(report);
+        let before = kept.replace(report);
         if times > 0 {
             self.note(Some(peer), Some(stream), What::Stalled { times });
+        }
+        if let Some(before) = before {
+            self.look_for_slow_ones(peer, stream, &before);
         }
     }
 

@@ -14,6 +14,7 @@ use crate::topology::{Site, Standing, Traits};
 
 use super::deadlines::Deadline;
 use super::happenings::What;
+use super::limits::Limit;
 use super::{
     ANSWER_LIMIT, AWAY_GRACE, INTRODUCTION_LIMIT, Output, QUIET_LIMIT, SILENCE_LIMIT, SUSPICION,
     SocketId, StreamManager,
@@ -51,6 +52,8 @@ pub(super) struct Peer {
     pub(super) since: Time,
     /// How the board is that it runs on, as it said last.
     pub(super) health: Option<BoxHealth>,
+    /// What it was seen to be able to send.
+    pub(super) limit: Limit,
 }
 
 /// A peer's part in one stream.
@@ -214,10 +217,11 @@ impl StreamManager {
 
     fn let_in(&mut self, socket: SocketId, info: PeerInfo, version: u16) {
         let peer = info.peer;
+        let seen = self.peers.get(&peer).and_then(|known| known.limit.kbps);
         let traits = Traits {
             component: info.component,
             relays: info.relays,
-            uplink_kbps: info.uplink_kbps,
+            uplink_kbps: info.uplink_kbps.min(seen.unwrap_or(u32::MAX)),
             site: self
                 .sockets
                 .get(&socket)
@@ -246,6 +250,7 @@ impl StreamManager {
                         places: BTreeMap::new(),
                         since: self.now,
                         health: None,
+                        limit: Limit::default(),
                     },
                 );
             }
@@ -375,6 +380,7 @@ impl StreamManager {
         self.listeners.remove(&peer);
         self.deadlines.clear(Deadline::Gone(peer));
         self.deadlines.clear(Deadline::Suspect(peer));
+        self.deadlines.clear(Deadline::Limit(peer));
         self.deadlines.clear(Deadline::Certificate(peer));
         self.deadlines.clear(Deadline::Unanswered(peer));
         self.aside.remove(&peer);

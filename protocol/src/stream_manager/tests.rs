@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 mod backups;
 mod door;
+mod limits;
 mod places;
 mod relearning;
 mod storms;

@@ -108,6 +108,13 @@ impl Graph {
         self.root = peer;
     }
 
+    /// `peer` counts as having come then.
+    pub fn set_arrival(&mut self, peer: PeerId, arrival: u64) {
+        if let Some(vertex) = self.vertices.get_mut(&peer) {
+            vertex.arrival = arrival;
+        }
+    }
+
     /// The vertex of `peer`.
     pub fn get(&self, peer: PeerId) -> Option<&Vertex> {
         self.vertices.get(&peer)

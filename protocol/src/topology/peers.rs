@@ -54,6 +54,16 @@ impl Peer {
         }
     }
 
+    /// Whether it has more to send than it can.
+    pub(super) fn sends_too_much(&self) -> bool {
+        let may = if self.traits.relays {
+            self.traits.uplink_kbps
+        } else {
+            0
+        };
+        self.used_kbps > u64::from(may)
+    }
+
     /// Whether it could feed one child of a stream of this rate, if it fed nobody else.
     pub(super) fn can_feed(&self, kbps: u32) -> bool {
         self.traits.relays && self.traits.uplink_kbps >= kbps

@@ -538,3 +538,56 @@ fn a_takeover_stands_where_the_alternative_is_to_wait() {
     town.viewer(5, 0);
     assert!(!town.forest.stand_in(stream(0), id(5), id(0)));
 }
+
+#[test]
+fn who_turns_out_to_be_slow_keeps_the_children_that_came_first_as_far_as_it_can_feed_them() {
+    let mut town = Town::new(BINARY, 2);
+    (1..=4).for_each(|n| town.viewer(n, 2));
+    assert_eq!([3, 4].map(|n| town.parent(n)), [Some(1), Some(1)]);
+    town.changes.clear();
+    town.forest.limit(id(1), RATE, &mut town.changes);
+    let moved = Change::Placed {
+        stream: stream(0),
+        peer: id(4),
+        parent: Some(id(2)),
+        left: Some(id(1)),
+    };
+    assert_eq!(town.changes, [moved]);
+    // With more to send it is a place again.
+    town.forest.limit(id(1), 2 * RATE, &mut town.changes);
+    town.viewer(5, 2);
+    assert_eq!(town.parent(5), Some(1));
+}
+
+#[test]
+fn a_slow_parent_is_better_than_none() {
+    let mut town = Town::new(BINARY, 2);
+    (1..=2).for_each(|n| town.viewer(n, 1));
+    (3..=4).for_each(|n| town.viewer(n, 0));
+    let before = [3, 4].map(|n| town.parent(n));
+    town.changes.clear();
+    town.forest.limit(id(1), 0, &mut town.changes);
+    assert_eq!(
+        (town.told(), [3, 4].map(|n| town.parent(n))),
+        (vec![], before)
+    );
+}
+
+#[test]
+fn nobody_is_moved_below_itself_when_its_parent_turns_out_to_be_slow() {
+    let mut town = Town::new(BINARY, 1);
+    (1..=4).for_each(|n| town.viewer(n, 1));
+    town.changes.clear();
+    // 2 hangs below 1, and the only free place is at 4, below it.
+    town.forest.limit(id(1), 0, &mut town.changes);
+    assert_eq!((town.told(), town.parent(2)), (vec![], Some(1)));
+}
+
+#[test]
+fn who_lost_its_rank_is_chosen_after_those_that_came_later() {
+    let mut town = Town::new(BINARY, 2);
+    (1..=2).for_each(|n| town.viewer(n, 2));
+    town.forest.loses_rank(id(1));
+    town.viewer(3, 2);
+    assert_eq!(town.parent(3), Some(2));
+}

@@ -152,6 +152,7 @@ export function happened(happening, name) {
     moved: ["", `${who} is moved below ${other}`],
     "took-over": ["warn", `${who} took over by itself, fed by ${other}`],
     "parent-lost": ["warn", `${who} lost its parent ${other}`],
+    limited: ["warn", `${who} is too slow for the children it had, and is given fewer`],
     stalled: ["warn", `${who} stalled${(happening.times ?? 1) > 1 ? ` ${happening.times} times` : ""}`],
     "on-air": ["", "The stream is on the air"],
     "broadcaster-away": ["bad", "The broadcaster is away"],

@@ -9,12 +9,12 @@ impl Town {
         self.manager.fulfil(self.now, wish, &mut self.said)
     }
 
-    fn reports(&mut self, n: u8, report: Report) {
+    pub(super) fn reports(&mut self, n: u8, report: Report) {
         let stream = SHOW;
         self.says(n, FromPeer::Report { stream, report });
     }
 
-    fn happened(&self) -> Vec<(Option<u8>, What)> {
+    pub(super) fn happened(&self) -> Vec<(Option<u8>, What)> {
         let happened = self.manager.happened().iter();
         let number = |peer: PeerId| peer.as_bytes()[0];
         happened.map(|h| (h.peer.map(number), h.what)).collect()

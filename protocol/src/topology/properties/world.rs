@@ -66,6 +66,11 @@ pub(super) enum Step {
         peer: Index,
         uplink_kbps: u32,
     },
+    /// The same, found out by the supervisor.
+    Limit {
+        peer: Index,
+        uplink_kbps: u32,
+    },
     /// A stream has another rate from now on.
     Rerate {
         stream: Index,
@@ -113,6 +118,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(stream, peer, parent)| Step::Reseat { stream, peer, parent }),
         1 => (any_index(), kind()).prop_map(|(stream, kind)| Step::Rearrange { stream, kind }),
         1 => (any_index(), uplink()).prop_map(|(peer, uplink_kbps)| Step::Resize { peer, uplink_kbps }),
+        2 => (any_index(), uplink()).prop_map(|(peer, uplink_kbps)| Step::Limit { peer, uplink_kbps }),
         1 => (any_index(), prop::sample::select(&RATES)).prop_map(|(stream, kbps)| Step::Rerate { stream, kbps }),
         4 => (any_index(), any_index(), any::<bool>())
             .prop_map(|(stream, child, is_gone)| Step::TakeOver { stream, child, is_gone }),
@@ -275,6 +281,16 @@ impl World {
                     traits.uplink_kbps = *uplink_kbps;
                     self.forest.add_peer(peer, *traits, &mut out);
                     self.permit(peer);
+                }
+            }
+            Step::Limit { peer, uplink_kbps } => {
+                if let Some(peer) = any_peer(peer) {
+                    self.traits
+                        .entry(peer)
+                        .and_modify(|t| t.uplink_kbps = *uplink_kbps);
+                    self.permit(peer);
+                    self.forest.limit(peer, *uplink_kbps, &mut out);
+                    self.forest.loses_rank(peer);
                 }
             }
             Step::Rerate { stream, kbps } => {

@@ -1,0 +1,105 @@
+//! Peers that are slower than they say.
+
+use super::*;
+use crate::signal::Report;
+use crate::stream_manager::happenings::What;
+
+fn behind(children: u16, behind: u16, up_kbps: u32) -> Report {
+    Report {
+        children,
+        behind,
+        up_kbps,
+        ..Report::default()
+    }
+}
+
+fn slow(child: u8) -> Report {
+    Report {
+        slow: vec![id(child)],
+        ..behind(2, 1, 2_000)
+    }
+}
+
+/// 32 and 33 below 30, and room below 31; some time later.
+fn two_below_30() -> Town {
+    let mut town = Town::in_pairs();
+    town.manager.config.backups = false;
+    (30..=33).for_each(|n| town.watch(n));
+    assert_eq!([32, 33].map(|n| town.parent(n)), [Some(30); 2]);
+    town.said.clear();
+    town
+}
+
+#[test]
+fn a_viewer_that_cannot_feed_its_children_has_as_many_as_it_can_for_a_minute() {
+    let mut town = two_below_30();
+    town.reports(30, behind(2, 2, 1_300));
+    assert_eq!(town.placed(), [], "it may be a burst");
+    town.reports(30, behind(2, 2, 1_300));
+    assert_eq!(town.placed(), [(33, Some(31))]);
+    let limited = (Some(30), What::Limited { kbps: 1_300 });
+    assert!(town.happened().contains(&limited));
+    town.sleep(SETTLING);
+    let child = id(33);
+    let drop = ToPeer::DropChild {
+        stream: SHOW,
+        child,
+    };
+    assert!(town.told(30).contains(&&drop));
+    (34..=35).for_each(|n| town.watch(n));
+    assert_eq!([34, 35].map(|n| town.parent(n)), [Some(31), Some(32)]);
+    town.sleep(60 * SECOND);
+    town.watch(36);
+    assert_eq!(town.parent(36), Some(30));
+}
+
+#[test]
+fn a_viewer_whose_children_wait_once_in_a_while_keeps_them() {
+    let mut town = two_below_30();
+    for report in [
+        behind(2, 2, 1_300),
+        behind(2, 1, 1_300),
+        behind(2, 2, 1_300),
+        behind(2, 0, 0),
+    ] {
+        town.reports(30, report);
+    }
+    assert_eq!(town.placed(), []);
+}
+
+#[test]
+fn a_child_that_is_behind_while_its_sibling_is_not_feeds_nobody_any_more() {
+    let mut town = two_below_30();
+    town.watch(34);
+    town.watch(35);
+    town.watch(36);
+    assert_eq!(
+        [34, 35, 36].map(|n| town.parent(n)),
+        [Some(31), Some(31), Some(32)]
+    );
+    town.said.clear();
+    town.reports(30, slow(32));
+    town.reports(30, slow(33));
+    assert_eq!(town.placed(), [], "each only once");
+    town.reports(30, slow(32));
+    town.reports(30, slow(32));
+    assert_eq!(town.placed(), [(36, Some(33))]);
+    assert_eq!(town.parent(32), Some(30), "it stays where it is");
+}
+
+#[test]
+fn nobody_makes_a_leaf_of_somebody_it_does_not_feed() {
+    let mut town = two_below_30();
+    (34..=36).for_each(|n| town.watch(n));
+    town.said.clear();
+    (0..3).for_each(|_| town.reports(31, slow(32)));
+    assert_eq!((town.placed(), town.parent(36)), (vec![], Some(32)));
+}
+
+#[test]
+fn children_of_the_broadcaster_that_are_slow_feed_nobody_either() {
+    let mut town = two_below_30();
+    (0..2).for_each(|_| town.reports(BROADCASTER, slow(30)));
+    assert_eq!(town.placed().len(), 2);
+    assert_eq!([32, 33].map(|n| town.parent(n)), [Some(31); 2]);
+}
