@@ -80,9 +80,17 @@ export class Links {
     }
   }
 
-  /** @param {string} name */
+  /**
+   * A new link; none, and the listener is told so, if this browser makes no more connections.
+   * @param {string} name
+   */
   #make(name) {
-    const connection = this.#connection();
+    let connection;
+    try {
+      connection = this.#connection();
+    } catch (error) {
+      return this.#listener.closed(name, `this browser makes no connection: ${error}`);
+    }
     const link = new Link(connection);
     this.#links.set(name, link);
     connection.onicecandidate = ({ candidate }) => {
@@ -202,6 +210,7 @@ export class Links {
   /** @param {string} name sets it up as the side that offers */
   connect(name) {
     const link = this.#make(name);
+    if (!link) return;
     const control = { ordered: true, protocol: MEDIA_MODES.any };
     this.#use(name, link, link.connection.createDataChannel("control", control));
     // In any order: one lost packet holds nothing else back, and gaps show at once.
@@ -219,6 +228,7 @@ export class Links {
    */
   accept(name, offer) {
     const link = this.#make(name);
+    if (!link) return;
     link.connection.ondatachannel = ({ channel }) => {
       const known = channel.label === "control" || channel.label === "media";
       if (!known || link.channels[channel.label]) return channel.close();

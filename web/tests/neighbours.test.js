@@ -1,7 +1,7 @@
 // Pages whose neighbours break the rules of the data channels: they close the link, say why, and play on.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ONE_CHILD_KBPS, World, clockAdvances, inChain, isFedByAnotherThan, stats, testPicture, until } from "./harness.js";
+import { ONE_CHILD_KBPS, World, clockAdvances, inChain, isFedByAnotherThan, plays, stats, testPicture, until } from "./harness.js";
 
 /** @typedef {import("./harness.js").Page} Page */
 
@@ -97,6 +97,31 @@ test("a page that opens the media channel itself, as pages did once, is fed by a
     await upper.page.close(); // now it hangs below the broadcaster
     await until("it has another parent", async () => ![null, upper.peer].includes((await stats(before)).parent));
     await clockAdvances(before, 3_000);
+  });
+});
+
+/** Makes a browser refuse the first connections, as one does that has too many. Runs in the page, before all of its scripts. */
+function makesNoConnectionAtFirst() {
+  let refused = 0;
+  globalThis.RTCPeerConnection = new Proxy(RTCPeerConnection, {
+    construct(target, given) {
+      if (refused++ < 4) throw new DOMException("there are too many");
+      return Reflect.construct(target, given);
+    },
+  });
+}
+
+test("a page whose browser makes no connection for now asks for a parent again, and plays once there is one", async () => {
+  await World.run(async (world) => {
+    await world.supervisor();
+    await world.broadcaster(testPicture("garden"));
+    const context = await (await world.browser()).newContext();
+    await context.addInitScript(makesNoConnectionAtFirst);
+    const page = await world.open(context, "/watch/garden");
+    const heard = listen(page);
+    await plays(page);
+    assert.match(heard.links[0] ?? "", /this browser makes no connection: .*too many/);
+    assert.deepEqual(heard.errors, []);
   });
 });
 
