@@ -13,7 +13,7 @@ if [ "${1-}" = --remove ]; then
     rm -rf "$units/ownstream-$service.service" "/usr/lib/ownstream-$service" "/etc/sysctl.d/60-ownstream-$service.conf"
   done
   rm -f /etc/modules-load.d/ownstream-broadcaster.conf /etc/sysusers.d/ownstream-broadcaster.conf \
-    /etc/udev/rules.d/60-ownstream-broadcaster.rules
+    /etc/udev/rules.d/70-ownstream-broadcaster.rules
   systemctl daemon-reload
   echo "Removed. Configuration is left in /etc/ownstream, state in /var/lib/private/ownstream-*."
   exit
@@ -35,7 +35,7 @@ for service in "${services[@]}"; do
   if [ "$service" = broadcaster ]; then
     install -D -m 644 ownstream-broadcaster.sysusers /etc/sysusers.d/ownstream-broadcaster.conf
     install -D -m 644 ownstream-broadcaster.modules-load /etc/modules-load.d/ownstream-broadcaster.conf
-    install -D -m 644 -t /etc/udev/rules.d 60-ownstream-broadcaster.rules
+    install -D -m 644 -t /etc/udev/rules.d 70-ownstream-broadcaster.rules
     systemd-sysusers ownstream-broadcaster.conf
     systemctl restart systemd-modules-load || true # which one is missing stands in the journal
     udevadm control --reload 2>/dev/null && udevadm trigger --subsystem-match=video4linux || true

@@ -26,6 +26,7 @@ rm -rf --one-file-system "$work"
 mkdir -p "$work/share/jpg" "$work/share/own"
 cp target/cross/arm64/release/edge-broadcaster "$work/share/"
 cp "$board/in-guest.sh" "$work/share/run.sh"
+cp systemd/70-ownstream-broadcaster.rules "$work/share/"
 "$board/cross-rustc.sh" "$board/usbcam.rs" "$work/share/usbcam"
 gst-launch-1.0 -q videotestsrc num-buffers=30 pattern=ball ! video/x-raw,width=320,height=240 \
   ! jpegenc ! multifilesink location="$work/share/jpg/%03d.jpg"
@@ -107,6 +108,17 @@ judge own picture,slate,picture silence
 said own 'own H.264 is sent as it is'
 judge left picture tone
 judge right picture silence
+
+named() { # LINK DEVICE: what is behind the name is that device's
+  if grep -qxE -- "camera-$1 $2" "$work/share/out/names"; then
+    pass "a camera's name is camera-${1//\\/}"
+  else
+    fail names "camera-$1 is not $2: $(paste -sd';' "$work/share/out/names")"
+  fi
+}
+named 'CAM0005-0' '[0-9]+-1:1\.0'
+named 'platform-vhci_hcd\.0-usb-0:2:1\.0-0' '[0-9]+-2:1\.0'
+named 'platform-vivid\.0-0' 'vivid\.0'
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -113,6 +113,9 @@ say "a mistake in ownstream.txt is answered beside it; the root is read-only; th
 
 await 300 "no stream is on the air" on_air "$web"
 on_board "journalctl --unit ownstream-broadcaster --output cat --no-pager" | grep -qi 'vivid' || die "the broadcaster did not take the camera"
+# It is soldered on, so to say: without a serial number, named by where it is.
+[[ $(on_board readlink --canonicalize /dev/ownstream/camera-platform-vivid.0-0) == /dev/video* ]] ||
+  die "the camera's name leads nowhere: $(on_board ls /dev/ownstream /dev/v4l/by-path 2>&1)"
 plays "$web" "through the forwarded port"
 cp "$work/page.png" "$(dirname "$image")/page.png"
 

@@ -129,4 +129,26 @@ until_said both 'camera /dev/video0'
 until_said both 'camera /dev/video1'
 finish both 20
 wait $other
+
+# The names that our rule has udev give: by serial number, by port where there is none. Each with the device behind it.
+capturing() { ls -d /sys/devices/platform/vhci_hcd.0/usb*/*-$1/*/video4linux/video* >/dev/null 2>&1; }
+./usbcam 0 CAM0005 jpg &
+numbered=$!
+./usbcam 1 "" jpg &
+nameless=$!
+for _ in $(seq 100); do capturing 1 && capturing 2 && break; sleep 0.2; done
+mkdir -p /run/udev/rules.d
+cp 70-ownstream-broadcaster.rules /run/udev/rules.d/
+/lib/systemd/systemd-udevd --daemon
+udevadm trigger --action=add --subsystem-match=video4linux
+udevadm settle --timeout=60
+for link in /dev/ownstream/*; do
+  node=$(readlink -f $link)
+  device=$(readlink -f /sys/class/video4linux/${node##*/}/device)
+  echo "${link##*/} ${device##*/}"
+done >out/names
+udevadm control --exit
+kill $numbered $nameless
+wait $numbered $nameless
+say "names: $(tr '\n' ';' <out/names)"
 say "all done"

@@ -53,8 +53,8 @@ do_install() {
         ${D}${nonarch_libdir}/modules-load.d/ownstream-broadcaster.conf
     install -D -m 0644 ${S}/systemd/ownstream-broadcaster.sysusers \
         ${D}${nonarch_libdir}/sysusers.d/ownstream-broadcaster.conf
-    install -D -m 0644 ${S}/systemd/60-ownstream-broadcaster.rules \
-        ${D}${nonarch_base_libdir}/udev/rules.d/60-ownstream-broadcaster.rules
+    install -D -m 0644 ${S}/systemd/70-ownstream-broadcaster.rules \
+        ${D}${nonarch_base_libdir}/udev/rules.d/70-ownstream-broadcaster.rules
     install -D -m 0644 ${S}/systemd/hardware-watchdog.conf \
         ${D}${nonarch_libdir}/systemd/system.conf.d/ownstream.conf
 }
