@@ -43,6 +43,7 @@ TEXT
 }
 
 mkdir -p target/deb
+rm -f target/deb/ownstream-*_"$arch".deb # of another version: whoever takes all that lie here would take both
 for crate in supervisor edge-relay edge-broadcaster; do
   changelog "ownstream-${crate#edge-}" >target/deb/changelog
   tools/with-rust cargo-deb --package "$crate" "${options[@]}"
