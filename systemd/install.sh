@@ -1,7 +1,8 @@
 #!/bin/bash
-# Installs what the services need of a system, as the Debian packages do: for those who build from source. As root.
+# Installs what the services need of a system, as the Debian packages do, and starts them, anew if they run: for those who
+# build from source. As root.
 # usage: systemd/install.sh [SERVICE…]      supervisor, relay, broadcaster; all three if none is named
-#        systemd/install.sh --remove        takes it back, but for configuration and state
+#        systemd/install.sh --remove        takes it back, but for configuration, state, and the programs, which others installed
 set -euo pipefail
 cd "$(dirname "$0")"
 [ "$(id -u)" -eq 0 ] || { echo "install: this is root's: sudo systemd/install.sh" >&2; exit 1; }
@@ -15,7 +16,8 @@ if [ "${1-}" = --remove ]; then
   rm -f /etc/modules-load.d/ownstream-broadcaster.conf /etc/sysusers.d/ownstream-broadcaster.conf \
     /etc/udev/rules.d/70-ownstream-broadcaster.rules
   systemctl daemon-reload
-  echo "Removed. Configuration is left in /etc/ownstream, state in /var/lib/private/ownstream-*."
+  echo "Removed. Configuration is left in /etc/ownstream, state in /var/lib/private/ownstream-*, and the programs are:"
+  echo "sudo rm -f /usr/bin/{supervisor,edge-relay,edge-broadcaster}"
   exit
 fi
 
@@ -23,6 +25,18 @@ services=("$@")
 [ $# -gt 0 ] || services=(supervisor relay broadcaster)
 for service in "${services[@]}"; do
   [ -e "ownstream-$service.service" ] || { echo "install: there is no service $service" >&2; exit 2; }
+done
+# What it encodes with is looked for when it runs: nothing that it is built with brings it along.
+if [[ " ${services[*]} " == *" broadcaster "* ]]; then
+  for plugin in opus vpx; do
+    compgen -G "/usr/lib/*/gstreamer-1.0/libgst$plugin.so" >/dev/null || {
+      echo "install: the broadcaster cannot encode here: GStreamer has no libgst$plugin.so, which gstreamer1.0-plugins-base or" >&2
+      echo "gstreamer1.0-plugins-good brings. Install them, by tools/deps.sh run, and then again what you called." >&2
+      exit 1
+    }
+  done
+fi
+for service in "${services[@]}"; do
   install -D -m 644 -t "$units" "ownstream-$service.service"
   install -D -m 755 -t "/usr/lib/ownstream-$service" restart-pause
   [ -e "/etc/ownstream/$service.toml" ] || install -D -m 644 -t /etc/ownstream "$service.toml" # what is there is yours
@@ -42,5 +56,6 @@ for service in "${services[@]}"; do
   fi
 done
 systemctl daemon-reload
-systemctl enable --quiet --now "${services[@]/#/ownstream-}"
+systemctl enable --quiet "${services[@]/#/ownstream-}"
+systemctl restart "${services[@]/#/ownstream-}" # one that runs is the program of before
 echo "Started: ${services[*]/#/ownstream-}. A relay or broadcaster waits for its join token: see docs/install.md."

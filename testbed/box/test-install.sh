@@ -1,14 +1,19 @@
 #!/bin/bash
-# What docs/install.md says, done in a clean Debian under systemd: installed from source, with https, backed up, lost,
-# restored, and uninstalled.
+# What docs/install.md says, done in a clean Debian under systemd: installed from source, upgraded, with https, backed up,
+# lost, restored, and uninstalled.
 . "$(dirname "$0")/container.sh"
 . "$(dirname "$0")/installed.sh"
 services=(supervisor relay broadcaster)
 say() { echo "   $*"; }
-machine "$(debian)" "$(installed)"
-# What packages bring is to be there without them: what they depend on stays.
-inside dpkg --purge ownstream-supervisor ownstream-relay ownstream-broadcaster >"$machine/dpkg" 2>&1 ||
-  { cat "$machine/dpkg"; die "the purge"; }
+
+# A Debian that has nothing but what docs/install.md has installed. While it does not run it has this machine's network.
+lay "$machine" "$(debian)"
+mkdir "$machine/root/root/source"
+cp -a "$source_dir"/{systemd,tools,packages.txt} "$machine/root/root/source/"
+if said=$(in_chroot "$machine/root" /root/source/systemd/install.sh 2>&1); then die "it is installed where nothing encodes: $said"; fi
+[[ $said == *gstreamer1.0-plugins-good* ]] || die "what is missing is not named: $said"
+in_chroot "$machine/root" /root/source/tools/deps.sh run >"$machine/deps" 2>&1 || { tail -n 30 "$machine/deps" >&2; die "tools/deps.sh run"; }
+boot
 
 is_ready() { [ "$(property "$1" ActiveState)" = active ]; }
 all_ready() {
@@ -19,10 +24,9 @@ all_ready() {
 }
 
 # --- From source. The programs are those of this test's build, where docs/install.md takes those of `make build`.
-cp -a "$source_dir/systemd" "$machine/root/root/systemd"
-inside install /mnt/debug/supervisor /mnt/debug/edge-relay /mnt/debug/edge-broadcaster /usr/bin/
 install_services() {
-  inside /root/systemd/install.sh >"$machine/install" 2>&1 || { cat "$machine/install"; die "systemd/install.sh"; }
+  inside install /mnt/debug/supervisor /mnt/debug/edge-relay /mnt/debug/edge-broadcaster /usr/bin/
+  inside /root/source/systemd/install.sh >"$machine/install" 2>&1 || { cat "$machine/install"; die "systemd/install.sh"; }
 }
 install_services
 all_ready
@@ -31,6 +35,20 @@ await 90 "no stream is on the air" on_air
 watch
 await 60 "a viewer has no picture" plays
 say "installed from source, they run and a viewer plays the test picture"
+
+# --- Upgraded: the same once more.
+declare -A before=()
+for service in "${services[@]}"; do before[$service]=$(property "$service" MainPID); done
+inside sh -c 'echo "# mine" >>/etc/ownstream/relay.toml'
+mark=$(lines_seen)
+install_services
+all_ready
+for service in "${services[@]}"; do
+  [ "$(property "$service" MainPID)" != "${before[$service]}" ] || die "ownstream-$service is still the program of before the upgrade"
+done
+inside grep -q '^# mine' /etc/ownstream/relay.toml || die "the upgrade replaced a changed configuration"
+await 90 "the viewer did not go on after the upgrade" plays_on "$((mark + 5))"
+say "upgraded, each is started anew with its configuration, and the viewer plays on"
 
 # --- https, by a drop-in that hands over a certificate that only root may read. A newer one is taken with a restart.
 certificate() { # NAME
@@ -89,14 +107,17 @@ for service in relay broadcaster; do cp "$machine/$service.toml" "$machine/root/
 inside rm -r /etc/systemd/system/ownstream-supervisor.service.d
 inside systemctl daemon-reload
 inside systemctl stop 'ownstream-*'
-inside tar -C / -czf /root/ownstream.tar.gz etc/ownstream var/lib/private
-inside /root/systemd/install.sh --remove >"$machine/install" 2>&1 || { cat "$machine/install"; die "systemd/install.sh --remove"; }
+inside sh -c 'umask 077; tar -C / -czf /root/ownstream.tar.gz etc/ownstream var/lib/private'
+[ "$(inside stat --format=%a /root/ownstream.tar.gz)" = 600 ] || die "others than root may read the backup"
+inside /root/source/systemd/install.sh --remove >"$machine/install" 2>&1 || { cat "$machine/install"; die "systemd/install.sh --remove"; }
 for program in supervisor edge-relay edge-broadcaster; do
   ! inside pgrep --exact "${program:0:15}" >/dev/null || die "$program runs on after its removal"
 done
 inside test -e /etc/ownstream/relay.toml || die "the removal took the configuration along"
 left=$(inside find /etc /usr/lib -xdev -iname '*ownstream*' -not -path '/etc/ownstream*' || true)
 [ -z "$left" ] || die "install.sh --remove left: $left"
+inside bash -c "$(sed -n 's/^sudo //p' "$machine/install")"
+! inside sh -c 'ls /usr/bin/supervisor /usr/bin/edge-relay /usr/bin/edge-broadcaster' 2>/dev/null || die "what install.sh --remove says removes no programs"
 say "backed up and uninstalled: nothing runs, and only configuration and state are left"
 
 inside sh -c 'rm -rf /etc/ownstream /var/lib/private/ownstream-* /var/lib/ownstream-*'
