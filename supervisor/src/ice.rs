@@ -3,7 +3,9 @@
 //! The scheme is coturn's REST one (draft-uberti-behave-turn-rest): user name `expiry:peer id`, password
 //! base64(HMAC-SHA1(secret, user name)). The TURN server knows the secret, and no list of users.
 
-use anyhow::Context as _;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -12,6 +14,9 @@ use protocol::signal::IceServer;
 use sha1::Sha1;
 
 use crate::config::{Config, Secret};
+
+/// What the unit calls the secret that it hands over.
+const CREDENTIAL: &str = "turn-secret";
 
 /// What is handed out.
 #[derive(Clone)]
@@ -78,21 +83,43 @@ fn read(secret: &Secret) -> anyhow::Result<String> {
     match secret {
         Secret::Here(secret) => Ok(secret.clone()),
         Secret::In(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| {
-                format!(
-                    "reading the secret of the TURN server from {}",
-                    path.display()
-                )
-            })?;
-            let secret = text.trim();
-            anyhow::ensure!(
-                !secret.is_empty(),
-                "the secret of the TURN server in {} is empty",
-                path.display()
-            );
-            Ok(secret.to_owned())
+            let handed_over = daemon::credential(CREDENTIAL)?;
+            in_file(path, std::fs::read_to_string(path), handed_over)
         }
     }
+}
+
+/// The file's secret; where root alone may read it, what systemd handed over of it.
+fn in_file(
+    path: &Path,
+    read: io::Result<String>,
+    handed_over: Option<String>,
+) -> anyhow::Result<String> {
+    let text = match (read, handed_over) {
+        (Ok(text), _) => text,
+        (Err(error), Some(secret)) if error.kind() == ErrorKind::PermissionDenied => secret,
+        (Err(error), _) => return Err(unreadable(path, error)),
+    };
+    let secret = text.trim();
+    anyhow::ensure!(
+        !secret.is_empty(),
+        "the secret of the TURN server in {} is empty",
+        path.display()
+    );
+    Ok(secret.to_owned())
+}
+
+fn unreadable(path: &Path, error: io::Error) -> anyhow::Error {
+    let path = path.display();
+    let words = if error.kind() == ErrorKind::PermissionDenied {
+        format!(
+            "this user may not read the secret of the TURN server in {path}: have systemd hand it over, \
+             by LoadCredential={CREDENTIAL}:{path} in the unit, or let this user read it"
+        )
+    } else {
+        format!("reading the secret of the TURN server from {path}")
+    };
+    anyhow::Error::new(error).context(words)
 }
 
 #[cfg(test)]
@@ -113,6 +140,34 @@ mod tests {
         assert_eq!(
             server.credential.as_deref(),
             Some("zQBeVXUZ0vjUkvrGIpZpvCCcmeY=")
+        );
+    }
+
+    fn secret(read: io::Result<&str>, handed_over: Option<&str>) -> anyhow::Result<String> {
+        let path = Path::new("/etc/ownstream/turn-secret");
+        in_file(path, read.map(Into::into), handed_over.map(Into::into))
+    }
+
+    #[test]
+    fn a_secret_that_root_alone_may_read_is_taken_from_systemd() {
+        let denied = || Err(ErrorKind::PermissionDenied.into());
+        let handed_over = secret(denied(), Some("north\n"));
+        assert_eq!(handed_over.expect("systemd has it"), "north");
+        let error = secret(denied(), None).expect_err("nobody has it");
+        let words = format!("{error:#}");
+        let advice = "LoadCredential=turn-secret:/etc/ownstream/turn-secret";
+        assert!(words.contains(advice), "{words}");
+    }
+
+    #[test]
+    fn a_secret_that_can_be_read_is_the_file_s_and_a_missing_file_is_named() {
+        let read = secret(Ok("south\n"), Some("north"));
+        assert_eq!(read.expect("it is there"), "south");
+        let missing = Err(ErrorKind::NotFound.into());
+        let error = secret(missing, Some("north")).expect_err("there is no such file");
+        assert_eq!(
+            error.to_string(),
+            "reading the secret of the TURN server from /etc/ownstream/turn-secret"
         );
     }
 

@@ -131,4 +131,20 @@ await 90 "after the restore nobody knows anybody" on_air
 mark=$(lines_seen)
 await 90 "the viewer did not go on after the restore" plays_on "$mark"
 say "restored: everybody knows everybody, and the viewer that watched before plays on"
+
+# --- The secret of a TURN server, which root alone may read: handed over where README.md has it, and elsewhere with words.
+inside sh -c 'umask 077; echo 0123456789abcdef | tee /etc/ownstream/turn-secret >/etc/ownstream/elsewhere'
+turn() { # FILE
+  printf '[turn]\nurls = ["turn:192.0.2.9:3478?transport=udp"]\nsecret_file = "%s"\n' "$1" |
+    cat "$machine/plain.toml" - >"$machine/root/etc/ownstream/supervisor.toml"
+  inside systemctl restart ownstream-supervisor
+}
+turn /etc/ownstream/turn-secret || die "the supervisor has no secret: $(inside journalctl -u ownstream-supervisor -n 5 --output cat)"
+inside rm /etc/ownstream/turn-secret
+! turn /etc/ownstream/elsewhere 2>/dev/null || die "the supervisor reads what root alone may"
+advised() {
+  inside journalctl --unit ownstream-supervisor --output cat --grep 'LoadCredential=turn-secret:/etc/ownstream/elsewhere' >/dev/null
+}
+await 10 "what to do about a secret that cannot be read is not said: $(inside journalctl -u ownstream-supervisor -n 5 --output cat)" advised
+say "a TURN server's secret may be root's alone: systemd hands it over, and where it does not the supervisor says how"
 machine_off

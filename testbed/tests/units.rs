@@ -82,6 +82,20 @@ fn the_sandbox_of_each_unit_is_as_tight_as_promised() {
 }
 
 #[test]
+fn a_secret_that_root_alone_may_read_is_handed_over_and_may_be_missing() {
+    for (name, secret, file) in [
+        ("supervisor", "turn-secret", "turn-secret"),
+        ("relay", "join-token", "relay.join-token"),
+        ("broadcaster", "join-token", "broadcaster.join-token"),
+    ] {
+        let lines = format!(
+            "\nLoadCredential={secret}:/etc/ownstream/{file}\nSetCredential={secret}:\\n\n"
+        );
+        assert!(unit(name).contains(&lines), "{name}");
+    }
+}
+
+#[test]
 fn every_unit_closes_the_devices_it_does_not_name() {
     for name in UNITS {
         assert!(unit(name).contains("\nDevicePolicy=closed\n"), "{name}");
