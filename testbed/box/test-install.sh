@@ -137,11 +137,13 @@ inside sh -c 'umask 077; echo 0123456789abcdef | tee /etc/ownstream/turn-secret 
 turn() { # FILE
   printf '[turn]\nurls = ["turn:192.0.2.9:3478?transport=udp"]\nsecret_file = "%s"\n' "$1" |
     cat "$machine/plain.toml" - >"$machine/root/etc/ownstream/supervisor.toml"
-  inside systemctl restart ownstream-supervisor
+  inside systemctl restart ownstream-supervisor 2>/dev/null || true # whether it runs is asked below
 }
-turn /etc/ownstream/turn-secret || die "the supervisor has no secret: $(inside journalctl -u ownstream-supervisor -n 5 --output cat)"
+turn /etc/ownstream/turn-secret
+is_ready supervisor || die "the supervisor has no secret: $(inside journalctl -u ownstream-supervisor -n 5 --output cat)"
 inside rm /etc/ownstream/turn-secret
-! turn /etc/ownstream/elsewhere 2>/dev/null || die "the supervisor reads what root alone may"
+turn /etc/ownstream/elsewhere
+! is_ready supervisor || die "the supervisor reads what root alone may"
 advised() {
   inside journalctl --unit ownstream-supervisor --output cat --grep 'LoadCredential=turn-secret:/etc/ownstream/elsewhere' >/dev/null
 }
