@@ -157,8 +157,9 @@ test-cameras: web web/node_modules ## the broadcaster on real device nodes, in a
 	@tools/deps.sh build rust run box board
 	@testbed/box/test-cameras.sh
 
-image: ## the image of an SD card, into target/image (as root; BOARD=rpi: Raspberry Pi 3 and 4)
-	@tools/deps.sh box image
+image: ## the image of an SD card, into target/image (for root; else make deb ARCH=arm64, sudo image/build.sh rpi)
+	@[ $$(id -u) -eq 0 ] && [ "$${SUDO_UID:-0}" = 0 ] || { \
+		echo "image: what root builds here would be in your way. As yourself: make deb ARCH=arm64; then: sudo image/build.sh $(BOARD)" >&2; exit 1; }
 	@$(MAKE) deb ARCH=arm64
 	@image/build.sh $(BOARD)
 

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Makes the image of an SD card from Debian and our packages, into target/image, with its checksum.
-# usage: image/build.sh BOARD       as root, after `make deb ARCH=arm64`; `make image` does both. BOARD: rpi (Raspberry Pi 3, 4)
+# usage: image/build.sh BOARD       as root, after `make deb ARCH=arm64` as oneself; `make image` does both as root.
+#                                   BOARD: rpi (Raspberry Pi 3, 4)
 #        OUT=… COMPRESS=no          into another folder, and the image alone: for a test. Compressing takes the most time
 #        MIRROR=… SUITE=…           Debian from elsewhere than this machine's own sources say
 #        KERNEL_SOURCES='deb …' KERNEL=linux-image-…    another kernel than Debian's, from those sources: the board
@@ -9,10 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 board=${1:?usage: image/build.sh BOARD}
 [ "$board" = rpi ] || { echo "image: BOARD=$board is not rpi, the only one there is" >&2; exit 2; }
-[ "$(id -u)" -eq 0 ] || { echo "image: root alone can make a root file system: sudo make image BOARD=$board" >&2; exit 1; }
-for tool in mmdebstrap arch-test mkfs.vfat mke2fs sfdisk mcopy xz; do
-  command -v "$tool" >/dev/null || { echo "image: there is no $tool here: tools/deps.sh box image" >&2; exit 1; }
-done
+[ "$(id -u)" -eq 0 ] || { echo "image: root alone can make a root file system: sudo image/build.sh $board" >&2; exit 1; }
 say() { printf 'image: %3d s  %s\n' $SECONDS "$*"; }
 
 # Sizes in MiB. The slot for a second system is as large as the first one; updates will use it.
@@ -28,6 +26,7 @@ packages=(target/deb/ownstream-*_arm64.deb)
   exit 1
 }
 
+tools/deps.sh box image
 say "a Debian for the board, from its packages or as it was made before"
 mapfile -t wanted < <(tools/packages.sh "image-$board" | sed "s/^linux-image-arm64\$/${KERNEL:-linux-image-arm64}/")
 base=$(COMPONENTS="main non-free-firmware" EXTRA_SOURCES="${KERNEL_SOURCES-}" EARLY=$PWD/image/initramfs.sh \
@@ -122,7 +121,10 @@ done
 
 # --- The card.
 folder=${OUT:-target/image}
-mkdir -p "$folder"
+theirs() { # FILE…: belongs to whoever called by sudo, who could not remove it else
+  [ -z "${SUDO_UID-}" ] || chown "$SUDO_UID:$SUDO_GID" "$@"
+}
+[ -d "$folder" ] || { mkdir -p "$folder"; theirs "$folder"; }
 card=$folder/ownstream-$board.img
 rm -f "$card"* "$work"/*.img
 truncate -s ${firmware_mib}M "$work/firmware.img"
@@ -151,6 +153,7 @@ if [ "${COMPRESS-}" != no ]; then
 fi
 made=("$card"*)
 (cd "$folder" && sha256sum "${made[@]##*/}" >"ownstream-$board.img.sha256")
+theirs "$card"*
 
 # --- What was promised: 1.2 GB, compressed 300 MB.
 limit() { # FILE BYTES
