@@ -31,6 +31,7 @@ say "a Debian for the board, from its packages or as it was made before"
 mapfile -t wanted < <(tools/packages.sh "image-$board" | sed "s/^linux-image-arm64\$/${KERNEL:-linux-image-arm64}/")
 base=$(COMPONENTS="main non-free-firmware" EXTRA_SOURCES="${KERNEL_SOURCES-}" EARLY=$PWD/image/initramfs.sh \
   tools/debian-root.sh "$board" arm64 "${wanted[@]}")
+say "it has Debian's packages of $(date --reference="$base/var/lib/dpkg/status" +%F); for today's: rm -rf --one-file-system $base"
 
 work=$(mktemp -d /var/tmp/ownstream-image.XXXXXX)
 root=$work/root

@@ -5,7 +5,7 @@
 set -eu
 mkdir -p "$1/etc/initramfs-tools/conf.d" "$1/usr/share/initramfs-tools/modules.d"
 printf 'MODULES=list\nCOMPRESS=zstd\n' >"$1/etc/initramfs-tools/conf.d/ownstream"
-# File systems; the SD slots of Raspberry Pi 3 and 4, and USB disks on both.
+# File systems; the SD slots of Raspberry Pi 3 and 4.
 cat >"$1/usr/share/initramfs-tools/modules.d/ownstream" <<MODULES
 ext4
 crc32c_generic
@@ -18,7 +18,4 @@ raspberrypi_hwmon
 phy_generic
 reset_raspberrypi
 pcie_brcmstb
-xhci_pci
-usb_storage
-uas
 MODULES
