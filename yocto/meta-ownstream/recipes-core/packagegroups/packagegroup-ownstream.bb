@@ -9,7 +9,6 @@ LICENSE = "MIT"
 inherit packagegroup
 
 RDEPENDS:${PN} = "\
-    e2fsprogs-resize2fs \
     kernel-modules \
     ownstream-edge-broadcaster \
     ownstream-edge-relay \
