@@ -1,6 +1,6 @@
 #!/bin/bash
-# Builds the services for another processor, into target/cross/ARCH/release: on Debian 12, without containers. (Other releases
-# of Debian have no rustc-web, the compiler that is new enough for this source; SUITE=bookworm with MIRROR=… is not tried there.)
+# Builds the services for another processor, into target/cross/ARCH/release: on Debian 12, whose rustc-web is the compiler,
+# without containers.
 # usage: tools/cross.sh ARCH [PROGRAM…]      ARCH: arm64, armhf. PROGRAM: all three services if none is named
 #        tools/cross.sh --told ARCH          prints the packages and the variables that a build gets
 #
