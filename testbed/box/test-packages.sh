@@ -55,7 +55,8 @@ inside sh -c 'dpkg --install /root/*.deb' >"$machine/dpkg" 2>&1 || { cat "$machi
 await 90 "installed again, they do not find what they knew" on_air
 say "removed, nothing runs; installed again, everybody still knows everybody"
 
-# --- Purged: nothing of ours is left.
+# --- Purged: nothing of ours is left, nor what a person put there.
+inside sh -c 'umask 077; echo 0123456789abcdef >/etc/ownstream/turn-secret'
 inside sh -c 'dpkg --purge ownstream-supervisor ownstream-relay ownstream-broadcaster' >"$machine/dpkg" 2>&1 || { cat "$machine/dpkg"; die "the purge"; }
 left=$(inside find / -xdev -iname '*ownstream*' -not -path '/proc/*' -not -path '/run/*' -not -path '/var/lib/systemd/*' || true)
 [ -z "$left" ] || die "the purge left: $left"
