@@ -387,7 +387,11 @@ fn a_new_card_without_the_file_makes_a_box_that_is_everything_and_says_so() {
 
 #[test]
 fn that_the_data_was_lost_stands_there_until_somebody_has_changed_the_file() {
+    // As the script says it that makes the partition anew.
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../image/files/data");
+    let script = std::fs::read_to_string(script).expect("the script");
     let words = "The data partition was unreadable and was made anew";
+    assert!(script.contains(&format!("tell \"{words}")));
     let card = Card::new();
     card.write(ERRORS, &format!("{words}: what now.\r\n"));
     card.write(FILE, "name = attic\ncolour = red\n");
