@@ -2,9 +2,11 @@
 # The card: started in emulation as a Raspberry Pi 3 (QEMU loads the kernel itself, so the board's own boot program is not
 # in this), set up by ownstream.txt as a person would, with a camera of the kernel's making; a browser on this machine opens
 # its page through a forwarded port and plays it. Then the plug is pulled, again and again; and at last the card's file makes
-# it a broadcaster for a supervisor on this machine, and a factory reset all-in-one again.
+# it a broadcaster for a supervisor on this machine, and a factory reset all-in-one again. During the first start, and the one
+# with another role, the plug is pulled as well, at some second. At the end a small card is damaged, on the board.
 # usage: testbed/box/test-card.sh      IMAGE: another than target/image/ownstream-rpi.img. PULLS=20 for a soak; three without:
-#                                      ten minutes. Leaves page.png, as the browser showed it, beside the image
+#                                      twelve minutes. FIRST_PULL=23 ROLE_PULL=41: the plug is pulled at that second of these
+#                                      starts. Leaves page.png, as the browser showed it, beside the image
 set -euo pipefail
 source_dir=$(cd "$(dirname "$0")/../.." && pwd)
 image=$(realpath -m "${IMAGE:-$source_dir/target/image/ownstream-rpi.img}")
@@ -65,6 +67,15 @@ pull_the_plug() {
   wait "$board" 2>/dev/null || true
   board=''
 }
+# A second of a start, before most boards are up [guess: QEMU on two cores takes a minute and more].
+some_second() { echo $((10 + RANDOM % 50)); }
+start_cut_short() { # SECOND NAME: the same one again by NAME=SECOND
+  power_on
+  sleep "$1"
+  kill -0 "$board" 2>/dev/null || die "the board has gone: $(cat "$work/qemu")"
+  pull_the_plug
+  say "plug pulled at second $1 of this start (the same again: $2=$1)"
+}
 hang_up() { ssh -q -o ControlPath="$work/ssh" -O exit root@127.0.0.1 2>/dev/null || true; }
 on_board() { # COMMAND…, over one connection: a new one takes the emulated board seconds
   ssh -q -i "$work/key" -p "$ssh" -o StrictHostKeyChecking=no -o UserKnownHostsFile="$work/known" -o BatchMode=yes \
@@ -98,7 +109,8 @@ plays() { # PORT WHEN: a browser shows ten seconds of it
   say "$2 a browser on this machine plays the camera: $(tail -n 1 "$work/page")"
 }
 
-# --- The first start.
+# --- The first start, after one that came to nothing.
+start_cut_short "${FIRST_PULL:-$(some_second)}" FIRST_PULL
 power_on
 await 900 "the board does not come up" is_up
 on_board systemctl is-active --quiet multi-user.target || die "multi-user.target is not reached"
@@ -143,6 +155,7 @@ mcopy -n -i "$fat" ::ownstream.txt "$work/left.txt"
 sed -e 's/^role =.*/role = broadcaster\r/' -e "s|^supervisor =.*|supervisor = ws://10.0.2.2:$port/peer\r|" -e "s/^join_token =.*/join_token = $token\r/" \
   -e 's/^time_zone =.*/time_zone = Europe\/Berlin\r/' "$work/left.txt" >"$work/ownstream.txt"
 mcopy -o -i "$fat" "$work/ownstream.txt" ::
+start_cut_short "${ROLE_PULL:-$(some_second)}" ROLE_PULL
 power_on
 await 900 "the board does not come up as a broadcaster" is_up
 no_failed_unit
@@ -169,3 +182,43 @@ await 300 "no stream is on the air after a factory reset" on_air "$web"
 ! on_board test -e /var/lib/of-before || die "something is left of before the reset"
 ! on_board test -e /boot/firmware/ownstream-reset.txt || die "the next start would be a reset as well"
 say "a factory reset leaves nothing of before, and everything is on the air"
+
+# --- A data partition that is damaged, in use, lost: another card, a small one, with the programs of this one.
+truncate -s 26M "$work/small"
+printf 'label: dos\nstart=1MiB, size=8MiB, type=c\nstart=9MiB, size=16MiB, type=83\n' | sfdisk --quiet "$work/small"
+mkdir "$work/kept"
+echo "of before" >"$work/kept/kept"
+truncate -s 8M "$work/small.fat"
+truncate -s 16M "$work/small.data"
+mkfs.vfat "$work/small.fat" >/dev/null
+mke2fs -q -t ext4 -d "$work/kept" "$work/small.data"
+dd if="$work/small.fat" of="$work/small" bs=1M seek=1 conv=notrunc,sparse status=none
+dd if="$work/small.data" of="$work/small" bs=1M seek=9 conv=notrunc,sparse status=none
+gzip --stdout "$work/small" | on_board 'gzip --decompress >/tmp/small'
+on_board bash -s <<'BOARD' >"$work/small.log" 2>&1 || die "on a small card: $(cat "$work/small.log")"
+set -eu
+card=$(losetup --partscan --find --show /tmp/small)
+udevadm settle
+data() { /usr/lib/ownstream/data "${card}p2" "${card}p1"; }
+kept() { mount "${card}p2" /mnt; local text; text=$(cat /mnt/kept 2>/dev/null || true); umount /mnt; [ "$text" = "of before" ]; }
+told() { mount -o ro "${card}p1" /mnt; cat /mnt/ownstream-errors.txt 2>/dev/null || true; umount /mnt; }
+wrong() { echo "WRONG: $1; it was told: $(told)"; exit 1; }
+
+dd if=/dev/zero of="${card}p2" bs=1K count=8 conv=fsync status=none # its beginning; there are copies
+data
+kept || wrong "what could be repaired was given up"
+[ -z "$(told)" ] || wrong "what was repaired is told of"
+
+mount "${card}p2" /mnt # whatever else e2fsck is stopped by
+! data || wrong "what cannot be checked is used"
+umount /mnt
+kept || wrong "what could not be checked was given up"
+[[ $(told) == 'The data partition cannot be used: '* ]] || wrong "why it could not be used is not told"
+
+dd if=/dev/zero of="${card}p2" bs=1M count=16 conv=fsync status=none
+data
+! kept || wrong "all of it is zeros, and yet there"
+[[ $(told) == 'The data partition was unreadable and was made anew: '* ]] || wrong "that all is lost is not told"
+losetup --detach "$card"
+BOARD
+say "a damaged data partition is repaired, one that cannot be checked is left alone, one that is lost is made anew; the card says so"
