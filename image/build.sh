@@ -98,6 +98,8 @@ for unused in drivers/gpu/drm/{amd,nouveau,radeon,msm,i915,xe,etnaviv,tegra,exyn
 done
 in_root depmod "$version"
 touch "$root"/{etc,var}/.updated # no first start of systemd's: what it would bring up to date is new
+# A board has no clock: it wakes at this moment, and not when systemd was made, until the network tells the time.
+touch "$root/usr/lib/clock-epoch"
 
 say "the file systems"
 # --- The FAT partition: what the board's boot program reads, and the settings.

@@ -137,7 +137,9 @@ impl Clerk {
             }
             Err(TokenError::Store(error)) => Err(error),
             Err(error @ TokenError::Revoked) => Ok(Err((Refusal::Revoked, error.to_string()))),
-            Err(error) => refused(error.to_string()),
+            Err(error) => refused(format!(
+                "{error}; make another: `supervisor token create --role {role}`"
+            )),
         }
     }
 

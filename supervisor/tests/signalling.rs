@@ -292,12 +292,20 @@ async fn a_join_token_is_good_for_one_key_and_one_role() {
         socket.proves(candidate, &town::private_key(n)).await
     };
     attempt(10, Component::Relay).await.expect("its first use");
-    let (refusal, _) = attempt(11, Component::Relay).await.expect_err("used");
+    let (refusal, words) = attempt(11, Component::Relay).await.expect_err("used");
     assert_eq!(refusal, Refusal::NotEnrolled);
-    let (refusal, _) = attempt(10, Component::Broadcaster)
+    assert!(
+        words.ends_with("make another: `supervisor token create --role relay`"),
+        "{words}"
+    );
+    let (refusal, words) = attempt(10, Component::Broadcaster)
         .await
         .expect_err("another role");
     assert_eq!(refusal, Refusal::NotEnrolled);
+    assert!(
+        words.ends_with("make another: `supervisor token create --role broadcaster`"),
+        "{words}"
+    );
 }
 
 #[tokio::test]
