@@ -87,6 +87,7 @@ async fn supervisor(mut service: daemon::Service, path: PathBuf) -> anyhow::Resu
     let running = Running {
         inbox: inbox.clone(),
         pages: pages(&config, address),
+        clock,
     };
     let office = Office::new(store, Some(running))?;
 

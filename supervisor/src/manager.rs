@@ -94,9 +94,12 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn start() -> Self {
-        let since_1970 = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        Self::at(SystemTime::now())
+    }
+
+    /// As one that starts when that is the time of day.
+    pub(crate) fn at(time_of_day: SystemTime) -> Self {
+        let since_1970 = time_of_day.duration_since(UNIX_EPOCH).unwrap_or_default();
         let began_us = i64::try_from(since_1970.as_micros()).unwrap_or(0);
         Self {
             origin: Instant::now(),
@@ -115,6 +118,12 @@ impl Clock {
             offset_us: self.began_us,
             uncertainty_us: 0,
         }
+    }
+
+    /// Seconds since 1970 as the machine counts them: a time of day that is set meanwhile does not move them.
+    pub(crate) fn now_s(self) -> u64 {
+        let now_us = self.wall().to_supervisor_us(self.now());
+        u64::try_from(now_us / 1_000_000).unwrap_or(0)
     }
 
     pub(crate) fn now(self) -> Time {

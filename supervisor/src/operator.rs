@@ -23,7 +23,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
 use crate::ca_store::Authority;
-use crate::manager::{Event, Inbox};
+use crate::manager::{Clock, Event, Inbox};
 use crate::store::{Blocked, Enrolled, Invited, JoinToken, Store, StoreError};
 use api::{
     BlockRow, Done, Invitation, InvitationRequest, InvitationRevoked, InvitationRow, Lifted,
@@ -71,6 +71,8 @@ pub(crate) struct Running {
     pub(crate) inbox: Inbox,
     /// Scheme and host that viewers use.
     pub(crate) pages: String,
+    /// The machine's, which invitations are checked by.
+    pub(crate) clock: Clock,
 }
 
 impl Office {
@@ -185,9 +187,11 @@ impl Office {
         let unknown = || OperatorError::Unknown(format!("no stream is called {:?}", wish.stream));
         let stream = running.stream(&wish.stream).await.ok_or_else(unknown)?;
         let id = InvitationId::from_bytes(rand::random());
+        // On a board whose clock was set since the start, people's time is not the machine's.
+        let checked_s = running.clock.now_s() + wish.expires_in_s;
         let invitation = self.authority.invitation(&token::Invitation {
             stream,
-            not_after_s,
+            not_after_s: checked_s,
             id,
         });
         let name = percent_encoded(&wish.stream);
@@ -195,7 +199,8 @@ impl Office {
             stream,
             name: wish.stream,
             made_s,
-            not_after_s,
+            // The later one: what is taken back must not be forgotten while it would let anybody in.
+            not_after_s: not_after_s.max(checked_s),
             revoked_s: None,
         };
         self.with_store(move |store| store.save_invitation(id, &kept))
@@ -436,6 +441,11 @@ fn percent_encoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use protocol::security::authority::Authority;
+    use protocol::security::secret::Seed;
+
     use super::*;
     use crate::store::Role;
 
@@ -492,6 +502,50 @@ mod tests {
             Err(OperatorError::Ambiguous(_))
         ));
         assert!(revoke(&store, "abc101").is_ok());
+    }
+
+    /// A supervisor whose clock began at that second, with any stream on the air.
+    fn running(began_s: u64, stream: StreamId) -> Running {
+        let (inbox, mut events) = tokio::sync::mpsc::channel(1);
+        tokio::spawn(async move {
+            while let Some(Event::StreamNamed(_, answer)) = events.recv().await {
+                let _ = answer.send(Some(stream)); // or nobody waits for it any more
+            }
+        });
+        Running {
+            inbox,
+            pages: "http://tv.lan".into(),
+            clock: Clock::at(UNIX_EPOCH + Duration::from_secs(began_s)),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_invitation_ends_by_the_clock_that_it_is_checked_by() {
+        let (_dir, store) = store();
+        let seed = Seed::from_bytes([7; 32]);
+        let seed = store.authority_seed(seed).expect("kept");
+        let public = Authority::new(&seed).public();
+        // The first is a board that woke in 2001; its clock was set since. The second was ahead.
+        for began_s in [1_000_000_000, now_s() + 1_000_000] {
+            let stream = StreamId::from_bytes([9; 16]);
+            let office = Office::new(store.clone(), Some(running(began_s, stream)));
+            let wish = InvitationRequest {
+                stream: "garden".into(),
+                expires_in_s: 3600,
+            };
+            let made = office.expect("a seed").invite(wish).await.expect("made");
+            let check = |after_s| {
+                token::Invitation::check(&made.invitation, &public, began_s + after_s)
+                    .map(|invitation| invitation.stream)
+            };
+            assert_eq!(check(3000), Ok(stream));
+            assert!(check(7200).is_err(), "an hour is over");
+            let left_s = made.not_after_s.saturating_sub(now_s());
+            assert!((3000..=3600).contains(&left_s), "{left_s}: people's time");
+            let kept = store.invitations().expect("read");
+            let kept = kept.iter().find(|(id, _)| *id == made.id).expect("kept");
+            assert!(kept.1.not_after_s >= began_s + 3600, "known until then");
+        }
     }
 
     #[test]
