@@ -333,6 +333,27 @@ fn secrets_leave_the_card_whatever_an_editor_puts_before_them() {
 }
 
 #[test]
+fn a_password_too_many_is_told_of_and_stays_on_the_card() {
+    let card = Card::with(&format!("{HOME}wifi_password = another one\n"));
+    assert!(
+        card.errors()
+            .contains("line 4: wifi_password stands in line 3 already"),
+        "{}",
+        card.errors()
+    );
+    assert!(
+        card.wifi().contains("psk=\"geheim 123\""),
+        "{}",
+        card.wifi()
+    );
+    let left = card.read(FILE);
+    assert!(
+        left.contains("another one") && !left.contains("geheim"),
+        "{left}"
+    );
+}
+
+#[test]
 fn a_start_that_ends_before_the_card_is_written_is_done_again() {
     let card = Card::new();
     card.write(FILE, HOME);
