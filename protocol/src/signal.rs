@@ -192,10 +192,11 @@ pub struct Report {
     /// Media sent since it has its part in the stream, bytes.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub bytes_up: u64,
-    /// For how many of its children media waits, more than a burst.
+    /// The most children it had since the last report while media waited for most of them, more than a burst; none if it fed them
+    /// in time.
     #[serde(default, skip_serializing_if = "is_none")]
-    pub behind: u16,
-    /// Those of them who are behind while most are not: it is they who are slow.
+    pub too_many: u16,
+    /// Children that are behind while most are not: it is they who are slow.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slow: Vec<PeerId>,
 }

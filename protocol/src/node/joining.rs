@@ -186,8 +186,8 @@ impl Node {
         }
     }
 
-    /// Something of the stream came over `link`: if that is the parent to be, it is the parent now. The one before is kept until
-    /// there is media from the new one: whoever takes us answers at once, and may stand below us, or have nothing itself.
+    /// Something of the stream came over `link`: if that is the parent to be, it is the parent now. One that was left without the
+    /// supervisor's word is kept until there is media: a backup answers at once, and may stand below us, or have nothing itself.
     pub(super) fn came_from(
         &mut self,
         now: Time,
@@ -204,9 +204,8 @@ impl Node {
             let old = stream.parent.take().filter(|old| old.link != link);
             stream.parent = stream.next.take();
             stream.is_unproven = true;
-            if old.is_some() {
-                given_up = std::mem::replace(&mut stream.leaving, old);
-            }
+            // It is not kept until there is media, too: where uplinks are full, what it sends in that time makes others late (simulated).
+            given_up = old;
             stream.leaving = stream.leaving.filter(|left| left.link != link);
             let parent = stream.parent;
             self.tell_parent(id, parent, out);

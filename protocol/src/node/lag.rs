@@ -122,6 +122,7 @@ impl Node {
         if !stream.are_most_behind() {
             return;
         }
+        stream.is_strained();
         let millis = u32::try_from(lag.as_millis()).unwrap_or(u32::MAX);
         self.say(now, link, &Control::Behind { handle, millis }, out);
     }

@@ -28,7 +28,7 @@ impl Node {
                 down_kbps: kbps(stats.bytes_down, stream.reported.0),
                 up_kbps: kbps(stats.bytes_up, stream.reported.1),
                 bytes_up: stats.bytes_up,
-                behind: stats.behind,
+                too_many: std::mem::take(&mut stream.strained),
                 slow: stream.slow_children(),
                 ..stream.viewing.clone()
             };

@@ -133,6 +133,8 @@ pub(super) struct Stream {
     /// Those who were expected a moment ago, and until when they are fed all the same if they ask.
     pub(super) dismissed: BTreeMap<PeerId, Time>,
     pub(super) early_children: Vec<Early>,
+    /// The most children there were since the last report while most were behind.
+    pub(super) strained: u16,
     pub(super) viewing: Report,
     /// The round trip that the viewer was told last.
     pub(super) round_trip: Duration,
@@ -183,6 +185,7 @@ impl Stream {
             expected: BTreeMap::new(),
             dismissed: BTreeMap::new(),
             early_children: Vec::new(),
+            strained: 0,
             viewing: Report::default(),
             round_trip: Duration::ZERO,
             least_epoch: 0,
@@ -241,6 +244,12 @@ impl Stream {
         }
         let behind = self.children.values().filter(|c| c.is_behind());
         behind.map(|child| child.peer).take(MAX_SLOW).collect()
+    }
+
+    /// There are too many children, for most are behind.
+    pub(super) fn is_strained(&mut self) {
+        let children = u16::try_from(self.children.len()).unwrap_or(u16::MAX);
+        self.strained = self.strained.max(children);
     }
 
     /// Whether most children are behind: then it is this peer that is slow.

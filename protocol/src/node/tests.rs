@@ -516,7 +516,7 @@ fn a_child_for_which_media_waits_is_counted_until_it_has_that() {
     assert_eq!(behind(&desk), Some(1));
     desk.wait(Duration::from_secs(2));
     let (slow, _) = desk.links[&link];
-    let named = |m: &FromPeer| matches!(m, FromPeer::Report { report, .. } if report.behind == 1 && report.slow == [id(slow)]);
+    let named = |m: &FromPeer| matches!(m, FromPeer::Report { report, .. } if report.too_many == 0 && report.slow == [id(slow)]);
     assert!(desk.said_by(1, named) > 0, "the other one is not behind");
     desk.full.clear();
     desk.put(1, Input::Backlog(link, 0));

@@ -1,13 +1,14 @@
 //! Peers that are slower than they say, as they and their parents report: a page cannot know its uplink, and no peer what
 //! others on the same line do.
 //!
-//! Whoever has media waiting for most of its children is given as many as it was seen to feed. Whoever is behind while its
-//! siblings are not feeds nobody, for it would pass its delay on. Both for a while: then what it says holds again.
+//! Whoever has media waiting for most of its children has one less. Whoever is behind while its siblings are not feeds nobody,
+//! for it would pass its delay on. Both for a while: then what it says of its uplink holds again.
 
 use std::time::Duration;
 
 use crate::id::{PeerId, StreamId};
 use crate::signal::{Component, Report};
+use crate::time::Time;
 
 use super::StreamManager;
 use super::deadlines::Deadline;
@@ -17,6 +18,14 @@ use super::happenings::What;
 /// minute, and a line that is tried four times an hour.
 const HOLDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(900));
 
+/// Children were too many if they were twice within this time: once is a page that was busy, or a line that was. Guess: those
+/// that leave for it are replaced after ten seconds.
+const TWICE: Duration = Duration::from_secs(60);
+
+/// Who gets less than this share of what its siblings get is slow; who gets more only lags, and stays no further behind. Guess:
+/// two reports look at different seconds of a stream whose rate varies.
+const SHARE_PERCENT: u64 = 85;
+
 /// What a peer was seen to be able to send.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limit {
@@ -24,6 +33,8 @@ pub(super) struct Limit {
     pub(super) kbps: Option<u32>,
     /// How long the next one holds.
     holds: Duration,
+    /// When it had too many children last.
+    strained: Option<Time>,
 }
 
 impl Default for Limit {
@@ -31,47 +42,66 @@ impl Default for Limit {
         Self {
             kbps: None,
             holds: HOLDS.0,
+            strained: None,
         }
     }
-}
-
-/// Media waits for most of the children.
-const fn is_overloaded(report: &Report) -> bool {
-    report.behind > 0 && report.behind as u32 * 2 > report.children as u32
 }
 
 impl StreamManager {
-    /// A member has reported, and had reported this `before`: what was so both times is no burst.
-    pub(super) fn look_for_slow_ones(&mut self, peer: PeerId, stream: StreamId, before: &Report) {
+    /// A member has reported, and had reported this `before`.
+    pub(super) fn look_for_slow_ones(
+        &mut self,
+        peer: PeerId,
+        stream: StreamId,
+        before: Option<&Report>,
+        now: &Report,
+    ) {
         if self.forest.is_strict() {
             return;
         }
-        let known = self.peers.get(&peer);
-        let report = known.and_then(|known| known.places.get(&stream)?.report.as_ref());
-        // A broadcaster encodes less where its uplink is slow: it has no place, only a stream.
-        let slow_children = match report {
-            Some(now) if is_overloaded(now) && is_overloaded(before) => {
-                let sent = known.into_iter().flat_map(|known| known.places.values());
-                let sent = sent.filter_map(|place| place.report.as_ref());
-                let kbps = sent.fold(0, |sum: u32, r| sum.saturating_add(r.up_kbps));
-                return self.limit(peer, stream, kbps);
-            }
-            Some(now) => now.slow.clone(),
-            None => self.slow_at_the_root(peer, stream),
-        };
-        let again = |child: &PeerId| before.slow.contains(child);
-        for child in slow_children.into_iter().filter(again) {
-            if self.forest.parent(stream, child) == Some(peer) {
-                self.limit(child, stream, 0);
-            }
+        if now.too_many > 0 {
+            self.strained(peer, stream, now.too_many);
+        }
+        for child in self.slow_children(peer, stream, before, now) {
+            self.limit(child, stream, 0);
         }
     }
 
-    fn slow_at_the_root(&self, peer: PeerId, stream: StreamId) -> Vec<PeerId> {
-        let known = self.streams.get(&stream);
-        let known = known.filter(|known| known.broadcaster == peer);
-        let report = known.and_then(|known| known.report.as_ref());
-        report.map_or(Vec::new(), |report| report.slow.clone())
+    /// A peer could not feed so many. A broadcaster encodes less then.
+    fn strained(&mut self, peer: PeerId, stream: StreamId, children: u16) {
+        let now = self.now;
+        let known = self.peers.get_mut(&peer);
+        let Some(known) = known.filter(|k| k.info.component != Component::Broadcaster) else {
+            return;
+        };
+        let last = known.limit.strained.replace(now);
+        if last.is_some_and(|last| now.since(last) < TWICE) {
+            let kbps = self.forest.load_with(peer, stream, children - 1);
+            self.limit(peer, stream, kbps);
+        }
+    }
+
+    /// Those who were behind both times, and get less than their siblings.
+    fn slow_children(
+        &self,
+        parent: PeerId,
+        stream: StreamId,
+        before: Option<&Report>,
+        now: &Report,
+    ) -> Vec<PeerId> {
+        let each = now.up_kbps / u32::from(now.children.max(1));
+        let gets = |child: PeerId| {
+            let known = self.peers.get(&child);
+            let report = known.and_then(|known| known.places.get(&stream)?.report.as_ref());
+            report.map_or(u32::MAX, |report| report.down_kbps)
+        };
+        let is_little = |child| u64::from(gets(child)) * 100 < u64::from(each) * SHARE_PERCENT;
+        let again = |child| before.is_some_and(|before| before.slow.contains(&child));
+        let named = now.slow.iter().copied();
+        named
+            .filter(|&child| self.forest.parent(stream, child) == Some(parent))
+            .filter(|&child| again(child) && is_little(child))
+            .collect()
     }
 
     /// `peer` can send no more than this for now. A relay that is behind is still a relay: those below it judge it.

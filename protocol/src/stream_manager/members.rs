@@ -250,12 +250,14 @@ impl StreamManager {
         let component = here.info.component;
         known.history.take(component, kept.as_ref(), &report);
         let times = known.totals.take(component, kept.as_ref(), &report);
+        let is_slow = report.too_many > 0 || !report.slow.is_empty();
+        let now = is_slow.then(|| report.clone());
         let before = kept.replace(report);
         if times > 0 {
             self.note(Some(peer), Some(stream), What::Stalled { times });
         }
-        if let Some(before) = before {
-            self.look_for_slow_ones(peer, stream, &before);
+        if let Some(now) = now {
+            self.look_for_slow_ones(peer, stream, before.as_ref(), &now);
         }
     }
 

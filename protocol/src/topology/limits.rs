@@ -21,6 +21,21 @@ impl Forest {
         self.feed_the_waiting(&mut Op::new(out));
     }
 
+    /// What `peer` sends over all streams if it has so many children in this one, kbit/s.
+    pub fn load_with(&self, peer: PeerId, stream: StreamId, children: u16) -> u32 {
+        let of = |at: StreamId| {
+            let tree = &self.trees[&at];
+            let now = tree
+                .graph
+                .get(peer)
+                .map_or(0, |v| v.children().len() as u64);
+            let children = if at == stream { children.into() } else { now };
+            children * u64::from(tree.kbps)
+        };
+        let all: u64 = self.streams_of(peer).map(of).sum();
+        u32::try_from(all).unwrap_or(u32::MAX)
+    }
+
     /// `peer` counts as if it had only just come: of those who are as near to the broadcaster the others are chosen before it, to feed
     /// somebody and to fill the places of those who leave.
     pub fn loses_rank(&mut self, peer: PeerId) {
